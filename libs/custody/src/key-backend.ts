@@ -1,0 +1,190 @@
+/**
+ * The back-end port: where key material lives and is switched. The saga knows only this; every adapter passes the
+ * suite in `testing/key-backend.contract.ts`.
+ */
+
+export const EFFECTS = [
+  'generate',
+  'publish',
+  'switch-emission',
+  'withdraw',
+  're-accept',
+  'contain',
+  'destroy',
+] as const;
+
+/**
+ * generate: make a new version (not accepted, not emitting) · publish: accept it everywhere, emit nothing with it ·
+ * switch-emission: emit with it from now on · withdraw: stop accepting (revokes an old version, withdraws a new one) ·
+ * re-accept: accept a withdrawn version again · contain: deny versions at once, before anything else is possible ·
+ * destroy: delete key material for good.
+ */
+export type Effect = (typeof EFFECTS)[number];
+
+/** What a repeat of an effect may do (contracts.md, Steps). All but the first are fenced by their attempt. */
+export type EffectClass = 'compare-and-swap' | 'absolute' | 'named-create' | 'increment';
+
+export const ALGORITHMS = ['RS256', 'ES256', 'EdDSA', 'HS256'] as const;
+export type Algorithm = (typeof ALGORITHMS)[number];
+
+export interface EffectDeclaration {
+  readonly class: EffectClass;
+  /** After this long no request of the effect can still take effect: milliseconds. Takeover waits for it. */
+  readonly longestRequestMs: number;
+}
+
+export interface BackendDeclaration {
+  /** Instance name as families name it: `local`, `vault.prod-eu`. */
+  readonly instance: string;
+  readonly kind: 'local' | 'attested' | 'vault-transit' | 'vault-kv' | 'vault-database';
+  readonly effects: Readonly<Record<Effect, EffectDeclaration>>;
+  readonly algorithms: readonly Algorithm[];
+  /** The first effect that cannot be undone. */
+  readonly pointOfNoReturn: Effect;
+  readonly capabilities: {
+    /** Old and new can be accepted at once. */
+    readonly overlap: boolean;
+    /** Emission can move cohort by cohort. */
+    readonly cohorts: boolean;
+    /** It must read secret values into our process. */
+    readonly readsValues: boolean;
+    /** It publishes a JWKS document for asymmetric keys. */
+    readonly publishesJwks: boolean;
+  };
+}
+
+/** Orders attempts on one object: first by the slot that allowed them, then by the step's place in its rotation. */
+export interface Fence {
+  /** Revision of the `RotationOpened` on the family's stream. */
+  readonly slot: number;
+  /** Revision of the `StepStarted` in its own stream. */
+  readonly step: number;
+}
+
+/** What an effect belongs to: handed to the back end with every call. */
+export interface Attempt {
+  /** Path inside the back end; belongs to exactly one family. */
+  readonly object: string;
+  readonly familyId: string;
+  /** Idempotency key: the same for every attempt of one step of one rotation (`<process id>/<step>`). */
+  readonly key: string;
+  /** Random per attempt: the id of its `StepStarted`. */
+  readonly attemptId: string;
+  readonly fence: Fence;
+  /** Aborted when the lease ends or the worker is told to stop. MUST be honoured before an effect is begun. */
+  readonly signal: AbortSignal;
+}
+
+export interface GeneratedVersion {
+  readonly versionId: string;
+  readonly algorithm: Algorithm;
+  readonly strengthBits: number;
+  /** Never the value: SHA-256 (hex) of the public key's SPKI, or for a symmetric key a random tag made with it. */
+  readonly fingerprint: string;
+  /** RFC 3339, by the back end's own clock. */
+  readonly createdAt: string;
+}
+
+export interface ObservedVersion extends GeneratedVersion {
+  readonly accepted: boolean;
+  /** 0–100 %. */
+  readonly emittingShare: number;
+  /** In the deny set: left out of every document, whatever is accepted. */
+  readonly contained: boolean;
+  readonly destroyed: boolean;
+}
+
+/** An effect the back end knows to have happened, found by its idempotency key. */
+export interface LedgerEntry {
+  readonly key: string;
+  readonly attemptId: string;
+  readonly effect: Effect;
+  readonly versions: readonly string[];
+  /** RFC 3339, by the back end's own clock. */
+  readonly at: string;
+}
+
+export interface Observation {
+  readonly object: string;
+  /** `false`: nothing was ever made there. */
+  readonly exists: boolean;
+  readonly versions: readonly ObservedVersion[];
+  /** What verifiers are really served; `undefined` where the back end publishes nothing. */
+  readonly served?: { readonly kids: readonly string[]; readonly agrees: boolean };
+  /** The ledger entry of the asked key, where there is one: "done by us". */
+  readonly entry?: LedgerEntry;
+  /** The back end's clock, milliseconds, where it has one of its own. */
+  readonly clock?: number;
+}
+
+export interface Receipt {
+  /** RFC 3339, by the back end's own clock: when the effect was durable there. */
+  readonly at: string;
+}
+
+export type BackendErrorClass =
+  | 'transient'
+  | 'auth'
+  | 'config'
+  | 'quota'
+  | 'not-found'
+  | 'unknown'
+  /** A newer attempt was seen for this object: this worker is out of date and did nothing. */
+  | 'fenced';
+
+/** Carries class and path only: MUST NOT carry a request, a header, a value or a cause that does. */
+export class BackendError extends Error {
+  constructor(
+    readonly errorClass: BackendErrorClass,
+    message: string,
+  ) {
+    super(message);
+    this.name = 'BackendError';
+  }
+}
+
+export interface KeyBackend {
+  readonly declaration: BackendDeclaration;
+
+  /**
+   * Every effect below
+   * MUST refuse an attempt whose fence is older than the newest seen for the object (`fenced`), before it changes anything;
+   * MUST find a repeat by `attempt.key` and answer with the first receipt, changing nothing;
+   * MUST write its ledger row in the same transaction as what it changes;
+   * MUST be durable, and seen by verifiers where it publishes, before it resolves;
+   * MUST NOT begin once `attempt.signal` is aborted (`BackendError` of class `transient`);
+   * MUST reject with class `unknown` where it cannot tell whether it happened.
+   */
+  generate(
+    attempt: Attempt,
+    input: { readonly versionId: string; readonly algorithm: Algorithm },
+  ): Promise<GeneratedVersion & Receipt>;
+  publish(
+    attempt: Attempt,
+    input: { readonly versions: readonly string[]; readonly maxAgeSeconds: number },
+  ): Promise<Receipt>;
+  switchEmission(attempt: Attempt, input: { readonly to: string }): Promise<Receipt>;
+  withdraw(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt>;
+  reAccept(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt>;
+  /** Not fenced by slot: a deny set only grows here, so a late repeat does no harm. */
+  contain(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt>;
+  destroy(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt>;
+
+  /**
+   * What is so now. With `raise`, the fence is raised *first*: from then on an older attempt is refused, so that what is
+   * observed cannot be changed behind the observer's back by a frozen worker.
+   */
+  observe(
+    object: string,
+    options?: { readonly key?: string; readonly raise?: { readonly fence: Fence; readonly attemptId: string } },
+  ): Promise<Observation>;
+
+  /** A negative and a positive test in one: is an artefact of `refused` refused, and one of `accepted` accepted, where the back end can tell? */
+  probe(
+    object: string,
+    input: { readonly refused: readonly string[]; readonly accepted: readonly string[] },
+  ): Promise<{
+    readonly refused: readonly { readonly versionId: string; readonly refused: boolean; readonly how: string }[];
+    readonly accepted: readonly { readonly versionId: string; readonly accepted: boolean; readonly how: string }[];
+  }>;
+}
