@@ -1,0 +1,102 @@
+import { DatabaseSync } from '@photostructure/sqlite';
+
+/**
+ * The driver seam: everything Keyturn knows of SQLite stands here, so that another binding with the API of
+ * `node:sqlite` can take its place (docs/adr/0003).
+ */
+
+export type SqlValue = string | number | bigint | Uint8Array | null;
+export type SqlRow = Readonly<Record<string, SqlValue>>;
+
+export interface SqlStatement {
+  run(...values: SqlValue[]): { readonly changes: number | bigint };
+  get(...values: SqlValue[]): SqlRow | undefined;
+  all(...values: SqlValue[]): SqlRow[];
+  iterate(...values: SqlValue[]): IterableIterator<SqlRow>;
+}
+
+export interface SqlDatabase {
+  readonly path: string;
+  exec(sql: string): void;
+  /** Prepared once per text and kept, together with the database, for as long as this object lives. */
+  prepare(sql: string): SqlStatement;
+  /** BEGIN IMMEDIATE … COMMIT; rolled back when `work` throws. Not to be nested. */
+  transaction<T>(work: () => T): T;
+  close(): void;
+}
+
+export interface OpenOptions {
+  /** Readers only look: SQLite refuses them every write. */
+  readonly readOnly?: boolean;
+  /** `FULL` (one fsync a commit, the default) or `NORMAL` for what is disposable. */
+  readonly synchronous?: 'FULL' | 'NORMAL';
+}
+
+/** 3.51.3 mends the WAL-reset bug (sqlite.org/wal.html, 2026-03-13). */
+const OLDEST_SQLITE = [3, 51, 3] as const;
+
+/** Opens a database in WAL with the settings Keyturn relies on, and asserts that they hold. */
+export function openDatabase(path: string, options: OpenOptions = {}): SqlDatabase {
+  const { readOnly = false, synchronous = 'FULL' } = options;
+  const db = new DatabaseSync(path, { readOnly });
+  const statements = new Map<string, SqlStatement>();
+  try {
+    db.exec(
+      'PRAGMA busy_timeout=5000; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0',
+    );
+    assertVersion(String(only(db.prepare('SELECT sqlite_version() AS it').get())));
+    if (!readOnly) {
+      if (path !== ':memory:') db.exec('PRAGMA journal_mode=WAL');
+      db.exec(`PRAGMA synchronous=${synchronous}; PRAGMA wal_autocheckpoint=1000`);
+      const wanted = synchronous === 'FULL' ? 2 : 1;
+      const level = only(db.prepare('PRAGMA synchronous').get());
+      if (level !== wanted) throw new Error(`PRAGMA synchronous reads ${String(level)}, wanted ${wanted}`);
+    }
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+  return {
+    path,
+    exec: (sql) => {
+      db.exec(sql);
+    },
+    prepare: (sql) => {
+      let statement = statements.get(sql);
+      if (statement === undefined) {
+        // The binding's own type is wider (`any` parameters); the seam narrows it to what Keyturn uses.
+        statement = db.prepare(sql) as SqlStatement;
+        statements.set(sql, statement);
+      }
+      return statement;
+    },
+    transaction: (work) => {
+      db.exec('BEGIN IMMEDIATE');
+      try {
+        const result = work();
+        db.exec('COMMIT');
+        return result;
+      } catch (error) {
+        if (db.isTransaction) db.exec('ROLLBACK');
+        throw error;
+      }
+    },
+    close: () => {
+      statements.clear();
+      db.close();
+    },
+  };
+}
+
+function only(row: unknown): unknown {
+  return Object.values(row as object)[0];
+}
+
+function assertVersion(version: string): void {
+  const parts = version.split('.').map(Number);
+  for (const [index, wanted] of OLDEST_SQLITE.entries()) {
+    const part = parts[index] ?? 0;
+    if (part > wanted) return;
+    if (part < wanted) throw new Error(`SQLite ${version} is older than ${OLDEST_SQLITE.join('.')}`);
+  }
+}

@@ -1,0 +1,1 @@
+export { openDatabase, type OpenOptions, type SqlDatabase, type SqlRow, type SqlStatement, type SqlValue } from './driver.js';
