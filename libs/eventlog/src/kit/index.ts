@@ -1,1 +1,8 @@
-export {};
+export {
+  type Cause,
+  type EventStore,
+  type History,
+  type KitOptions,
+  type StreamPosition,
+} from './event-store.js';
+export { type Projection, type ReadModel, type RebuildProgress } from './read-model.js';
