@@ -1,0 +1,41 @@
+import { z } from 'zod';
+import { instantSchema, type EventDefinitions, type NewEventOf, type RecordedEventOf } from '#eventlog';
+import { stepReferenceSchema, type NewStepEvent, type StepEvent } from './step.events.js';
+import { durationSchema } from './duration.js';
+import { backEndRefSchema, lineSchema, textSchema, uuidSchema, versionIdSchema } from './vocabulary.js';
+
+/** A containment is a process of its own; applying it needs no slot (contracts, Processes beside a rotation). */
+export const containmentEvents = {
+  ContainmentRequested: {
+    version: 1,
+    about: 'Versions are to be denied at once, before a new key exists.',
+    schema: z.object({
+      family: uuidSchema,
+      backEnd: backEndRefSchema,
+      versions: z.array(versionIdSchema).min(1).max(100),
+      reason: textSchema,
+      incident: lineSchema.optional(),
+      /** The emergency that asked for it. */
+      rotation: uuidSchema.optional(),
+      /** How long a verifier may go on trusting what it holds. */
+      trustTerm: durationSchema,
+    }),
+  },
+  ContainmentApplied: {
+    version: 1,
+    about: 'The back end denies these versions from now on; verifiers may still trust what they hold until the bound.',
+    schema: stepReferenceSchema.extend({
+      versions: z.array(versionIdSchema).min(1).max(100),
+      trustEndsAt: instantSchema,
+    }),
+  },
+  ContainmentSuspended: {
+    version: 1,
+    about: 'The containment needs a person.',
+    schema: z.object({ code: z.string().max(80), reason: lineSchema, person: lineSchema }),
+  },
+  ContainmentRetried: { version: 1, about: 'A person wants it tried again.', schema: z.object({}) },
+} as const satisfies EventDefinitions;
+
+export type NewContainmentEvent = NewEventOf<typeof containmentEvents> | NewStepEvent;
+export type ContainmentEvent = RecordedEventOf<typeof containmentEvents> | StepEvent;

@@ -1,0 +1,184 @@
+import { z } from 'zod';
+import { instantSchema, type EventDefinitions, type NewEventOf, type RecordedEventOf } from '#eventlog';
+import { durationSchema } from './duration.js';
+import {
+  algorithmSchema,
+  backEndRefSchema,
+  environmentSchema,
+  familyKindSchema,
+  lineSchema,
+  nameSchema,
+  protectionSchema,
+  STRATEGIES,
+  textSchema,
+  triggerSchema,
+  USAGES,
+  uuidSchema,
+  versionIdSchema,
+  versionSnapshotSchema,
+} from './vocabulary.js';
+
+/** An owner is a role with a deputy and an escalation, never only a name. */
+export const ownerSchema = z.object({
+  role: lineSchema,
+  deputy: lineSchema.optional(),
+  escalation: lineSchema.optional(),
+});
+
+export const authoritySchema = z.object({
+  kind: z.enum(['keyturn', 'back-end', 'pipeline', 'nobody']),
+  name: lineSchema.optional(),
+});
+
+export const familyDetailsSchema = z.object({
+  name: nameSchema,
+  environment: environmentSchema,
+  description: textSchema.optional(),
+  kind: familyKindSchema,
+  algorithm: algorithmSchema.optional(),
+  strengthBits: z.int().positive().max(16_384).optional(),
+  protects: protectionSchema,
+  usage: z.enum(USAGES),
+  overlap: z.enum(['dual', 'none']),
+  mode: z.enum(['tracked', 'attested', 'driven']),
+  authority: authoritySchema,
+  owner: ownerSchema,
+  team: nameSchema,
+  backEnd: backEndRefSchema.optional(),
+  /** Longest life of what is emitted: token TTL, signed URL, pooled connection, retry and dead-letter horizon. */
+  artefactLife: durationSchema.optional(),
+  frameworks: z.array(lineSchema).max(20).optional(),
+  /** Made for a demonstration: every page made from it says EXAMPLE DATA. */
+  illustrative: z.boolean(),
+});
+export type FamilyDetails = z.output<typeof familyDetailsSchema>;
+
+export const CONSUMER_ROLES = ['emitter', 'verifier'] as const;
+
+export const consumerDetailsSchema = z.object({
+  name: nameSchema,
+  roles: z.array(z.enum(CONSUMER_ROLES)).min(1).max(2),
+  /** How long it keeps keys it fetched. */
+  cacheTtl: durationSchema.optional(),
+  /** How long after a cache ran out a refresh may still take. */
+  refreshDelay: durationSchema.optional(),
+  /** How long a change takes to reach all of its instances. */
+  deployPropagation: durationSchema.optional(),
+  /** Keys are baked in: there is no finite accept window, a person decides. */
+  neverRefreshes: z.boolean(),
+  thirdParty: z.boolean(),
+  /** n of "k of n": how many instances confirm. */
+  instances: z.int().min(1).max(10_000),
+});
+export type ConsumerDetails = z.output<typeof consumerDetailsSchema>;
+
+export const runbookSchema = z.object({
+  scope: textSchema.optional(),
+  storage: textSchema.optional(),
+  blastRadius: textSchema.optional(),
+  rolloutOrder: textSchema.optional(),
+  verification: textSchema.optional(),
+  rollbackPlan: textSchema.optional(),
+  cadence: textSchema.optional(),
+  nextReview: z.iso.date().optional(),
+});
+
+export const emergencyRequestSchema = z.object({
+  compromisedVersions: z.array(versionIdSchema).min(1).max(100),
+  /** T+ counts from it. */
+  discoveredAt: instantSchema,
+  exposedFrom: instantSchema.optional(),
+  incident: lineSchema.optional(),
+  /** Deny the compromised versions before anything else is done. */
+  contain: z.boolean(),
+});
+
+/** What somebody asked for; carried by `RotationOpened`, so that the sweep can complete what a crash left. */
+export const rotationRequestSchema = z.object({
+  strategy: z.enum(STRATEGIES),
+  trigger: triggerSchema,
+  reason: textSchema,
+  requestedBy: z.string(),
+  /** Windows other than the computed ones. Shorter ones stand on the deviation. */
+  windows: z.object({ accept: durationSchema.optional(), drain: durationSchema.optional() }).optional(),
+  deviation: z.object({ reason: textSchema, until: instantSchema }).optional(),
+  emergency: emergencyRequestSchema.optional(),
+});
+export type RotationRequest = z.output<typeof rotationRequestSchema>;
+
+export const ROTATION_OUTCOMES = ['completed', 'rolled-back', 'abandoned', 'rejected', 'superseded'] as const;
+
+export const familyEvents = {
+  FamilyRegistered: {
+    version: 1,
+    about: 'A secret family is watched from now on.',
+    schema: familyDetailsSchema,
+  },
+  RunbookRevised: { version: 1, about: 'The runbook page of a family was written or changed.', schema: runbookSchema },
+  OwnerAssigned: { version: 1, about: 'A family has a new owner.', schema: ownerSchema },
+  ConsumerRegistered: {
+    version: 1,
+    about: 'A consumer emits with or verifies by this family.',
+    schema: consumerDetailsSchema.extend({ consumerId: uuidSchema }),
+  },
+  ConsumerRevised: {
+    version: 1,
+    about: 'What is known of a consumer changed.',
+    schema: consumerDetailsSchema.extend({ consumerId: uuidSchema }),
+  },
+  ConsumerRemoved: {
+    version: 1,
+    about: 'A consumer no longer uses this family.',
+    schema: z.object({ consumerId: uuidSchema, reason: textSchema }),
+  },
+  VersionObserved: {
+    version: 1,
+    about: 'A version of the family was seen: in the back end, or in a history that was imported.',
+    schema: versionSnapshotSchema.extend({ source: lineSchema.optional() }),
+  },
+  CompromiseSuspected: {
+    version: 1,
+    about: 'Versions may be in the wrong hands; they may be contained while that is looked into.',
+    schema: z.object({
+      versions: z.array(versionIdSchema).max(100),
+      reason: textSchema,
+      incident: lineSchema.optional(),
+      /** The containment this suspicion asked for. */
+      containment: uuidSchema.optional(),
+    }),
+  },
+  CompromiseConfirmed: {
+    version: 1,
+    about: 'Versions are compromised. Final: they are never emitted or accepted again.',
+    schema: z.object({
+      versions: z.array(versionIdSchema).max(100),
+      reason: textSchema,
+      discoveredAt: instantSchema.optional(),
+      exposedFrom: instantSchema.optional(),
+      incident: lineSchema.optional(),
+      rotation: uuidSchema.optional(),
+    }),
+  },
+  RotationOpened: {
+    version: 1,
+    about: 'The slot of the family is taken: one rotation a family.',
+    schema: z.object({
+      rotation: uuidSchema,
+      request: rotationRequestSchema,
+      /** An emergency closes the slot of the rotation it supersedes. */
+      supersedes: uuidSchema.optional(),
+    }),
+  },
+  RotationClosed: {
+    version: 1,
+    about: 'The slot is free again; what the rotation left stands here.',
+    schema: z.object({
+      rotation: uuidSchema,
+      outcome: z.enum(ROTATION_OUTCOMES),
+      versions: z.array(versionSnapshotSchema).max(100),
+    }),
+  },
+} as const satisfies EventDefinitions;
+
+export type NewFamilyEvent = NewEventOf<typeof familyEvents>;
+export type FamilyEvent = RecordedEventOf<typeof familyEvents>;

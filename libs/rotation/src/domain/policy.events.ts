@@ -1,0 +1,84 @@
+import { z } from 'zod';
+import { instantSchema, type EventDefinitions, type NewEventOf, type RecordedEventOf } from '#eventlog';
+import { durationSchema } from './duration.js';
+import { environmentSchema, familyKindSchema, lineSchema, nameSchema, protectionSchema, textSchema } from './vocabulary.js';
+
+export const selectorSchema = z.object({
+  protection: protectionSchema.optional(),
+  kind: familyKindSchema.optional(),
+  environment: environmentSchema.optional(),
+});
+export type PolicySelector = z.output<typeof selectorSchema>;
+
+/** The facts a T+ target of an emergency can be mapped to. */
+export const TARGET_FACTS = [
+  'EmergencyDeclared',
+  'ContainmentApplied',
+  'DualAcceptDeployed',
+  'EmitterSwitched',
+  'OldKeyRevoked',
+  'OldKeyRejectionVerified',
+  'SessionsInvalidated',
+  'ReauthenticationVerified',
+  'RotationCompleted',
+  'PostIncidentReviewed',
+] as const;
+
+export const targetSchema = z.object({ name: lineSchema, fact: z.enum(TARGET_FACTS), within: durationSchema });
+export type EmergencyTarget = z.output<typeof targetSchema>;
+
+/** What a policy binds; a plan stores these resolved values at its start. */
+export const policyTermsSchema = z.object({
+  /** From `KeyGenerated` to the last emitter confirmed off the version. */
+  stopEmitting: durationSchema,
+  /** From `KeyGenerated` to `OldKeyRevoked`. */
+  stopAccepting: durationSchema,
+  /** Added to every computed window. */
+  margins: z.object({ clockSkew: durationSchema, safety: durationSchema }),
+  /** How many subjects other than the requester approve before a planned rotation starts. */
+  approvals: z.int().min(0).max(10),
+  /** How long a consumer's emitter switch stays its only one after the last `EmissionConfirmed`. */
+  settle: durationSchema,
+  /** How long a rotation is watched after the old version was revoked. */
+  watch: durationSchema,
+  /** An emergency's retrospective approval and its post-incident review are owed within these. */
+  emergency: z.object({
+    approvalWithin: durationSchema,
+    reviewWithin: durationSchema,
+    targets: z.array(targetSchema).max(20),
+  }),
+});
+export type PolicyTerms = z.output<typeof policyTermsSchema>;
+
+export const policyDetailsSchema = z.object({
+  name: nameSchema,
+  selector: selectorSchema,
+  terms: policyTermsSchema,
+  /** Who set it, by what risk analysis, reviewed when. */
+  basis: z.object({ setBy: lineSchema, riskAnalysis: textSchema, reviewedOn: z.iso.date(), nextReview: z.iso.date() }),
+  /** Never before it was recorded. */
+  effectiveFrom: instantSchema,
+});
+export type PolicyDetails = z.output<typeof policyDetailsSchema>;
+
+export const policyEvents = {
+  PolicyDefined: {
+    version: 1,
+    about: 'A policy was written; it binds once somebody other than its author approved it.',
+    schema: policyDetailsSchema,
+  },
+  PolicyAmended: {
+    version: 1,
+    about: 'A policy was changed; it binds new rotations once somebody else approved it.',
+    schema: policyDetailsSchema.omit({ selector: true }),
+  },
+  PolicyApproved: {
+    version: 1,
+    about: 'Somebody other than its author approved a policy.',
+    schema: z.object({ revision: z.int().min(0), note: textSchema.optional() }),
+  },
+  PolicyRetired: { version: 1, about: 'A policy selects nothing any more.', schema: z.object({ reason: textSchema }) },
+} as const satisfies EventDefinitions;
+
+export type NewPolicyEvent = NewEventOf<typeof policyEvents>;
+export type PolicyEvent = RecordedEventOf<typeof policyEvents>;

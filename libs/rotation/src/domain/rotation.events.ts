@@ -1,0 +1,270 @@
+import { z } from 'zod';
+import { instantSchema, type EventDefinitions, type NewEventOf, type RecordedEventOf } from '#eventlog';
+import { durationSchema } from './duration.js';
+import { CONSUMER_ROLES, emergencyRequestSchema, rotationRequestSchema } from './family.events.js';
+import { policyTermsSchema, targetSchema } from './policy.events.js';
+import { stepReferenceSchema, stepSchema, type NewStepEvent, type StepEvent } from './step.events.js';
+import {
+  algorithmSchema,
+  backEndRefSchema,
+  lineSchema,
+  nameSchema,
+  STRATEGIES,
+  textSchema,
+  uuidSchema,
+  versionIdSchema,
+} from './vocabulary.js';
+
+export const windowTermSchema = z.object({
+  /** What this part is: `cache`, `refresh`, `deploy`, `artefact-life`, `clock-skew`, `safety`, … */
+  name: lineSchema,
+  /** Whose it is, where it is a consumer's. */
+  consumer: nameSchema.optional(),
+  duration: durationSchema,
+});
+
+/** A window with its arithmetic shown, so that a reader can check it by hand. */
+export const windowSchema = z.object({
+  computed: durationSchema,
+  /** What the rotation waits: `computed`, or what a deviation or an emergency's decision put in its place. */
+  required: durationSchema,
+  terms: z.array(windowTermSchema).max(20),
+  /** The constraint that binds, in one sentence. */
+  binding: lineSchema,
+});
+export type PlannedWindow = z.output<typeof windowSchema>;
+
+export const plannedConsumerSchema = z.object({
+  consumerId: uuidSchema,
+  name: nameSchema,
+  roles: z.array(z.enum(CONSUMER_ROLES)),
+  instances: z.int().min(1),
+  /** Cache + refresh + deploy: after this long without exception it knows a change. */
+  refreshTerm: durationSchema,
+  /** How long after a switch an emitter may still emit with what it had before. */
+  emitterPropagation: durationSchema,
+  thirdParty: z.boolean(),
+  neverRefreshes: z.boolean(),
+});
+export type PlannedConsumer = z.output<typeof plannedConsumerSchema>;
+
+/** What a rotation will do, frozen at its start. */
+export const planSchema = z.object({
+  /** Which saga wrote it: a later saga finishes it by these rules. */
+  sagaVersion: z.literal(1),
+  strategy: z.enum(STRATEGIES),
+  backEnd: backEndRefSchema,
+  algorithm: algorithmSchema,
+  /** The version to be made; absent where an emergency found a clean one emitting. */
+  incoming: versionIdSchema.optional(),
+  /** The versions to be revoked. */
+  outgoing: z.array(versionIdSchema).max(100),
+  /** What emits when the rotation starts; where a rollback returns to. */
+  emittingBefore: versionIdSchema.optional(),
+  /** Accepted, clean, and neither incoming nor outgoing: they stay accepted until the next planned rotation. */
+  leftAccepted: z.array(versionIdSchema).max(100),
+  consumers: z.array(plannedConsumerSchema).max(1_000),
+  /** Served with the document from now on; at most 300 s (contracts, The JWKS document). */
+  maxAgeSeconds: z.int().min(0).max(300),
+  policy: z.object({ id: uuidSchema, revision: z.int().min(0), name: nameSchema }).optional(),
+  terms: policyTermsSchema,
+  windows: z.object({ accept: windowSchema, drain: windowSchema }),
+  /** After withdrawal or containment: the longest a verifier may go on trusting what it holds. */
+  trustTerm: durationSchema,
+  approvals: z.int().min(0),
+  steps: z.array(stepSchema),
+  /** What a reader must know before approving: no policy, a shortened window, … */
+  exceptions: z.array(lineSchema).max(50),
+});
+export type RotationPlan = z.output<typeof planSchema>;
+
+const confirmation = z.object({
+  consumerId: uuidSchema,
+  versionId: versionIdSchema,
+  instances: z.array(lineSchema).min(1).max(10_000),
+});
+
+export const GATES = ['accept-window', 'acceptance-confirmations', 'drain-window', 'emission-confirmations'] as const;
+
+export const rotationEvents = {
+  RotationRequested: {
+    version: 1,
+    about: 'Somebody asked for a rotation.',
+    schema: rotationRequestSchema.extend({ family: uuidSchema, supersedes: uuidSchema.optional() }),
+  },
+  RotationPlanned: { version: 1, about: 'The plan, frozen at its start.', schema: planSchema },
+  RotationApproved: {
+    version: 1,
+    about: 'A subject other than the requester approved; after an emergency, in retrospect.',
+    schema: z.object({ note: textSchema.optional() }),
+  },
+  RotationRejected: { version: 1, about: 'An approver refused it.', schema: z.object({ reason: textSchema }) },
+  EmergencyDeclared: {
+    version: 1,
+    about: 'An emergency: these versions are compromised, T+ counts from their discovery.',
+    schema: emergencyRequestSchema.extend({
+      targets: z.array(targetSchema).max(20),
+      approvalDueAt: instantSchema,
+      reviewDueAt: instantSchema,
+      /** What the rules of a planned rotation would have held, each taken as a recorded decision. */
+      decisions: z.array(lineSchema).max(50),
+      /** The containment of this emergency, where one was asked for. */
+      containment: uuidSchema.optional(),
+    }),
+  },
+  KeyGenerated: {
+    version: 1,
+    about: 'A new version exists in the back end; nobody accepts or uses it yet.',
+    schema: stepReferenceSchema.extend({
+      versionId: versionIdSchema,
+      algorithm: z.string().max(40),
+      strengthBits: z.int().positive().optional(),
+      fingerprint: z.string().max(200).optional(),
+      by: lineSchema.optional(),
+    }),
+  },
+  DualAcceptDeployed: {
+    version: 1,
+    about: 'Old and new are accepted side by side; the accept window starts here.',
+    schema: stepReferenceSchema.extend({ versions: z.array(versionIdSchema).max(100) }),
+  },
+  AcceptanceConfirmed: {
+    version: 1,
+    about: 'Instances of a verifier accept the new version.',
+    schema: confirmation,
+  },
+  EmitterSwitched: {
+    version: 1,
+    about: 'Emission moved to the new version.',
+    schema: stepReferenceSchema.extend({
+      from: versionIdSchema.optional(),
+      to: versionIdSchema,
+      share: z.int().min(0).max(100),
+    }),
+  },
+  EmissionConfirmed: {
+    version: 1,
+    about: 'Instances of an emitter use this version; the drain starts at the last of these.',
+    schema: confirmation,
+  },
+  GateEvaluated: {
+    version: 1,
+    about: 'A gate was looked at and let the rotation pass, with the values it saw.',
+    schema: z.object({
+      gate: z.enum(GATES),
+      required: lineSchema,
+      actual: lineSchema,
+      since: instantSchema.optional(),
+      binding: lineSchema.optional(),
+    }),
+  },
+  GateOverridden: {
+    version: 1,
+    about: 'A person let the rotation pass a missing confirmation. Never shortens a window.',
+    schema: z.object({
+      gate: z.enum(['acceptance-confirmations', 'emission-confirmations', 'emitter-switch']),
+      consumerId: uuidSchema,
+      reason: textSchema,
+    }),
+  },
+  OldKeyRevoked: {
+    version: 1,
+    about: 'The old versions are no longer accepted where the back end decides; revoked is not contained.',
+    schema: stepReferenceSchema.extend({
+      versions: z.array(versionIdSchema).max(100),
+      /** The computed upper bound: no verifier of the plan trusts them after it. */
+      trustEndsAt: instantSchema.optional(),
+    }),
+  },
+  OldKeyRejectionVerified: {
+    version: 1,
+    about: 'The old key is really refused, and the new one accepted, where that was tested.',
+    schema: stepReferenceSchema.extend({
+      refused: z.array(z.object({ versionId: versionIdSchema, how: lineSchema })).max(100),
+      accepted: z.array(z.object({ versionId: versionIdSchema, how: lineSchema })).max(100),
+    }),
+  },
+  SessionsInvalidated: { version: 1, about: 'Sessions were ended.', schema: z.object({ note: textSchema.optional() }) },
+  ReauthenticationVerified: {
+    version: 1,
+    about: 'People can sign in again, and somebody looked.',
+    schema: z.object({ note: textSchema.optional() }),
+  },
+  RollbackRequested: { version: 1, about: 'Somebody wants the old version back.', schema: z.object({ reason: textSchema }) },
+  EmissionReturned: {
+    version: 1,
+    about: 'Emission is back at the old version; the new one stays trusted while it drains.',
+    schema: stepReferenceSchema.extend({ from: versionIdSchema.optional(), to: versionIdSchema }),
+  },
+  NewKeyWithdrawn: {
+    version: 1,
+    about: 'The new version is no longer accepted.',
+    schema: stepReferenceSchema.extend({ versions: z.array(versionIdSchema).max(100) }),
+  },
+  RotationRolledBack: { version: 1, about: 'Back where it began. Never shown as completed.', schema: z.object({}) },
+  PauseRequested: { version: 1, about: 'Somebody wants it to stand still.', schema: z.object({ reason: textSchema }) },
+  RotationPaused: { version: 1, about: 'It stands still; windows keep running.', schema: z.object({}) },
+  RotationResumed: { version: 1, about: 'It goes on.', schema: z.object({ reason: textSchema.optional() }) },
+  AbandonRequested: {
+    version: 1,
+    about: 'Somebody gives it up before anything emitted with the new version.',
+    schema: z.object({ reason: textSchema }),
+  },
+  RotationAbandoned: { version: 1, about: 'Given up; nothing of it is accepted.', schema: z.object({}) },
+  RotationSuspended: {
+    version: 1,
+    about: 'It needs a person; never skipped, never in the way of others.',
+    schema: z.object({
+      code: z.string().max(80),
+      reason: lineSchema,
+      step: stepSchema.optional(),
+      /** The role that is asked. */
+      person: lineSchema,
+    }),
+  },
+  RetryRequested: {
+    version: 1,
+    about: 'A person looked and wants the suspended step tried again.',
+    schema: z.object({ reason: textSchema.optional() }),
+  },
+  RotationSuperseded: {
+    version: 1,
+    about: 'An emergency took over; its open step was settled first.',
+    schema: z.object({ by: uuidSchema }),
+  },
+  RotationCompleted: {
+    version: 1,
+    about: 'Accepted, emitted, revoked and watched.',
+    schema: z.object({ leftAccepted: z.array(versionIdSchema).max(100) }),
+  },
+  DeviationRecorded: {
+    version: 1,
+    about: 'A written departure: reason, and until when. Who approved it is who approved the rotation.',
+    schema: z.object({ what: lineSchema, reason: textSchema, until: instantSchema }),
+  },
+  NoteAdded: {
+    version: 1,
+    about: 'Something worth keeping beside the facts.',
+    schema: z.object({ note: textSchema, by: lineSchema.optional() }),
+  },
+  TelemetryRecorded: {
+    version: 1,
+    about: 'Counted uses of the versions in a span, as somebody reported them.',
+    schema: z.object({
+      from: instantSchema.optional(),
+      to: instantSchema.optional(),
+      current: z.int().min(0),
+      previous: z.int().min(0),
+      invalid: z.int().min(0),
+      note: textSchema.optional(),
+    }),
+  },
+  PostIncidentReviewed: {
+    version: 1,
+    about: 'The review after an emergency was held.',
+    schema: z.object({ summary: textSchema }),
+  },
+} as const satisfies EventDefinitions;
+
+export type NewRotationEvent = NewEventOf<typeof rotationEvents> | NewStepEvent;
+export type RotationEvent = RecordedEventOf<typeof rotationEvents> | StepEvent;
