@@ -114,6 +114,10 @@ export interface EventLog {
 /** Base of what a log answers with; `code` is stable. */
 export abstract class EventLogError extends Error {
   abstract readonly code: string;
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+  }
 }
 
 export class WrongExpectedRevisionError extends EventLogError {

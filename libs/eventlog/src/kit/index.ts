@@ -1,4 +1,11 @@
+export { canonicalBytes, canonicalText, InvalidValueError, MAX_VALUE_DEPTH } from './canonical.js';
+export { dataHashOf, leafOf, openSealed, RECORD_VERSION, sealEvent, type EventContent } from './envelope.js';
 export {
+  InvalidEventError,
+  LOG_STREAM,
+  logEvents,
+  openEventStore,
+  UnknownEventError,
   type Cause,
   type EventStore,
   type History,

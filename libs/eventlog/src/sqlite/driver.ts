@@ -64,8 +64,7 @@ export function openDatabase(path: string, options: OpenOptions = {}): SqlDataba
     prepare: (sql) => {
       let statement = statements.get(sql);
       if (statement === undefined) {
-        // The binding's own type is wider (`any` parameters); the seam narrows it to what Keyturn uses.
-        statement = db.prepare(sql) as SqlStatement;
+        statement = db.prepare(sql);
         statements.set(sql, statement);
       }
       return statement;
@@ -89,7 +88,7 @@ export function openDatabase(path: string, options: OpenOptions = {}): SqlDataba
 }
 
 function only(row: unknown): unknown {
-  return Object.values(row as object)[0];
+  return typeof row === 'object' && row !== null ? Object.values(row)[0] : undefined;
 }
 
 function assertVersion(version: string): void {

@@ -1,1 +1,8 @@
-export { openDatabase, type OpenOptions, type SqlDatabase, type SqlRow, type SqlStatement, type SqlValue } from './driver.js';
+export {
+  openDatabase,
+  type OpenOptions,
+  type SqlDatabase,
+  type SqlRow,
+  type SqlStatement,
+  type SqlValue,
+} from './driver.js';
