@@ -21,3 +21,18 @@ export {
   type RotationPlan,
 } from './domain/rotation.events.js';
 export { stepEvents, STEPS, type StepEvent, type StepName } from './domain/step.events.js';
+export {
+  asOf,
+  confirmationsOf,
+  emergencyTargets,
+  spanText,
+  timelineOf,
+  windowsOf,
+  type ConfirmationCount,
+  type TargetResult,
+  type TimelineEntry,
+  type TimelineEvent,
+  type TimelineInput,
+  type TimelineKind,
+  type WindowRun,
+} from './domain/timeline.js';

@@ -1,0 +1,695 @@
+import { formatInstant, parseInstant, SYSTEM_ACTOR, type Provenance } from '#eventlog';
+import type { ContainmentEvent } from './containment.events.js';
+import { milliseconds } from './duration.js';
+import type { CONSUMER_ROLES } from './family.events.js';
+import type { EmergencyTarget } from './policy.events.js';
+import type { PlannedConsumer, PlannedWindow, RotationEvent, RotationPlan } from './rotation.events.js';
+import type { StepEvent } from './step.events.js';
+
+export type TimelineKind =
+  'request' | 'decision' | 'effect' | 'confirmation' | 'gate' | 'failure' | 'end' | 'note';
+
+/** One fact of a rotation in plain words. */
+export interface TimelineEntry {
+  readonly eventId: string;
+  readonly treeSize: number;
+  readonly type: TimelineEvent['type'];
+  /** When it was so, where that was recorded; else when it was written. See `instantNotRecorded`. */
+  readonly at: number;
+  readonly recordedAt: number;
+  readonly occurredAt?: number;
+  /** Imported without an instant: `at` is then only when it was written, and a page says "not recorded". */
+  readonly instantNotRecorded: boolean;
+  readonly title: string;
+  readonly detail: string;
+  readonly actorName: string;
+  /** Who did it, where the fact itself names somebody else than who appended it. */
+  readonly doneBy?: string;
+  readonly provenance: Provenance;
+  readonly kind: TimelineKind;
+  /** Intents and other lines that a short view leaves out. */
+  readonly minor?: true;
+}
+
+export type TimelineEvent = RotationEvent | ContainmentEvent;
+
+export interface TimelineInput {
+  readonly rotationEvents: readonly RotationEvent[];
+  readonly containmentEvents: readonly ContainmentEvent[];
+  /** Subject or consumer id → name; an id without a name is shown as it is. */
+  readonly names: Readonly<Record<string, string>>;
+}
+
+/** All facts of a rotation and of its containments in the log's total order. */
+export function timelineOf({
+  rotationEvents,
+  containmentEvents,
+  names,
+}: TimelineInput): readonly TimelineEntry[] {
+  const plan = planOf(rotationEvents);
+  const confirmed = new Map<string, Set<string>>();
+  const entries: TimelineEntry[] = [];
+  for (const event of inTotalOrder([...rotationEvents, ...containmentEvents])) {
+    const words = wordsOf(event, { plan, names, progress: progressOf(event, plan, confirmed) });
+    const actor = nameOf(event.actor, names);
+    entries.push({
+      eventId: event.id,
+      treeSize: event.treeSize,
+      type: event.type,
+      at: instantOf(event),
+      recordedAt: event.recordedAt,
+      ...(event.occurredAt === undefined ? {} : { occurredAt: event.occurredAt }),
+      instantNotRecorded: event.provenance === 'imported' && event.occurredAt === undefined,
+      actorName:
+        event.onBehalfOf === undefined ? actor : `${actor}, on behalf of ${nameOf(event.onBehalfOf, names)}`,
+      provenance: event.provenance,
+      ...words,
+    });
+  }
+  return entries;
+}
+
+/** What was so at an instant: the facts whose own time (else their writing) is not later. */
+export function asOf<Event extends { readonly occurredAt?: number; readonly recordedAt: number }>(
+  events: readonly Event[],
+  instant: number,
+): readonly Event[] {
+  return events.filter((event) => instantOf(event) <= instant);
+}
+
+export type TargetVerdict = 'met' | 'late' | 'not recorded' | 'not judged';
+
+export interface TargetResult {
+  readonly name: string;
+  readonly fact: EmergencyTarget['fact'];
+  /** Milliseconds from discovery. */
+  readonly within: number;
+  readonly dueAt: number;
+  /** The instant the verdict stands on. Absent where the fact was not recorded: a target is never shown as an actual. */
+  readonly actualAt?: number;
+  /** An earlier instant somebody stated for the fact; it never turns late into on time. */
+  readonly statedAt?: number;
+  /** `not judged`: the fact was imported; imports never make a verdict. */
+  readonly verdict: TargetVerdict;
+}
+
+/** The T+ targets of an emergency, counted from its discovery. Empty where no emergency was declared. */
+export function emergencyTargets(
+  rotationEvents: readonly RotationEvent[],
+  containmentEvents: readonly ContainmentEvent[],
+): readonly TargetResult[] {
+  const events = inTotalOrder([...rotationEvents, ...containmentEvents]);
+  const declared = firstOf(events, 'EmergencyDeclared');
+  if (declared === undefined) return [];
+  const discoveredAt = parseInstant(declared.data.discoveredAt);
+  if (discoveredAt === undefined) return [];
+  const outgoing = planOf(rotationEvents)?.outgoing;
+  return declared.data.targets.map((target): TargetResult => {
+    const within = milliseconds(target.within);
+    const dueAt = discoveredAt + within;
+    const base = { name: target.name, fact: target.fact, within, dueAt };
+    const fact = targetFact(target.fact, events, declared.data.compromisedVersions, outgoing);
+    if (fact === undefined) return { ...base, verdict: 'not recorded' };
+    if (fact.provenance === 'imported') {
+      return fact.occurredAt === undefined
+        ? { ...base, verdict: 'not recorded' }
+        : { ...base, actualAt: fact.occurredAt, verdict: 'not judged' };
+    }
+    const actualAt = countedInstant(fact);
+    const stated =
+      fact.occurredAt !== undefined && fact.occurredAt < actualAt ? { statedAt: fact.occurredAt } : {};
+    return { ...base, actualAt, ...stated, verdict: actualAt <= dueAt ? 'met' : 'late' };
+  });
+}
+
+export interface WindowRun {
+  /** Absent where no plan was recorded (an imported history). */
+  readonly planned?: PlannedWindow;
+  readonly startedAt?: number;
+  readonly endedAt?: number;
+  /** Absent while it runs, and where either end was not recorded. */
+  readonly actualMs?: number;
+}
+
+/**
+ * The two windows as they ran. Ours run on the record's own clock (`recordedAt`), never on a supplied time; for an
+ * imported history its own instants are all there is.
+ */
+export function windowsOf(events: readonly RotationEvent[]): {
+  readonly accept: WindowRun;
+  readonly drain: WindowRun;
+} {
+  const ordered = inTotalOrder(events);
+  const plan = planOf(ordered);
+  const accepted = firstOf(ordered, 'DualAcceptDeployed');
+  const switched = switchToIncoming(ordered);
+  const emit = firstEmitAttempt(ordered) ?? switched;
+  const revoked = firstOf(ordered, 'OldKeyRevoked');
+  return {
+    accept: run(
+      plan?.windows.accept,
+      accepted === undefined ? undefined : windowInstant(accepted),
+      accepted === undefined || emit === undefined ? undefined : windowInstant(emit),
+    ),
+    drain: run(
+      plan?.windows.drain,
+      switched === undefined ? undefined : drainStart(ordered, plan, switched),
+      revoked === undefined || switched === undefined ? undefined : windowInstant(revoked),
+    ),
+  };
+}
+
+export interface ConfirmationCount {
+  readonly consumerId: string;
+  readonly name: string;
+  readonly role: (typeof CONSUMER_ROLES)[number];
+  /** k: instances that confirmed the incoming version. */
+  readonly confirmed: number;
+  /** n: the instances the plan knows. */
+  readonly of: number;
+  /** When k reached n. */
+  readonly confirmedAt?: number;
+  /** A person let the rotation pass without it. */
+  readonly overridden: boolean;
+}
+
+/** k of n, for each planned consumer in each of its roles. Empty where no plan was recorded. */
+export function confirmationsOf(events: readonly RotationEvent[]): readonly ConfirmationCount[] {
+  const ordered = inTotalOrder(events);
+  const plan = planOf(ordered);
+  if (plan === undefined) return [];
+  return plan.consumers.flatMap((consumer) =>
+    consumer.roles.map((role): ConfirmationCount => {
+      const type = role === 'verifier' ? 'AcceptanceConfirmed' : 'EmissionConfirmed';
+      const gate = role === 'verifier' ? 'acceptance-confirmations' : 'emission-confirmations';
+      const counted = countConfirmations(ordered, type, consumer, plan);
+      return {
+        consumerId: consumer.consumerId,
+        name: consumer.name,
+        role,
+        confirmed: counted.confirmed,
+        of: consumer.instances,
+        ...(counted.last === undefined ? {} : { confirmedAt: windowInstant(counted.last) }),
+        overridden: ordered.some(
+          (event) =>
+            event.type === 'GateOverridden' &&
+            event.data.gate === gate &&
+            event.data.consumerId === consumer.consumerId,
+        ),
+      };
+    }),
+  );
+}
+
+/** A span as people write it: `7 d 4 h`, `45 min`, `0 s`. */
+export function spanText(milliseconds: number): string {
+  if (milliseconds < 0) return `−${spanText(-milliseconds)}`;
+  const units = [
+    ['d', 86_400_000],
+    ['h', 3_600_000],
+    ['min', 60_000],
+    ['s', 1_000],
+  ] as const;
+  const parts: string[] = [];
+  let rest = milliseconds;
+  for (const [unit, size] of units) {
+    const count = Math.floor(rest / size);
+    rest -= count * size;
+    if (count > 0) parts.push(`${count} ${unit}`);
+  }
+  if (parts.length > 0) return parts.join(' ');
+  return rest > 0 ? `${rest} ms` : '0 s';
+}
+
+interface Words {
+  readonly title: string;
+  readonly detail: string;
+  readonly kind: TimelineKind;
+  readonly minor?: true;
+  readonly doneBy?: string;
+}
+
+interface Context {
+  readonly plan: RotationPlan | undefined;
+  readonly names: Readonly<Record<string, string>>;
+  /** "2 of 3 instances", for a confirmation. */
+  readonly progress: string;
+}
+
+function wordsOf(event: TimelineEvent, context: Context): Words {
+  switch (event.type) {
+    case 'RotationRequested': {
+      const { strategy, trigger, reason, supersedes } = event.data;
+      const superseded = supersedes === undefined ? '' : `; supersedes rotation ${supersedes}`;
+      return {
+        kind: 'request',
+        title: strategy === 'emergency' ? 'Emergency rotation requested' : 'Rotation requested',
+        detail: `${strategy}, ${trigger.replaceAll('-', ' ')}: ${oneLine(reason)}${superseded}`,
+      };
+    }
+    case 'RotationPlanned': {
+      const { outgoing, incoming, windows, approvals } = event.data;
+      const move =
+        incoming === undefined
+          ? `revokes ${list(outgoing)}, no new version`
+          : `${outgoing.length === 0 ? 'no old version' : list(outgoing)} → ${incoming}`;
+      const accept = spanText(milliseconds(windows.accept.required));
+      const drain = spanText(milliseconds(windows.drain.required));
+      return {
+        kind: 'decision',
+        title: 'Plan frozen',
+        detail: `${move}; accept window ${accept}, drain window ${drain}; approvals needed: ${approvals}`,
+      };
+    }
+    case 'RotationApproved':
+      return { kind: 'decision', title: 'Approved', detail: oneLine(event.data.note ?? '') };
+    case 'RotationRejected':
+      return { kind: 'end', title: 'Rejected', detail: oneLine(event.data.reason) };
+    case 'EmergencyDeclared': {
+      const { compromisedVersions, discoveredAt, incident } = event.data;
+      return {
+        kind: 'decision',
+        title: 'Emergency declared',
+        detail: `compromised: ${list(compromisedVersions)}; discovered ${minuteText(discoveredAt)}${
+          incident === undefined ? '' : `; incident ${incident}`
+        }`,
+      };
+    }
+    case 'KeyGenerated': {
+      const { versionId, algorithm, strengthBits, by } = event.data;
+      const strength = strengthBits === undefined ? '' : `, ${strengthBits} bit`;
+      return {
+        kind: 'effect',
+        title: 'New key generated',
+        detail: `${versionId}, ${algorithm}${strength}${settled(event.data)}`,
+        ...(by === undefined ? {} : { doneBy: by }),
+      };
+    }
+    case 'DualAcceptDeployed':
+      return {
+        kind: 'effect',
+        title: event.data.versions.length > 1 ? 'Old and new accepted side by side' : 'New version accepted',
+        detail: `accepted: ${list(event.data.versions)}${settled(event.data)}`,
+      };
+    case 'AcceptanceConfirmed':
+      return {
+        kind: 'confirmation',
+        title: 'Verifier confirmed',
+        detail: `${consumerName(event.data.consumerId, context)} accepts ${event.data.versionId}; ${context.progress}`,
+      };
+    case 'EmitterSwitched': {
+      const { from, to, share } = event.data;
+      return {
+        kind: 'effect',
+        title: 'Emission moved to the new version',
+        detail: `${from === undefined ? '' : `${from} → `}${to}, ${share} %${settled(event.data)}`,
+      };
+    }
+    case 'EmissionConfirmed':
+      return {
+        kind: 'confirmation',
+        title: 'Emitter confirmed',
+        detail: `${consumerName(event.data.consumerId, context)} uses ${event.data.versionId}; ${context.progress}`,
+      };
+    case 'GateEvaluated': {
+      const { gate, required, actual, binding } = event.data;
+      return {
+        kind: 'gate',
+        title: `Gate passed: ${gate.replaceAll('-', ' ')}`,
+        detail: `required ${required}, actual ${actual}${binding === undefined ? '' : `; binding: ${binding}`}`,
+      };
+    }
+    case 'GateOverridden':
+      return {
+        kind: 'gate',
+        title: `Gate overridden: ${event.data.gate.replaceAll('-', ' ')}`,
+        detail: `${consumerName(event.data.consumerId, context)}: ${oneLine(event.data.reason)}`,
+      };
+    case 'OldKeyRevoked': {
+      const { versions, trustEndsAt } = event.data;
+      const trust =
+        trustEndsAt === undefined
+          ? ''
+          : `; no verifier of the plan trusts it after ${minuteText(trustEndsAt)} (computed)`;
+      return {
+        kind: 'effect',
+        title: 'Old version revoked',
+        detail: `${list(versions)} no longer accepted${trust}${settled(event.data)}`,
+      };
+    }
+    case 'OldKeyRejectionVerified': {
+      const refused = event.data.refused.map(({ versionId, how }) => `${versionId} refused (${how})`);
+      const accepted = event.data.accepted.map(({ versionId, how }) => `${versionId} accepted (${how})`);
+      return {
+        kind: 'confirmation',
+        title: 'Old version tested: refused',
+        detail: `${[...refused, ...accepted].join('; ')}${settled(event.data)}`,
+      };
+    }
+    case 'SessionsInvalidated':
+      return { kind: 'effect', title: 'Sessions ended', detail: oneLine(event.data.note ?? '') };
+    case 'ReauthenticationVerified':
+      return { kind: 'confirmation', title: 'Sign-in verified', detail: oneLine(event.data.note ?? '') };
+    case 'RollbackRequested':
+      return { kind: 'request', title: 'Rollback requested', detail: oneLine(event.data.reason) };
+    case 'EmissionReturned': {
+      const { from, to } = event.data;
+      return {
+        kind: 'effect',
+        title: 'Emission returned to the old version',
+        detail: `${from === undefined ? '' : `${from} → `}${to}${settled(event.data)}`,
+      };
+    }
+    case 'NewKeyWithdrawn':
+      return {
+        kind: 'effect',
+        title: 'New version withdrawn',
+        detail: `${list(event.data.versions)} no longer accepted${settled(event.data)}`,
+      };
+    case 'RotationRolledBack':
+      return { kind: 'end', title: 'Rolled back', detail: 'back where it began; not a completed rotation' };
+    case 'PauseRequested':
+      return { kind: 'request', title: 'Pause requested', detail: oneLine(event.data.reason) };
+    case 'RotationPaused':
+      return { kind: 'decision', title: 'Paused', detail: 'windows keep running' };
+    case 'RotationResumed':
+      return { kind: 'decision', title: 'Resumed', detail: oneLine(event.data.reason ?? '') };
+    case 'AbandonRequested':
+      return { kind: 'request', title: 'Abandoning requested', detail: oneLine(event.data.reason) };
+    case 'RotationAbandoned':
+      return { kind: 'end', title: 'Abandoned', detail: 'given up; nothing of it is accepted' };
+    case 'RotationSuspended': {
+      const { code, reason, step, person } = event.data;
+      return {
+        kind: 'failure',
+        title: 'Suspended: needs a person',
+        detail: `${step === undefined ? '' : `step ${step}: `}${reason} (${code}); asked: ${person}`,
+      };
+    }
+    case 'RetryRequested':
+      return { kind: 'request', title: 'Retry requested', detail: oneLine(event.data.reason ?? '') };
+    case 'RotationSuperseded':
+      return { kind: 'end', title: 'Superseded by an emergency', detail: `rotation ${event.data.by}` };
+    case 'RotationCompleted': {
+      const { leftAccepted } = event.data;
+      return {
+        kind: 'end',
+        title: 'Completed',
+        detail: leftAccepted.length === 0 ? '' : `also left accepted: ${list(leftAccepted)}`,
+      };
+    }
+    case 'DeviationRecorded':
+      return {
+        kind: 'decision',
+        title: 'Deviation recorded',
+        detail: `${event.data.what}, until ${minuteText(event.data.until)}: ${oneLine(event.data.reason)}`,
+      };
+    case 'NoteAdded':
+      return {
+        kind: 'note',
+        title: 'Note',
+        detail: oneLine(event.data.note),
+        ...(event.data.by === undefined ? {} : { doneBy: event.data.by }),
+      };
+    case 'TelemetryRecorded': {
+      const { from, to, current, previous, invalid, note } = event.data;
+      const span =
+        from === undefined || to === undefined
+          ? 'span not recorded'
+          : `${minuteText(from)} to ${minuteText(to)}`;
+      return {
+        kind: 'note',
+        title: 'Uses counted',
+        detail: `current ${grouped(current)}, previous ${grouped(previous)}, invalid ${grouped(invalid)}; ${span}${
+          note === undefined ? '' : `; ${oneLine(note)}`
+        }`,
+      };
+    }
+    case 'PostIncidentReviewed':
+      return {
+        kind: 'confirmation',
+        title: 'Post-incident review held',
+        detail: oneLine(event.data.summary),
+      };
+    case 'ContainmentRequested': {
+      const { versions, reason, incident } = event.data;
+      return {
+        kind: 'request',
+        title: 'Containment requested',
+        detail: `${list(versions)}: ${oneLine(reason)}${incident === undefined ? '' : `; incident ${incident}`}`,
+      };
+    }
+    case 'ContainmentApplied':
+      return {
+        kind: 'effect',
+        title: 'Containment applied',
+        detail: `${list(event.data.versions)} denied in the back end; verifiers may trust what they hold until ${minuteText(
+          event.data.trustEndsAt,
+        )} (computed)${settled(event.data)}`,
+      };
+    case 'ContainmentSuspended':
+      return {
+        kind: 'failure',
+        title: 'Containment suspended: needs a person',
+        detail: `${event.data.reason} (${event.data.code}); asked: ${event.data.person}`,
+      };
+    case 'ContainmentRetried':
+      return { kind: 'request', title: 'Containment to be tried again', detail: '' };
+    case 'StepStarted':
+    case 'StepFailed':
+      return stepWords(event);
+  }
+}
+
+function stepWords(event: StepEvent): Words {
+  switch (event.type) {
+    case 'StepStarted': {
+      const { step, attempt, observesFirst } = event.data;
+      return {
+        kind: 'effect',
+        minor: true,
+        title: attempt === 1 ? `Step begun: ${step}` : `Step tried again: ${step}`,
+        detail: `attempt ${attempt}${observesFirst ? ', the back end observed first' : ''}`,
+      };
+    }
+    case 'StepFailed': {
+      const { step, attempt, performed, errorClass, reason } = event.data;
+      return {
+        kind: 'failure',
+        title: performed === 'no' ? `Step not done: ${step}` : `Step failed, outcome unknown: ${step}`,
+        detail: `attempt ${attempt}, ${errorClass}: ${reason}`,
+      };
+    }
+  }
+}
+
+/** How a back end's fact was settled, where that is more than its own answer. */
+function settled(data: { readonly settledBy?: 'answer' | 'observation' | undefined }): string {
+  return data.settledBy === 'observation' ? ' (found done when observed)' : '';
+}
+
+function progressOf(
+  event: TimelineEvent,
+  plan: RotationPlan | undefined,
+  confirmed: Map<string, Set<string>>,
+): string {
+  if (event.type !== 'AcceptanceConfirmed' && event.type !== 'EmissionConfirmed') return '';
+  const { consumerId, versionId, instances } = event.data;
+  const key = `${event.type} ${consumerId} ${versionId}`;
+  const seen = confirmed.get(key) ?? new Set<string>();
+  for (const instance of instances) seen.add(instance);
+  confirmed.set(key, seen);
+  const planned = plan?.consumers.find((consumer) => consumer.consumerId === consumerId);
+  if (planned === undefined)
+    return `${seen.size} ${seen.size === 1 ? 'instance' : 'instances'}, total not recorded`;
+  return `${seen.size} of ${planned.instances} ${planned.instances === 1 ? 'instance' : 'instances'}`;
+}
+
+function targetFact(
+  fact: EmergencyTarget['fact'],
+  events: readonly TimelineEvent[],
+  compromised: readonly string[],
+  outgoing: readonly string[] | undefined,
+): TimelineEvent | undefined {
+  switch (fact) {
+    case 'ContainmentApplied':
+    case 'OldKeyRevoked': {
+      // Only the fact that leaves no compromised version out settles it; the plan may know that one was already gone.
+      const planned =
+        outgoing === undefined ? compromised : compromised.filter((id) => outgoing.includes(id));
+      const needed = new Set(fact === 'OldKeyRevoked' && planned.length > 0 ? planned : compromised);
+      for (const event of events) {
+        if (event.type !== fact) continue;
+        for (const version of event.data.versions) needed.delete(version);
+        if (needed.size === 0) return event;
+      }
+      return undefined;
+    }
+    case 'EmitterSwitched':
+      return events.find((event) => event.type === 'EmitterSwitched' && event.data.share === 100);
+    case 'EmergencyDeclared':
+    case 'DualAcceptDeployed':
+    case 'OldKeyRejectionVerified':
+    case 'SessionsInvalidated':
+    case 'ReauthenticationVerified':
+    case 'RotationCompleted':
+    case 'PostIncidentReviewed':
+      return firstOf(events, fact);
+  }
+}
+
+/** A fact written after its due date never turns late into on time, unless the back end's own clock says so. */
+function countedInstant(event: TimelineEvent): number {
+  const backEndAt = 'backEndAt' in event.data ? event.data.backEndAt : undefined;
+  const observed = backEndAt === undefined ? undefined : parseInstant(backEndAt);
+  const trusted = event.provenance === 'performed' || event.provenance === 'observed';
+  return observed !== undefined && trusted && observed < event.recordedAt ? observed : event.recordedAt;
+}
+
+function run(
+  planned: PlannedWindow | undefined,
+  startedAt: number | undefined,
+  endedAt: number | undefined,
+): WindowRun {
+  return {
+    ...(planned === undefined ? {} : { planned }),
+    ...(startedAt === undefined ? {} : { startedAt }),
+    ...(endedAt === undefined ? {} : { endedAt }),
+    ...(startedAt === undefined || endedAt === undefined ? {} : { actualMs: endedAt - startedAt }),
+  };
+}
+
+function switchToIncoming(ordered: readonly TimelineEvent[]): EventOf<'EmitterSwitched'> | undefined {
+  // The drain waits for the last cohort; a history that never reached 100 % has no drain.
+  return ordered.find(
+    (event): event is EventOf<'EmitterSwitched'> =>
+      event.type === 'EmitterSwitched' && event.data.share === 100,
+  );
+}
+
+/** The first emit attempt that may have had an effect: one that ended as "not performed" used nothing. */
+function firstEmitAttempt(ordered: readonly TimelineEvent[]): TimelineEvent | undefined {
+  return ordered.find((event) => {
+    if (event.type !== 'StepStarted' || event.data.step !== 'emit') return false;
+    const { attempt } = event.data;
+    return !ordered.some(
+      (later) =>
+        later.type === 'StepFailed' &&
+        later.data.step === 'emit' &&
+        later.data.attempt === attempt &&
+        later.data.performed === 'no',
+    );
+  });
+}
+
+/**
+ * From the last emitter confirmed; where one was overridden, from the switch and its propagation. `undefined` while
+ * one is still owed: then no drain has begun.
+ */
+function drainStart(
+  ordered: readonly RotationEvent[],
+  plan: RotationPlan | undefined,
+  switched: RotationEvent,
+): number | undefined {
+  const switchedAt = windowInstant(switched);
+  if (switchedAt === undefined) return undefined;
+  if (plan === undefined) {
+    const confirmations = ordered.filter((event) => event.type === 'EmissionConfirmed').map(windowInstant);
+    return confirmations.reduce<number>((latest, at) => Math.max(latest, at ?? latest), switchedAt);
+  }
+  let start = switchedAt;
+  for (const consumer of plan.consumers) {
+    if (!consumer.roles.includes('emitter')) continue;
+    const { last } = countConfirmations(ordered, 'EmissionConfirmed', consumer, plan);
+    const overridden = ordered.some(
+      (event) =>
+        event.type === 'GateOverridden' &&
+        event.data.gate === 'emission-confirmations' &&
+        event.data.consumerId === consumer.consumerId,
+    );
+    const confirmedAt = last === undefined ? undefined : windowInstant(last);
+    if (confirmedAt !== undefined) start = Math.max(start, confirmedAt);
+    else if (overridden) start = Math.max(start, switchedAt + milliseconds(consumer.emitterPropagation));
+    else return undefined;
+  }
+  return start;
+}
+
+function countConfirmations(
+  ordered: readonly RotationEvent[],
+  type: 'AcceptanceConfirmed' | 'EmissionConfirmed',
+  consumer: PlannedConsumer,
+  plan: RotationPlan,
+): { readonly confirmed: number; readonly last?: RotationEvent } {
+  const seen = new Set<string>();
+  let last: RotationEvent | undefined;
+  for (const event of ordered) {
+    if (event.type !== type || event.data.consumerId !== consumer.consumerId) continue;
+    // A rollback confirms the old version by the same facts: they do not count for the new one.
+    const counts =
+      plan.incoming === undefined
+        ? !plan.outgoing.includes(event.data.versionId)
+        : event.data.versionId === plan.incoming;
+    if (!counts) continue;
+    for (const instance of event.data.instances) seen.add(instance);
+    if (last === undefined && seen.size >= consumer.instances) last = event;
+  }
+  return { confirmed: Math.min(seen.size, consumer.instances), ...(last === undefined ? {} : { last }) };
+}
+
+function planOf(events: readonly TimelineEvent[]): RotationPlan | undefined {
+  return firstOf(events, 'RotationPlanned')?.data;
+}
+
+type EventOf<Type extends TimelineEvent['type']> = Extract<TimelineEvent, { readonly type: Type }>;
+
+function firstOf<Type extends TimelineEvent['type']>(
+  events: readonly TimelineEvent[],
+  type: Type,
+): EventOf<Type> | undefined {
+  return events.find((event): event is EventOf<Type> => event.type === type);
+}
+
+function inTotalOrder<Event extends { readonly treeSize: number }>(
+  events: readonly Event[],
+): readonly Event[] {
+  return [...events].sort((a, b) => a.treeSize - b.treeSize);
+}
+
+function instantOf(event: { readonly occurredAt?: number; readonly recordedAt: number }): number {
+  return event.occurredAt ?? event.recordedAt;
+}
+
+function windowInstant(event: TimelineEvent): number | undefined {
+  return event.provenance === 'imported' ? event.occurredAt : event.recordedAt;
+}
+
+function nameOf(id: string, names: Readonly<Record<string, string>>): string {
+  return names[id] ?? (id === SYSTEM_ACTOR ? 'Keyturn' : id);
+}
+
+function consumerName(id: string, { plan, names }: Context): string {
+  return plan?.consumers.find((consumer) => consumer.consumerId === id)?.name ?? names[id] ?? id;
+}
+
+function list(items: readonly string[]): string {
+  return items.length === 0 ? 'none' : items.join(', ');
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s+/gu, ' ');
+}
+
+/** `2025-11-13 09:00 UTC`, seconds only where there are any. */
+function minuteText(instant: string): string {
+  const at = parseInstant(instant);
+  if (at === undefined) return instant;
+  const text = formatInstant(at);
+  const seconds = text.slice(17, 19);
+  return `${text.slice(0, 10)} ${text.slice(11, 16)}${seconds === '00' ? '' : `:${seconds}`} UTC`;
+}
+
+/** Thousands apart, the same on every machine (no locale). */
+function grouped(count: number): string {
+  return String(count).replaceAll(/\B(?=(\d{3})+$)/gu, ',');
+}
