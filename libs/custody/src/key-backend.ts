@@ -176,7 +176,10 @@ export interface KeyBackend {
    */
   observe(
     object: string,
-    options?: { readonly key?: string; readonly raise?: { readonly fence: Fence; readonly attemptId: string } },
+    options?: {
+      readonly key?: string;
+      readonly raise?: { readonly fence: Fence; readonly attemptId: string };
+    },
   ): Promise<Observation>;
 
   /** A negative and a positive test in one: is an artefact of `refused` refused, and one of `accepted` accepted, where the back end can tell? */
@@ -184,7 +187,15 @@ export interface KeyBackend {
     object: string,
     input: { readonly refused: readonly string[]; readonly accepted: readonly string[] },
   ): Promise<{
-    readonly refused: readonly { readonly versionId: string; readonly refused: boolean; readonly how: string }[];
-    readonly accepted: readonly { readonly versionId: string; readonly accepted: boolean; readonly how: string }[];
+    readonly refused: readonly {
+      readonly versionId: string;
+      readonly refused: boolean;
+      readonly how: string;
+    }[];
+    readonly accepted: readonly {
+      readonly versionId: string;
+      readonly accepted: boolean;
+      readonly how: string;
+    }[];
   }>;
 }

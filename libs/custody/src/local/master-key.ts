@@ -1,0 +1,118 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { SecretValue } from '#platform';
+import { BackendError } from '../key-backend.js';
+import { errorCode } from './error-code.js';
+
+export const MASTER_KEY_BYTES = 32;
+
+/** Enough for any encoding of 32 bytes with some white space; whatever is longer is not a key file. */
+const LONGEST_FILE = 1024;
+
+const HOW_TO_CREATE = 'create one with: (umask 077; head -c 32 /dev/urandom | base64 > FILE)';
+
+export type MasterKeySource =
+  | { readonly file: string }
+  | {
+      readonly value: string | SecretValue | undefined;
+      /** What errors call it: the variable it came from. */
+      readonly name?: string;
+    };
+
+/**
+ * Reads the master key: 32 bytes as base64 or hex. A file MUST NOT be readable by group or others. Errors name the
+ * variable or the file and never what stands in it.
+ */
+export function loadMasterKey(source: MasterKeySource): SecretValue {
+  if ('file' in source) return decode(readKeyFile(source.file), `The master key file ${source.file}`);
+  const name = source.name ?? 'KEYTURN_MASTER_KEY';
+  const value = source.value instanceof SecretValue ? source.value.reveal().toString('utf8') : source.value;
+  if (value === undefined || value.trim() === '') {
+    throw new BackendError(
+      'config',
+      `${name} is not set: it holds 32 bytes in base64 or hex; ${HOW_TO_CREATE}`,
+    );
+  }
+  return decode(value, name);
+}
+
+/** Makes a new master key in a file of its own, 0600, and returns only when it is on disk. Never replaces one. */
+export function createMasterKeyFile(path: string): void {
+  let file: number;
+  try {
+    file = openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o600);
+  } catch (error) {
+    const reason =
+      errorCode(error) === 'EEXIST' ? 'it exists already and is never replaced' : errorCode(error);
+    throw new BackendError('config', `The master key file ${path} cannot be created: ${reason}`);
+  }
+  try {
+    writeFileSync(file, `${randomBytes(MASTER_KEY_BYTES).toString('base64')}\n`);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  // Without this a power loss may take the name away and with it every key sealed under it.
+  const folder = openSync(dirname(path), constants.O_RDONLY);
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
+}
+
+function readKeyFile(path: string): string {
+  let file: number;
+  try {
+    file = openSync(path, constants.O_RDONLY);
+  } catch (error) {
+    const reason =
+      errorCode(error) === 'ENOENT'
+        ? `does not exist; ${HOW_TO_CREATE}`
+        : `cannot be read: ${errorCode(error)}`;
+    throw new BackendError('config', `The master key file ${path} ${reason}`);
+  }
+  try {
+    // Asked of the open file, not of the path: nothing can be swapped in between.
+    const stat = fstatSync(file);
+    if (!stat.isFile()) throw new BackendError('config', `The master key file ${path} is not a regular file`);
+    if ((stat.mode & 0o077) !== 0) {
+      const mode = (stat.mode & 0o777).toString(8).padStart(4, '0');
+      throw new BackendError(
+        'config',
+        `The master key file ${path} is open to group or others (mode ${mode}): chmod 600 it, and think of it as seen`,
+      );
+    }
+    const bytes = Buffer.alloc(LONGEST_FILE);
+    const length = readSync(file, bytes, 0, LONGEST_FILE, 0);
+    const text = bytes.toString('latin1', 0, length);
+    bytes.fill(0);
+    return text;
+  } finally {
+    closeSync(file);
+  }
+}
+
+function decode(text: string, name: string): SecretValue {
+  const encoded = text.trim();
+  const bytes =
+    /^[0-9a-fA-F]+$/.test(encoded) && encoded.length === 2 * MASTER_KEY_BYTES
+      ? Buffer.from(encoded, 'hex')
+      : /^[A-Za-z0-9+/_-]+={0,2}$/.test(encoded)
+        ? Buffer.from(encoded, 'base64')
+        : undefined;
+  if (bytes === undefined) {
+    throw new BackendError('config', `${name} is neither base64 nor hex; ${HOW_TO_CREATE}`);
+  }
+  if (bytes.length !== MASTER_KEY_BYTES) {
+    throw new BackendError(
+      'config',
+      `${name} holds ${bytes.length} bytes, wanted ${MASTER_KEY_BYTES} (base64 or hex); ${HOW_TO_CREATE}`,
+    );
+  }
+  if (bytes.every((byte) => byte === bytes[0])) {
+    throw new BackendError('config', `${name} is one byte repeated, not a random key; ${HOW_TO_CREATE}`);
+  }
+  return new SecretValue(bytes);
+}
