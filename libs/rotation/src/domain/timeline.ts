@@ -182,14 +182,15 @@ export function confirmationsOf(events: readonly RotationEvent[]): readonly Conf
     consumer.roles.map((role): ConfirmationCount => {
       const type = role === 'verifier' ? 'AcceptanceConfirmed' : 'EmissionConfirmed';
       const gate = role === 'verifier' ? 'acceptance-confirmations' : 'emission-confirmations';
-      const counted = countConfirmations(ordered, type, consumer, plan);
+      const { confirmed, last } = countConfirmations(ordered, type, consumer, plan);
+      const confirmedAt = last === undefined ? undefined : windowInstant(last);
       return {
         consumerId: consumer.consumerId,
         name: consumer.name,
         role,
-        confirmed: counted.confirmed,
+        confirmed,
         of: consumer.instances,
-        ...(counted.last === undefined ? {} : { confirmedAt: windowInstant(counted.last) }),
+        ...(confirmedAt === undefined ? {} : { confirmedAt }),
         overridden: ordered.some(
           (event) =>
             event.type === 'GateOverridden' &&
