@@ -12,4 +12,13 @@ export {
   type KitOptions,
   type StreamPosition,
 } from './event-store.js';
-export { type Projection, type ReadModel, type RebuildProgress } from './read-model.js';
+export {
+  openReadModel,
+  ReadModelBehindError,
+  rebuildReadModel,
+  type Projection,
+  type ReadModel,
+  type ReadModelOptions,
+  type RebuildOptions,
+  type RebuildProgress,
+} from './read-model.js';

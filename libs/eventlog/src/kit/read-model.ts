@@ -1,5 +1,11 @@
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { setImmediate as breath } from 'node:timers/promises';
+import { z } from 'zod';
+import { EventLogError, type LoggedEvent, type Subscription } from '../event-log.js';
 import type { RecordedEvent } from '../recorded-event.js';
-import type { SqlDatabase } from '../sqlite/index.js';
+import { openDatabase, sqlFailure, type SqlDatabase } from '../sqlite/index.js';
+import type { EventStore } from './event-store.js';
 
 /**
  * One disposable read model: tables that are a fold of the log. Applied in the same transaction as the checkpoint.
@@ -34,4 +40,431 @@ export interface ReadModel {
   /** Settled with the error when the feed stopped (an unknown event, a broken log). */
   readonly failed: Promise<Error>;
   close(): Promise<void>;
+}
+
+/** The read model has not come as far as it was waited for. Maps to 503: nothing is lost, ask again. */
+export class ReadModelBehindError extends EventLogError {
+  readonly code = 'read-model.behind';
+}
+
+export interface ReadModelOptions {
+  readonly store: EventStore;
+  /** One file, or `:memory:`. Its folder must exist. */
+  readonly path: string;
+  readonly projections: readonly Projection[];
+  /** At most this many events in one transaction; 500 unless told. */
+  readonly batch?: number;
+}
+
+export interface RebuildOptions {
+  readonly store: EventStore;
+  /** MUST NOT be open anywhere. */
+  readonly path: string;
+  readonly projections: readonly Projection[];
+  readonly onProgress?: (progress: RebuildProgress) => void;
+}
+
+const DEFAULT_BATCH = 500;
+
+/** Opens the read model and starts feeding it; does not wait for it to catch up (`caughtUp`). */
+export async function openReadModel(options: ReadModelOptions): Promise<ReadModel> {
+  const size = await options.store.log.treeSize();
+  const tables = openTables(options, size);
+  return new FedReadModel(options, tables);
+}
+
+/**
+ * Folds the whole log into a new file beside the old one and puts it in its place only when it is on disk: killed at
+ * any moment, the old one is still there and usable.
+ */
+export async function rebuildReadModel(options: RebuildOptions): Promise<void> {
+  const { store, path, projections, onProgress } = options;
+  const fresh = `${path}.rebuilding`;
+  removeDatabase(fresh);
+  const total = await store.log.treeSize();
+  const tables = openTables({ store, path: fresh, projections }, total);
+  try {
+    onProgress?.({ done: 0, total });
+    let batch: RecordedEvent[] = [];
+    const flush = (): void => {
+      tables.apply(batch);
+      batch = [];
+      onProgress?.({ done: tables.treeSize(), total });
+    };
+    for await (const logged of store.log.readAll({ limit: total })) {
+      batch.push(store.decode(logged));
+      if (batch.length === DEFAULT_BATCH) flush();
+    }
+    if (batch.length > 0) flush();
+    tables.db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+  } finally {
+    tables.close();
+  }
+  syncPath(fresh);
+  retire(path);
+  renameSync(fresh, path);
+  syncPath(dirname(path));
+}
+
+/** `user_version` of the file: raised when `keyturn_checkpoints` changes. */
+const FORM = 1;
+
+/** One row per projection, written in the transaction that writes its rows; `tables` is what it made, as JSON. */
+const CHECKPOINTS = `CREATE TABLE IF NOT EXISTS keyturn_checkpoints (
+  name TEXT PRIMARY KEY, version INTEGER NOT NULL, schema TEXT NOT NULL, tables TEXT NOT NULL,
+  log_id TEXT NOT NULL, tree_size INTEGER NOT NULL
+) STRICT`;
+
+interface FoldedProjection {
+  readonly projection: Projection;
+  treeSize: number;
+}
+
+/** The projections' tables in one file, with their checkpoints. Knows nothing of a feed. */
+class ProjectionTables {
+  readonly #folded: readonly FoldedProjection[];
+  #applied: number;
+
+  constructor(
+    readonly db: SqlDatabase,
+    projections: readonly Projection[],
+    logId: string,
+    logSize: number,
+  ) {
+    db.exec(CHECKPOINTS);
+    this.#folded = db.transaction(() => {
+      dropStrangers(db, projections);
+      return projections.map((projection) => prepareProjection(db, projection, logId, logSize));
+    });
+    this.#applied = Math.min(...this.#folded.map((each) => each.treeSize));
+    if (this.#folded.length === 0) this.#applied = 0;
+  }
+
+  /** The tree size every projection has reached. */
+  treeSize(): number {
+    return this.#applied;
+  }
+
+  /** Folds events that follow `treeSize()`; each projection passes over what it has already seen. */
+  apply(events: readonly RecordedEvent[]): void {
+    const last = events.at(-1);
+    if (last === undefined) return;
+    this.db.transaction(() => {
+      const advance = this.db.prepare('UPDATE keyturn_checkpoints SET tree_size = ? WHERE name = ?');
+      for (const { projection, treeSize } of this.#folded) {
+        if (treeSize >= last.treeSize) continue;
+        for (const event of events) if (event.treeSize > treeSize) projection.apply(this.db, event);
+        advance.run(last.treeSize, projection.name);
+      }
+    });
+    for (const each of this.#folded) each.treeSize = Math.max(each.treeSize, last.treeSize);
+    this.#applied = last.treeSize;
+  }
+
+  close(): void {
+    this.db.close();
+  }
+}
+
+/** Opens the file; one that cannot be read is deleted and begun anew: nothing in it is the truth. */
+function openTables(options: ReadModelOptions, logSize: number): ProjectionTables {
+  const { store, path, projections } = options;
+  checkNames(projections);
+  try {
+    return openTablesOnce(path, projections, store.logId, logSize);
+  } catch (error) {
+    if (path === ':memory:' || !isBrokenFile(error)) throw error;
+    removeDatabase(path);
+    return openTablesOnce(path, projections, store.logId, logSize);
+  }
+}
+
+function openTablesOnce(
+  path: string,
+  projections: readonly Projection[],
+  logId: string,
+  logSize: number,
+): ProjectionTables {
+  const db = openDatabase(path, { synchronous: 'NORMAL' });
+  try {
+    const found = db.prepare('PRAGMA quick_check(1)').get()?.['quick_check'];
+    if (found !== 'ok') throw new BrokenFileError(`the read model ${path} is damaged: ${String(found)}`);
+    const form = db.prepare('PRAGMA user_version').get()?.['user_version'];
+    if (form === 0 && tablesIn(db).length === 0) db.exec(`PRAGMA user_version=${FORM}`);
+    else if (form !== FORM) throw new BrokenFileError(`the read model ${path} is of another form`);
+    return new ProjectionTables(db, projections, logId, logSize);
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+class BrokenFileError extends Error {}
+
+function isBrokenFile(error: unknown): boolean {
+  return error instanceof BrokenFileError || sqlFailure(error) === 'corrupt';
+}
+
+function checkNames(projections: readonly Projection[]): void {
+  const names = new Set<string>();
+  for (const { name } of projections) {
+    if (!/^[a-z][a-z0-9_-]*$/.test(name) || name.startsWith('keyturn') || name.startsWith('sqlite')) {
+      throw new Error(`a projection cannot be named ${JSON.stringify(name)}`);
+    }
+    if (names.has(name)) throw new Error(`projection ${name} is there twice`);
+    names.add(name);
+  }
+}
+
+/** Drops what projections made that are no longer there, or that have changed. */
+function dropStrangers(db: SqlDatabase, projections: readonly Projection[]): void {
+  for (const row of db.prepare('SELECT name FROM keyturn_checkpoints').all()) {
+    const name = String(row['name']);
+    if (!projections.some((projection) => projection.name === name)) dropProjection(db, name);
+  }
+}
+
+/** Makes a projection's tables, or takes them over when they are a fold of this log by this very version. */
+function prepareProjection(
+  db: SqlDatabase,
+  projection: Projection,
+  logId: string,
+  logSize: number,
+): FoldedProjection {
+  const { name, version } = projection;
+  const schema = projection.schema.join(';\n');
+  const row = db.prepare('SELECT * FROM keyturn_checkpoints WHERE name = ?').get(name);
+  if (row !== undefined) {
+    const treeSize = Number(row['tree_size']);
+    const fits = row['version'] === version && row['schema'] === schema && row['log_id'] === logId;
+    // A log that is shorter than the fold was restored from a backup: what lies beyond its end is not in it.
+    if (fits && treeSize <= logSize) return { projection, treeSize };
+    dropProjection(db, name);
+  }
+  const before = new Set(tablesIn(db));
+  for (const statement of projection.schema) db.exec(statement);
+  const made = tablesIn(db).filter((table) => !before.has(table));
+  const stray = made.find((table) => !table.startsWith(name) && !table.startsWith(name.replaceAll('-', '_')));
+  if (stray !== undefined) {
+    throw new Error(`projection ${name} makes the table ${stray}, whose name does not start with its own`);
+  }
+  db.prepare('INSERT INTO keyturn_checkpoints VALUES (?, ?, ?, ?, ?, 0)').run(
+    name,
+    version,
+    schema,
+    JSON.stringify(made),
+    logId,
+  );
+  return { projection, treeSize: 0 };
+}
+
+function dropProjection(db: SqlDatabase, name: string): void {
+  const row = db.prepare('SELECT tables FROM keyturn_checkpoints WHERE name = ?').get(name);
+  const tables = z.array(z.string()).parse(JSON.parse(String(row?.['tables'] ?? '[]')));
+  for (const table of tables) db.exec(`DROP TABLE IF EXISTS "${table.replaceAll('"', '""')}"`);
+  db.prepare('DELETE FROM keyturn_checkpoints WHERE name = ?').run(name);
+}
+
+function tablesIn(db: SqlDatabase): string[] {
+  const rows = db.prepare(
+    "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+  );
+  return rows.all().map((row) => String(row['name']));
+}
+
+class FedReadModel implements ReadModel {
+  readonly db: SqlDatabase;
+  readonly failed: Promise<Error>;
+  readonly #store: EventStore;
+  readonly #tables: ProjectionTables;
+  readonly #batch: number;
+  readonly #listeners = new Set<(events: readonly RecordedEvent[]) => void>();
+  readonly #subscription: Subscription;
+  #moved = deferred();
+  /** Why nothing more will be applied. */
+  #stopped: string | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: ReadModelOptions, tables: ProjectionTables) {
+    this.#store = options.store;
+    this.#tables = tables;
+    this.#batch = options.batch ?? DEFAULT_BATCH;
+    // Queries get a connection of their own that cannot write; one in memory cannot be shared.
+    this.db = options.path === ':memory:' ? tables.db : openDatabase(options.path, { readOnly: true });
+    this.#subscription = options.store.log.subscribe({
+      after: tables.treeSize(),
+      onEvents: (events) => this.#apply(events),
+    });
+    this.failed = new Promise((resolve) => {
+      this.#subscription.ended.then(
+        () => this.#stop('the log was closed'),
+        (reason: unknown) => {
+          const error = reason instanceof Error ? reason : new Error(String(reason));
+          this.#stop(`it stopped: ${error.message}`);
+          resolve(error);
+        },
+      );
+    });
+  }
+
+  treeSize(): number {
+    return this.#tables.treeSize();
+  }
+
+  async waitFor(stream: string, revision: number, timeoutMs: number): Promise<void> {
+    let target: number | undefined;
+    const reached = async (): Promise<boolean> => {
+      target ??= await this.#treeSizeOf(stream, revision);
+      return target !== undefined && target <= this.treeSize();
+    };
+    await this.#wait(reached, `${stream}@${revision}`, timeoutMs);
+  }
+
+  async caughtUp(): Promise<void> {
+    const target = await this.#store.log.treeSize();
+    await this.#wait(() => Promise.resolve(target <= this.treeSize()), `tree size ${target}`);
+  }
+
+  onApplied(listener: (events: readonly RecordedEvent[]) => void): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#stop('it was closed');
+    await this.#subscription.stop();
+    if (this.db !== this.#tables.db) this.db.close();
+    this.#tables.close();
+  }
+
+  async #apply(stored: readonly LoggedEvent[]): Promise<void> {
+    for (let from = 0; from < stored.length; from += this.#batch) {
+      // A long catch-up must leave the event loop to the others.
+      if (from > 0) await breath();
+      const events: RecordedEvent[] = [];
+      let failure: unknown;
+      for (const logged of stored.slice(from, from + this.#batch)) {
+        try {
+          events.push(this.#store.decode(logged));
+        } catch (error) {
+          failure = error;
+          break;
+        }
+      }
+      this.#tables.apply(events);
+      this.#announce(events);
+      if (failure !== undefined) throw failure;
+    }
+  }
+
+  #announce(events: readonly RecordedEvent[]): void {
+    this.#move();
+    if (events.length === 0) return;
+    for (const listener of this.#listeners) {
+      try {
+        listener(events);
+      } catch (error) {
+        process.emitWarning(error instanceof Error ? error : String(error));
+      }
+    }
+  }
+
+  #move(): void {
+    this.#moved.resolve();
+    this.#moved = deferred();
+  }
+
+  #stop(reason: string): void {
+    this.#stopped ??= reason;
+    this.#move();
+  }
+
+  async #treeSizeOf(stream: string, revision: number): Promise<number | undefined> {
+    for await (const event of this.#store.log.readStream(stream, { from: revision, limit: 1 }))
+      return event.treeSize;
+    return undefined;
+  }
+
+  async #wait(reached: () => Promise<boolean>, what: string, timeoutMs?: number): Promise<void> {
+    const late = deferred();
+    let isLate = false;
+    const timer =
+      timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            isLate = true;
+            late.resolve();
+          }, timeoutMs);
+    try {
+      for (;;) {
+        // Taken before looking: a move while `reached` looks must not be slept through.
+        const moved = this.#moved.promise;
+        if (await reached()) return;
+        if (this.#stopped !== undefined) throw this.#behind(what, this.#stopped);
+        if (isLate) throw this.#behind(what, `not there after ${timeoutMs} ms`);
+        await Promise.race([moved, late.promise]);
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #behind(what: string, why: string): ReadModelBehindError {
+    return new ReadModelBehindError(
+      `the read model is at tree size ${this.treeSize()}, not yet at ${what}: ${why}`,
+    );
+  }
+}
+
+interface Deferred {
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+}
+
+/** `Promise.withResolvers`, which Node 20 lacks. */
+function deferred(): Deferred {
+  let resolve = (): void => undefined;
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}
+
+/** Makes way for a rename: a WAL left beside the new file would be replayed into it. */
+function retire(path: string): void {
+  if (!existsSync(path)) {
+    removeDatabase(path);
+    return;
+  }
+  try {
+    openDatabase(path, { synchronous: 'NORMAL' }).close();
+  } catch (error) {
+    if (sqlFailure(error) !== 'corrupt') throw error;
+    removeDatabase(path);
+    return;
+  }
+  // The last connection to close takes the WAL away: one that is still there says that somebody reads the file.
+  if (existsSync(`${path}-wal`))
+    throw new Error(`the read model ${path} is open elsewhere; close it, then rebuild`);
+}
+
+function removeDatabase(path: string): void {
+  if (path === ':memory:') return;
+  for (const suffix of ['-wal', '-shm', '-journal', '']) rmSync(`${path}${suffix}`, { force: true });
+}
+
+function syncPath(path: string): void {
+  const file = openSync(path, 'r');
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
 }

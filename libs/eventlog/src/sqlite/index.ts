@@ -6,3 +6,4 @@ export {
   type SqlStatement,
   type SqlValue,
 } from './driver.js';
+export { sqlFailure, type SqlFailure } from './failure.js';

@@ -1,0 +1,34 @@
+/** What a failed SQLite call means for whoever made it. */
+export type SqlFailure =
+  /** The file is not what was written: stop. */
+  | 'corrupt'
+  /** No space: rolled back, may work later. */
+  | 'full'
+  /** The disk failed: what the call did is not known. */
+  | 'io'
+  /** Somebody else holds a lock. */
+  | 'busy'
+  /** Not writable, not to be opened, out of memory. */
+  | 'refused'
+  /** A mistake of ours, or no SQLite error at all. */
+  | 'other';
+
+/** Reads the primary result code (sqlite.org/rescode.html) off an error of the driver. */
+export function sqlFailure(error: unknown): SqlFailure {
+  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return 'other';
+  return FAILURES[error.errcode & 0xff] ?? 'other';
+}
+
+const FAILURES: Readonly<Record<number, SqlFailure>> = {
+  3: 'refused', // PERM
+  5: 'busy', // BUSY
+  6: 'busy', // LOCKED
+  7: 'refused', // NOMEM
+  8: 'refused', // READONLY
+  10: 'io', // IOERR
+  11: 'corrupt', // CORRUPT
+  13: 'full', // FULL
+  14: 'refused', // CANTOPEN
+  23: 'refused', // AUTH
+  26: 'corrupt', // NOTADB
+};
