@@ -160,6 +160,7 @@ export interface StoredEntry extends LedgerEntry {
 export class CustodyStore {
   readonly #db: SqlDatabase;
   readonly #lock: SqlDatabase;
+  #closed = false;
 
   private constructor(db: SqlDatabase, lock: SqlDatabase) {
     this.#db = db;
@@ -187,14 +188,16 @@ export class CustodyStore {
       return new CustodyStore(db, lock);
     } catch (error) {
       db?.close();
-      lock.close();
+      releaseLock(lock);
       throw error;
     }
   }
 
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#db.close();
-    this.#lock.close();
+    releaseLock(this.#lock);
   }
 
   transaction<T>(work: () => T): T {
@@ -402,6 +405,12 @@ function takeLock(directory: string): SqlDatabase {
       `The local back end in ${directory} is open already: one process at a time`,
     );
   }
+}
+
+/** Closing alone may leave the transaction to the garbage collector, for as long as a statement is not collected. */
+function releaseLock(lock: SqlDatabase): void {
+  lock.exec('ROLLBACK');
+  lock.close();
 }
 
 /** SQLite gives its side files the mode of the main one, so that one is made first. */

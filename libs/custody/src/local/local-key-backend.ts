@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import { join } from 'node:path';
 import { decodeProtectedHeader, errors, jwtVerify, SignJWT } from 'jose';
 import { z } from 'zod';
-import { sqlFailure } from '#eventlog/sqlite';
+import { sqlFailure, type SqlFailure } from '#eventlog/sqlite';
 import { failpoint, type Clock, type SecretValue } from '#platform';
 import {
   ALGORITHMS,
@@ -700,17 +700,15 @@ async function guarded<T>(effect: string, work: () => Promise<T>): Promise<T> {
 
 function classify(effect: string, error: unknown): [BackendError['errorClass'], string] {
   const failure = sqlFailure(error);
-  switch (failure) {
-    // These three roll back: nothing was changed.
-    case 'busy':
-      return ['transient', `${effect}: the store is busy; nothing was changed`];
-    case 'full':
-      return ['transient', `${effect}: the disk is full; nothing was changed`];
-    case 'refused':
-      return ['config', `${effect}: the store cannot be written; nothing was changed`];
-    case 'corrupt':
-    case 'io':
-    case 'other':
-      return ['unknown', `${effect}: the store failed (${failure}, ${errorCode(error)})`];
-  }
+  const [errorClass, text] = FAILURES[failure];
+  return [errorClass, `${effect}: ${text} (${failure}, ${errorCode(error)})`];
 }
+
+const FAILURES: Readonly<Record<SqlFailure, readonly [BackendError['errorClass'], string]>> = {
+  busy: ['transient', 'the store is busy; nothing was changed'],
+  full: ['transient', 'the disk is full; nothing was changed'],
+  refused: ['config', 'the store cannot be written; nothing was changed'],
+  corrupt: ['unknown', 'the store failed'],
+  io: ['unknown', 'the store failed'],
+  other: ['unknown', 'the back end failed'],
+};

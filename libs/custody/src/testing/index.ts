@@ -1,0 +1,1 @@
+export { Attempts, keyBackendContract, type KeyBackendHarness } from './key-backend.contract.js';

@@ -1,0 +1,560 @@
+import { randomUUID } from 'node:crypto';
+import { inspect } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import {
+  BackendError,
+  EFFECTS,
+  type Algorithm,
+  type Attempt,
+  type BackendErrorClass,
+  type Fence,
+  type KeyBackend,
+  type Observation,
+} from '../key-backend.js';
+
+/** What an adapter's spec hands to the suite: one open back end, and objects in it that nobody has used. */
+export interface KeyBackendHarness {
+  readonly backend: KeyBackend;
+  readonly algorithm: Algorithm;
+  /** A new object of a new family, empty. */
+  fresh(): { readonly object: string; readonly familyId: string };
+  /** Closes and opens again, as a restart does; everything stored is still there. */
+  reopen(): Promise<KeyBackend>;
+  close(): Promise<void>;
+  /** What a verifier is served now, by its own way in; `undefined` where there is no document. */
+  servedKids(backend: KeyBackend, familyId: string): Promise<readonly string[] | undefined>;
+  /** Forms of key material that MUST NOT be printed anywhere, for the versions of an object. */
+  secrets(backend: KeyBackend, object: string): Promise<readonly string[]>;
+}
+
+/** Attempts on one object, each newer than the one before unless it says otherwise. */
+export class Attempts {
+  readonly object: string;
+  readonly familyId: string;
+  #step = 0;
+
+  constructor(target: { readonly object: string; readonly familyId: string }) {
+    this.object = target.object;
+    this.familyId = target.familyId;
+  }
+
+  next(overrides: Partial<Attempt> = {}): Attempt {
+    this.#step += 1;
+    return {
+      object: this.object,
+      familyId: this.familyId,
+      key: `${randomUUID()}/step`,
+      attemptId: randomUUID(),
+      fence: { slot: 1, step: this.#step },
+      signal: new AbortController().signal,
+      ...overrides,
+    };
+  }
+}
+
+/** The rules of the port, for every adapter in one line. */
+export function keyBackendContract(name: string, open: () => Promise<KeyBackendHarness>): void {
+  describe(`key back end contract: ${name}`, () => {
+    let harness: KeyBackendHarness;
+    let backend: KeyBackend;
+    let attempts: Attempts;
+    let object: string;
+
+    beforeEach(async () => {
+      harness = await open();
+      backend = harness.backend;
+      attempts = new Attempts(harness.fresh());
+      object = attempts.object;
+    });
+    afterEach(() => harness.close());
+
+    const generate = async (attempt = attempts.next()): Promise<string> => {
+      const { versionId } = await backend.generate(attempt, {
+        versionId: randomUUID(),
+        algorithm: harness.algorithm,
+      });
+      return versionId;
+    };
+    const publish = (...versions: string[]) =>
+      backend.publish(attempts.next(), { versions, maxAgeSeconds: 300 });
+    const switchTo = (to: string) => backend.switchEmission(attempts.next(), { to });
+    /** One version accepted and emitting, as most rotations find it. */
+    const emitting = async (): Promise<string> => {
+      const version = await generate();
+      await publish(version);
+      await switchTo(version);
+      return version;
+    };
+    const served = () => harness.servedKids(backend, attempts.familyId);
+
+    it('declares every effect, with a bounded longest request', () => {
+      const { declaration } = backend;
+      for (const effect of EFFECTS) {
+        const { longestRequestMs } = declaration.effects[effect];
+        expect(Number.isSafeInteger(longestRequestMs)).toBe(true);
+        expect(longestRequestMs).toBeGreaterThan(0);
+        expect(longestRequestMs).toBeLessThanOrEqual(60_000);
+      }
+      expect(EFFECTS).toContain(declaration.pointOfNoReturn);
+      expect(declaration.algorithms).toContain(harness.algorithm);
+      expect(declaration.instance).not.toBe('');
+    });
+
+    it('finds nothing where nothing was made', async () => {
+      const seen = await backend.observe(object, { key: 'nobody/none' });
+      expect(seen).toMatchObject({ object, exists: false, versions: [] });
+      expect(seen.entry).toBeUndefined();
+      expect(await served()).toBeUndefined();
+    });
+
+    it('generates a version that is neither accepted nor emitting nor served', async () => {
+      const versionId = randomUUID();
+      const made = await backend.generate(attempts.next(), { versionId, algorithm: harness.algorithm });
+      expect(made).toMatchObject({ versionId, algorithm: harness.algorithm });
+      expect(made.strengthBits).toBeGreaterThanOrEqual(128);
+      expect(made.fingerprint).toMatch(/^[0-9a-f]{64}$/);
+      for (const instant of [made.at, made.createdAt]) {
+        expect(instant).toMatch(/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/);
+      }
+      const { at: _at, ...version } = made;
+      expect((await backend.observe(object)).versions).toEqual([
+        { ...version, accepted: false, emittingShare: 0, contained: false, destroyed: false },
+      ]);
+      expect(await served()).toBeUndefined();
+    });
+
+    it('gives every version a fingerprint of its own', async () => {
+      await generate();
+      await generate();
+      const prints = (await backend.observe(object)).versions.map(({ fingerprint }) => fingerprint);
+      expect(new Set(prints).size).toBe(2);
+    });
+
+    it('serves what is accepted before publish resolves', async () => {
+      const one = await generate();
+      const two = await generate();
+      await publish(one);
+      expect(await state()).toEqual({ [one]: 'accepted', [two]: '' });
+      await expectServed([one]);
+      await publish(two);
+      await expectServed([one, two]);
+    });
+
+    it('emits with one version after the switch, and accepts both', async () => {
+      const old = await emitting();
+      const next = await generate();
+      await publish(next);
+      await switchTo(next);
+      expect(await state()).toEqual({ [old]: 'accepted', [next]: 'accepted emitting' });
+      await expectServed([old, next]);
+    });
+
+    it('withdraws, and accepts a withdrawn version again', async () => {
+      const old = await emitting();
+      const next = await generate();
+      await publish(next);
+      await switchTo(next);
+      await backend.withdraw(attempts.next(), { versions: [old] });
+      expect(await state()).toEqual({ [old]: '', [next]: 'accepted emitting' });
+      await expectServed([next]);
+      await backend.reAccept(attempts.next(), { versions: [old] });
+      expect(await state()).toEqual({ [old]: 'accepted', [next]: 'accepted emitting' });
+      await expectServed([old, next]);
+    });
+
+    it('leaves a contained version out at once and for good', async () => {
+      const old = await emitting();
+      await backend.contain(attempts.next(), { versions: [old] });
+      expect(await state()).toEqual({ [old]: 'accepted emitting contained' });
+      await expectServed([]);
+      const next = await generate();
+      await publish(next);
+      await switchTo(next);
+      await expectServed([next]);
+      await backend.withdraw(attempts.next(), { versions: [old] });
+      expect(await refusal(backend.publish(attempts.next(), { versions: [old], maxAgeSeconds: 300 }))).toBe(
+        'config',
+      );
+      expect(await refusal(backend.reAccept(attempts.next(), { versions: [old] }))).toBe('config');
+      expect(await refusal(switchTo(old))).toBe('config');
+      expect(await state()).toEqual({ [old]: 'contained', [next]: 'accepted emitting' });
+      await expectServed([next]);
+    });
+
+    it('contains with an attempt of any age, and raises no fence by it', async () => {
+      const version = await emitting();
+      const stale = attempts.next({ fence: { slot: 0, step: 0 } });
+      await backend.contain(stale, { versions: [version] });
+      await backend.contain(attempts.next({ fence: { slot: 99, step: 99 } }), { versions: [version] });
+      expect(await state()).toEqual({ [version]: 'accepted emitting contained' });
+      expect(await generate()).not.toBe(version);
+    });
+
+    it('withdraws the emitting version only when it is contained, and then nothing emits', async () => {
+      const version = await emitting();
+      expect(await refusal(backend.withdraw(attempts.next(), { versions: [version] }))).toBe('config');
+      expect(await state()).toEqual({ [version]: 'accepted emitting' });
+      await backend.contain(attempts.next(), { versions: [version] });
+      await backend.withdraw(attempts.next(), { versions: [version] });
+      expect(await state()).toEqual({ [version]: 'contained' });
+    });
+
+    it('destroys only what is neither accepted nor emitting, and never brings it back', async () => {
+      const old = await emitting();
+      expect(await refusal(backend.destroy(attempts.next(), { versions: [old] }))).toBe('config');
+      const next = await generate();
+      await publish(next);
+      await switchTo(next);
+      expect(await refusal(backend.destroy(attempts.next(), { versions: [old] }))).toBe('config');
+      await backend.withdraw(attempts.next(), { versions: [old] });
+      await backend.destroy(attempts.next(), { versions: [old] });
+      expect(await state()).toEqual({ [old]: 'destroyed', [next]: 'accepted emitting' });
+      expect(await refusal(backend.reAccept(attempts.next(), { versions: [old] }))).toBe('config');
+      expect(await refusal(backend.publish(attempts.next(), { versions: [old], maxAgeSeconds: 300 }))).toBe(
+        'config',
+      );
+      expect(await state()).toEqual({ [old]: 'destroyed', [next]: 'accepted emitting' });
+    });
+
+    it('refuses to emit with a version that is not accepted', async () => {
+      const version = await generate();
+      expect(await refusal(switchTo(version))).toBe('config');
+      expect(await state()).toEqual({ [version]: '' });
+    });
+
+    it('knows no version that was never made', async () => {
+      const unknown = randomUUID();
+      expect(await refusal(backend.withdraw(attempts.next(), { versions: [unknown] }))).toBe('not-found');
+      await generate();
+      expect(await refusal(backend.withdraw(attempts.next(), { versions: [unknown] }))).toBe('not-found');
+      expect(
+        await refusal(backend.publish(attempts.next(), { versions: [unknown], maxAgeSeconds: 300 })),
+      ).toBe('not-found');
+      expect(await refusal(switchTo(unknown))).toBe('not-found');
+      expect(await refusal(backend.destroy(attempts.next(), { versions: [unknown] }))).toBe('not-found');
+    });
+
+    it('keeps an object for one family, and names it to another', async () => {
+      const version = await generate();
+      const stranger = { familyId: harness.fresh().familyId, fence: { slot: 9, step: 9 } };
+      const input = { versionId: randomUUID(), algorithm: harness.algorithm };
+      for (const call of [
+        () => backend.generate(attempts.next(stranger), input),
+        () => backend.publish(attempts.next(stranger), { versions: [version], maxAgeSeconds: 300 }),
+        () => backend.contain(attempts.next(stranger), { versions: [version] }),
+      ]) {
+        const error = await refusalError(call());
+        expect(error.errorClass).toBe('config');
+        expect(error.message).toContain(attempts.familyId);
+      }
+      expect(await state()).toEqual({ [version]: '' });
+      expect(await generate()).not.toBe(version);
+    });
+
+    describe('a repeat by its key', () => {
+      it('answers a generate with the first version and makes no other', async () => {
+        const attempt = attempts.next();
+        const input = { versionId: randomUUID(), algorithm: harness.algorithm };
+        const first = await backend.generate(attempt, input);
+        const again = await backend.generate(attempts.next({ key: attempt.key }), {
+          ...input,
+          versionId: randomUUID(),
+        });
+        expect(again).toEqual(first);
+        expect((await backend.observe(object)).versions).toHaveLength(1);
+      });
+
+      it('answers with the first receipt and does not undo what came after it', async () => {
+        const old = await emitting();
+        const next = await generate();
+        const publishing = attempts.next();
+        const first = await backend.publish(publishing, { versions: [next], maxAgeSeconds: 300 });
+        await backend.withdraw(attempts.next(), { versions: [next] });
+        const late = attempts.next({ key: publishing.key });
+        expect(await backend.publish(late, { versions: [next], maxAgeSeconds: 300 })).toEqual(first);
+        expect(await state()).toEqual({ [old]: 'accepted emitting', [next]: '' });
+        await expectServed([old]);
+      });
+
+      it('answers every effect the same', async () => {
+        const old = await emitting();
+        const next = await generate();
+        const twice = async <T>(call: (attempt: Attempt) => Promise<T>): Promise<void> => {
+          const attempt = attempts.next();
+          const first = await call(attempt);
+          const before = await backend.observe(object, { key: attempt.key });
+          expect(await call(attempts.next({ key: attempt.key }))).toEqual(first);
+          const after = await backend.observe(object, { key: attempt.key });
+          expect(withoutClock(after)).toEqual(withoutClock(before));
+          expect(after.entry?.attemptId).toBe(attempt.attemptId);
+        };
+        await twice((attempt) => backend.publish(attempt, { versions: [next], maxAgeSeconds: 300 }));
+        await twice((attempt) => backend.switchEmission(attempt, { to: next }));
+        await twice((attempt) => backend.withdraw(attempt, { versions: [old] }));
+        await twice((attempt) => backend.reAccept(attempt, { versions: [old] }));
+        await twice((attempt) => backend.contain(attempt, { versions: [old] }));
+        await twice((attempt) => backend.withdraw(attempt, { versions: [old] }));
+        await twice((attempt) => backend.destroy(attempt, { versions: [old] }));
+        expect(await state()).toEqual({ [old]: 'contained destroyed', [next]: 'accepted emitting' });
+      });
+
+      it('is refused when the attempt is out of date', async () => {
+        const attempt = attempts.next();
+        await generate(attempt);
+        await generate();
+        expect(await refusal(generate(attempt))).toBe('fenced');
+      });
+
+      it('survives a reopening', async () => {
+        const attempt = attempts.next();
+        const input = { versionId: randomUUID(), algorithm: harness.algorithm };
+        const first = await backend.generate(attempt, input);
+        backend = await harness.reopen();
+        expect(await backend.generate(attempts.next({ key: attempt.key }), input)).toEqual(first);
+      });
+    });
+
+    describe('the fence', () => {
+      const older: readonly [string, Fence][] = [
+        ['an earlier step of the same slot', { slot: 5, step: 4 }],
+        ['a later step of an earlier slot', { slot: 4, step: 900 }],
+        ['the same place, held by another attempt', { slot: 5, step: 5 }],
+      ];
+      it.each(older)('refuses %s before it changes anything', async (_name, fence) => {
+        const version = await generate();
+        await backend.publish(attempts.next({ fence: { slot: 5, step: 5 } }), {
+          versions: [version],
+          maxAgeSeconds: 300,
+        });
+        expect(await refusal(backend.withdraw(attempts.next({ fence }), { versions: [version] }))).toBe(
+          'fenced',
+        );
+        expect(await refusal(backend.switchEmission(attempts.next({ fence }), { to: version }))).toBe(
+          'fenced',
+        );
+        const late = { versionId: randomUUID(), algorithm: harness.algorithm };
+        expect(await refusal(backend.generate(attempts.next({ fence }), late))).toBe('fenced');
+        expect(await state()).toEqual({ [version]: 'accepted' });
+        await expectServed([version]);
+      });
+
+      it('is raised by observing: what is observed cannot change behind it', async () => {
+        const version = await generate();
+        const frozen = attempts.next();
+        const takeover = attempts.next();
+        const { fence, attemptId } = takeover;
+        const seen = await backend.observe(object, { key: frozen.key, raise: { fence, attemptId } });
+        expect(seen.entry).toBeUndefined();
+        expect(await refusal(backend.publish(frozen, { versions: [version], maxAgeSeconds: 300 }))).toBe(
+          'fenced',
+        );
+        expect((await backend.observe(object, { key: frozen.key })).entry).toBeUndefined();
+        await backend.publish({ ...takeover, key: frozen.key }, { versions: [version], maxAgeSeconds: 300 });
+        expect(await state()).toEqual({ [version]: 'accepted' });
+      });
+
+      it('is raised by observing before anything was made, and stays raised after a reopening', async () => {
+        const frozen = attempts.next();
+        const { fence, attemptId } = attempts.next();
+        await backend.observe(object, { raise: { fence, attemptId } });
+        backend = await harness.reopen();
+        expect(await refusal(generate(frozen))).toBe('fenced');
+        expect((await backend.observe(object)).exists).toBe(false);
+        expect(await refusal(backend.observe(object, { raise: { ...frozen } }))).toBe('fenced');
+      });
+
+      it('refuses a generate that was overtaken while it made its key', async () => {
+        const frozen = attempts.next();
+        const { fence, attemptId } = attempts.next();
+        const making = generate(frozen);
+        await backend.observe(object, { raise: { fence, attemptId } });
+        expect(await refusal(making)).toBe('fenced');
+        expect((await backend.observe(object)).exists).toBe(false);
+      });
+
+      it('of one object stops no other', async () => {
+        await generate();
+        const other = new Attempts(harness.fresh());
+        const first = other.next({ fence: { slot: 0, step: 0 } });
+        await backend.generate(first, { versionId: randomUUID(), algorithm: harness.algorithm });
+        expect((await backend.observe(other.object)).versions).toHaveLength(1);
+      });
+    });
+
+    it('begins nothing once the attempt is aborted', async () => {
+      const version = await generate();
+      const signal = AbortSignal.abort();
+      const late = { versionId: randomUUID(), algorithm: harness.algorithm };
+      const versions = [version];
+      expect(await refusal(backend.generate(attempts.next({ signal }), late))).toBe('transient');
+      expect(
+        await refusal(backend.publish(attempts.next({ signal }), { versions, maxAgeSeconds: 300 })),
+      ).toBe('transient');
+      expect(await refusal(backend.switchEmission(attempts.next({ signal }), { to: version }))).toBe(
+        'transient',
+      );
+      expect(await refusal(backend.withdraw(attempts.next({ signal }), { versions }))).toBe('transient');
+      expect(await refusal(backend.reAccept(attempts.next({ signal }), { versions }))).toBe('transient');
+      expect(await refusal(backend.contain(attempts.next({ signal }), { versions }))).toBe('transient');
+      expect(await refusal(backend.destroy(attempts.next({ signal }), { versions }))).toBe('transient');
+      expect(await state()).toEqual({ [version]: '' });
+      expect(await served()).toBeUndefined();
+    });
+
+    it('tells by the key what was done and by which attempt', async () => {
+      const attempt = attempts.next();
+      expect((await backend.observe(object, { key: attempt.key })).entry).toBeUndefined();
+      const version = await generate(attempt);
+      expect((await backend.observe(object, { key: attempt.key })).entry).toMatchObject({
+        key: attempt.key,
+        attemptId: attempt.attemptId,
+        effect: 'generate',
+        versions: [version],
+      });
+      const other = new Attempts(harness.fresh());
+      expect((await backend.observe(other.object, { key: attempt.key })).entry).toBeUndefined();
+    });
+
+    it('keeps no entry of what it refused', async () => {
+      const version = await generate();
+      const attempt = attempts.next();
+      expect(await refusal(backend.switchEmission(attempt, { to: version }))).toBe('config');
+      expect((await backend.observe(object, { key: attempt.key })).entry).toBeUndefined();
+      await publish(version);
+      await backend.switchEmission(attempts.next({ key: attempt.key }), { to: version });
+      expect(await state()).toEqual({ [version]: 'accepted emitting' });
+    });
+
+    it('is the same after a reopening', async () => {
+      const old = await emitting();
+      const next = await generate();
+      await publish(next);
+      await backend.contain(attempts.next(), { versions: [old] });
+      const before = await backend.observe(object);
+      const servedBefore = await served();
+      backend = await harness.reopen();
+      expect(withoutClock(await backend.observe(object))).toEqual(withoutClock(before));
+      expect(await served()).toEqual(servedBefore);
+      await expectServed([next]);
+    });
+
+    it('honours the class it declares when one effect is asked for twice under two keys', async () => {
+      const version = await generate();
+      const effects = backend.declaration.effects;
+      const again = backend.generate(attempts.next(), { versionId: version, algorithm: harness.algorithm });
+      if (effects.generate.class === 'named-create') {
+        expect(await refusal(again)).toBe('config');
+      } else {
+        await again;
+        expect((await backend.observe(object)).versions.length).toBeGreaterThan(1);
+        return;
+      }
+      const absolute = async (call: () => Promise<unknown>): Promise<void> => {
+        await call();
+        const before = withoutClock(await backend.observe(object));
+        await call();
+        expect(withoutClock(await backend.observe(object))).toEqual(before);
+      };
+      const next = await generate();
+      const versions = [version];
+      if (effects.publish.class === 'absolute') await absolute(() => publish(version, next));
+      if (effects['switch-emission'].class === 'absolute') await absolute(() => switchTo(next));
+      if (effects.withdraw.class === 'absolute') {
+        await absolute(() => backend.withdraw(attempts.next(), { versions }));
+      }
+      if (effects['re-accept'].class === 'absolute') {
+        await absolute(() => backend.reAccept(attempts.next(), { versions }));
+      }
+      if (effects.contain.class === 'absolute') {
+        await absolute(() => backend.contain(attempts.next(), { versions }));
+      }
+      await backend.withdraw(attempts.next(), { versions });
+      if (effects.destroy.class === 'absolute') {
+        await absolute(() => backend.destroy(attempts.next(), { versions }));
+      }
+      expect(await state()).toEqual({ [version]: 'contained destroyed', [next]: 'accepted emitting' });
+    });
+
+    it('probes that the old is refused and the new accepted', async () => {
+      const old = await emitting();
+      const next = await generate();
+      await publish(next);
+      await switchTo(next);
+      const before = await backend.probe(object, { refused: [old], accepted: [next] });
+      expect(before.refused).toMatchObject([{ versionId: old, refused: false }]);
+      await backend.withdraw(attempts.next(), { versions: [old] });
+      const after = await backend.probe(object, { refused: [old], accepted: [next] });
+      expect(after.refused).toMatchObject([{ versionId: old, refused: true }]);
+      expect(after.accepted).toMatchObject([{ versionId: next, accepted: true }]);
+      for (const { how } of [...after.refused, ...after.accepted]) expect(how).not.toBe('');
+      await backend.contain(attempts.next(), { versions: [next] });
+      const contained = await backend.probe(object, { refused: [next], accepted: [next] });
+      expect(contained.refused).toMatchObject([{ refused: true }]);
+      expect(contained.accepted).toMatchObject([{ accepted: false }]);
+    });
+
+    it('prints no key material', async () => {
+      const version = await emitting();
+      const printed = [inspect(backend, { depth: 8, showHidden: true }), JSON.stringify(backend)];
+      printed.push(inspect(await backend.observe(object), { depth: 8 }));
+      const error = await refusalError(backend.withdraw(attempts.next(), { versions: [version] }));
+      printed.push(inspect(error, { depth: 8, showHidden: true }), JSON.stringify(error));
+      const secrets = await harness.secrets(backend, object);
+      expect(secrets.length).toBeGreaterThan(0);
+      for (const secret of secrets) {
+        for (const text of printed) expect(text.includes(secret)).toBe(false);
+      }
+    });
+
+    async function state(): Promise<Readonly<Record<string, string>>> {
+      const { versions } = await backend.observe(object);
+      const found = versions.map((version) => [
+        version.versionId,
+        [
+          version.accepted ? 'accepted' : '',
+          version.emittingShare > 0 ? 'emitting' : '',
+          version.contained ? 'contained' : '',
+          version.destroyed ? 'destroyed' : '',
+        ]
+          .filter((word) => word !== '')
+          .join(' '),
+      ]);
+      const shares = versions.map(({ emittingShare }) => emittingShare).filter((share) => share > 0);
+      expect(shares).toEqual(shares.length === 0 ? [] : [100]);
+      return Object.fromEntries(found);
+    }
+
+    async function expectServed(kids: readonly string[]): Promise<void> {
+      const observation = await backend.observe(object);
+      const inDocument = backend.declaration.capabilities.publishesJwks && harness.algorithm !== 'HS256';
+      if (!inDocument) {
+        expect(observation.served).toBeUndefined();
+        expect(await served()).toBeUndefined();
+        return;
+      }
+      expect([...((await served()) ?? ['no document'])].sort()).toEqual([...kids].sort());
+      expect([...(observation.served?.kids ?? [])].sort()).toEqual([...kids].sort());
+      expect(observation.served?.agrees).toBe(true);
+    }
+  });
+}
+
+/** The class of the error a call is refused with. */
+async function refusal(call: Promise<unknown>): Promise<BackendErrorClass> {
+  return (await refusalError(call)).errorClass;
+}
+
+async function refusalError(call: Promise<unknown>): Promise<BackendError> {
+  const outcome = await call.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  if (!(outcome instanceof BackendError))
+    throw new Error('refused with no BackendError, or not refused at all');
+  expect(outcome.cause).toBeUndefined();
+  return outcome;
+}
+
+function withoutClock({ clock: _clock, ...rest }: Observation): Omit<Observation, 'clock'> {
+  return rest;
+}
