@@ -1,8 +1,4 @@
-export {
-  claimEvents,
-  type ClaimEvent,
-  type NewClaimEvent,
-} from './domain/claim.events.js';
+export { claimEvents, type ClaimEvent, type NewClaimEvent } from './domain/claim.events.js';
 export {
   containmentEvents,
   type ContainmentEvent,

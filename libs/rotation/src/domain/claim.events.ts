@@ -3,7 +3,13 @@ import type { EventDefinitions, NewEventOf, RecordedEventOf } from '#eventlog';
 import { uuidSchema } from './vocabulary.js';
 
 /** What must be unique is claimed in a stream of its own, at its exact revision, before the fact that uses it. */
-export const CLAIM_KINDS = ['family-name', 'consumer-name', 'object', 'policy-selector', 'emitter-switch'] as const;
+export const CLAIM_KINDS = [
+  'family-name',
+  'consumer-name',
+  'object',
+  'policy-selector',
+  'emitter-switch',
+] as const;
 export type ClaimKind = (typeof CLAIM_KINDS)[number];
 
 export const claimEvents = {

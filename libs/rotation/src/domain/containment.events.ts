@@ -23,7 +23,8 @@ export const containmentEvents = {
   },
   ContainmentApplied: {
     version: 1,
-    about: 'The back end denies these versions from now on; verifiers may still trust what they hold until the bound.',
+    about:
+      'The back end denies these versions from now on; verifiers may still trust what they hold until the bound.',
     schema: stepReferenceSchema.extend({
       versions: z.array(versionIdSchema).min(1).max(100),
       trustEndsAt: instantSchema,

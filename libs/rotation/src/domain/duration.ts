@@ -4,7 +4,8 @@ import { z } from 'zod';
  * ISO 8601 durations of a fixed length: weeks, days, hours, minutes, seconds. Years and months are refused, because
  * their length depends on where they start: write P365D or P90D. Milliseconds inside, text on paper.
  */
-const FIXED = /^P(?=\d|T\d)(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d{1,3}))?S)?)?$/;
+const FIXED =
+  /^P(?=\d|T\d)(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d{1,3}))?S)?)?$/;
 
 /** Ten thousand days: longer ones are mistakes, and sums stay far inside whole numbers. */
 const LONGEST = 10_000 * 86_400_000;
@@ -44,7 +45,8 @@ export function formatDuration(milliseconds: number): string {
 
 /** A duration inside an event or a request. */
 export const durationSchema = z.string().refine((text) => parseDuration(text) !== undefined, {
-  message: 'must be an ISO 8601 duration in weeks, days, hours, minutes or seconds, such as P90D or PT10M (no years or months)',
+  message:
+    'must be an ISO 8601 duration in weeks, days, hours, minutes or seconds, such as P90D or PT10M (no years or months)',
 });
 
 /** Milliseconds of a duration that was validated before; 0 where it is absent. */

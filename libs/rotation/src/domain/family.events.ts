@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { instantSchema, type EventDefinitions, type NewEventOf, type RecordedEventOf } from '#eventlog';
 import { durationSchema } from './duration.js';
+import { policyTermsSchema } from './policy.events.js';
 import {
   algorithmSchema,
   backEndRefSchema,
@@ -103,6 +104,10 @@ export const rotationRequestSchema = z.object({
   windows: z.object({ accept: durationSchema.optional(), drain: durationSchema.optional() }).optional(),
   deviation: z.object({ reason: textSchema, until: instantSchema }).optional(),
   emergency: emergencyRequestSchema.optional(),
+  /** The policy that bound the family when this was asked; absent: none did. Later amendments bind new rotations only. */
+  policy: z
+    .object({ id: uuidSchema, revision: z.int().min(0), name: nameSchema, terms: policyTermsSchema })
+    .optional(),
 });
 export type RotationRequest = z.output<typeof rotationRequestSchema>;
 
@@ -114,7 +119,11 @@ export const familyEvents = {
     about: 'A secret family is watched from now on.',
     schema: familyDetailsSchema,
   },
-  RunbookRevised: { version: 1, about: 'The runbook page of a family was written or changed.', schema: runbookSchema },
+  RunbookRevised: {
+    version: 1,
+    about: 'The runbook page of a family was written or changed.',
+    schema: runbookSchema,
+  },
   OwnerAssigned: { version: 1, about: 'A family has a new owner.', schema: ownerSchema },
   ConsumerRegistered: {
     version: 1,
@@ -176,6 +185,8 @@ export const familyEvents = {
       rotation: uuidSchema,
       outcome: z.enum(ROTATION_OUTCOMES),
       versions: z.array(versionSnapshotSchema).max(100),
+      /** The max-age the document was served with: verifiers may hold it that long. */
+      servedMaxAgeSeconds: z.int().min(0).max(300).optional(),
     }),
   },
 } as const satisfies EventDefinitions;

@@ -1,7 +1,14 @@
 import { z } from 'zod';
 import { instantSchema, type EventDefinitions, type NewEventOf, type RecordedEventOf } from '#eventlog';
 import { durationSchema } from './duration.js';
-import { environmentSchema, familyKindSchema, lineSchema, nameSchema, protectionSchema, textSchema } from './vocabulary.js';
+import {
+  environmentSchema,
+  familyKindSchema,
+  lineSchema,
+  nameSchema,
+  protectionSchema,
+  textSchema,
+} from './vocabulary.js';
 
 export const selectorSchema = z.object({
   protection: protectionSchema.optional(),
@@ -24,7 +31,11 @@ export const TARGET_FACTS = [
   'PostIncidentReviewed',
 ] as const;
 
-export const targetSchema = z.object({ name: lineSchema, fact: z.enum(TARGET_FACTS), within: durationSchema });
+export const targetSchema = z.object({
+  name: lineSchema,
+  fact: z.enum(TARGET_FACTS),
+  within: durationSchema,
+});
 export type EmergencyTarget = z.output<typeof targetSchema>;
 
 /** What a policy binds; a plan stores these resolved values at its start. */
@@ -55,7 +66,12 @@ export const policyDetailsSchema = z.object({
   selector: selectorSchema,
   terms: policyTermsSchema,
   /** Who set it, by what risk analysis, reviewed when. */
-  basis: z.object({ setBy: lineSchema, riskAnalysis: textSchema, reviewedOn: z.iso.date(), nextReview: z.iso.date() }),
+  basis: z.object({
+    setBy: lineSchema,
+    riskAnalysis: textSchema,
+    reviewedOn: z.iso.date(),
+    nextReview: z.iso.date(),
+  }),
   /** Never before it was recorded. */
   effectiveFrom: instantSchema,
 });
@@ -77,7 +93,11 @@ export const policyEvents = {
     about: 'Somebody other than its author approved a policy.',
     schema: z.object({ revision: z.int().min(0), note: textSchema.optional() }),
   },
-  PolicyRetired: { version: 1, about: 'A policy selects nothing any more.', schema: z.object({ reason: textSchema }) },
+  PolicyRetired: {
+    version: 1,
+    about: 'A policy selects nothing any more.',
+    schema: z.object({ reason: textSchema }),
+  },
 } as const satisfies EventDefinitions;
 
 export type NewPolicyEvent = NewEventOf<typeof policyEvents>;

@@ -13,6 +13,7 @@ import {
   textSchema,
   uuidSchema,
   versionIdSchema,
+  versionSnapshotSchema,
 } from './vocabulary.js';
 
 export const windowTermSchema = z.object({
@@ -73,6 +74,8 @@ export const planSchema = z.object({
   trustTerm: durationSchema,
   approvals: z.int().min(0),
   steps: z.array(stepSchema),
+  /** Every version of the family as it was when the plan was made: what the rotation's own facts change. */
+  versionsBefore: z.array(versionSnapshotSchema).max(100),
   /** What a reader must know before approving: no policy, a shortened window, … */
   exceptions: z.array(lineSchema).max(50),
 });
@@ -84,7 +87,12 @@ const confirmation = z.object({
   instances: z.array(lineSchema).min(1).max(10_000),
 });
 
-export const GATES = ['accept-window', 'acceptance-confirmations', 'drain-window', 'emission-confirmations'] as const;
+export const GATES = [
+  'accept-window',
+  'acceptance-confirmations',
+  'drain-window',
+  'emission-confirmations',
+] as const;
 
 export const rotationEvents = {
   RotationRequested: {
@@ -98,7 +106,11 @@ export const rotationEvents = {
     about: 'A subject other than the requester approved; after an emergency, in retrospect.',
     schema: z.object({ note: textSchema.optional() }),
   },
-  RotationRejected: { version: 1, about: 'An approver refused it.', schema: z.object({ reason: textSchema }) },
+  RotationRejected: {
+    version: 1,
+    about: 'An approver refused it.',
+    schema: z.object({ reason: textSchema }),
+  },
   EmergencyDeclared: {
     version: 1,
     about: 'An emergency: these versions are compromised, T+ counts from their discovery.',
@@ -184,13 +196,21 @@ export const rotationEvents = {
       accepted: z.array(z.object({ versionId: versionIdSchema, how: lineSchema })).max(100),
     }),
   },
-  SessionsInvalidated: { version: 1, about: 'Sessions were ended.', schema: z.object({ note: textSchema.optional() }) },
+  SessionsInvalidated: {
+    version: 1,
+    about: 'Sessions were ended.',
+    schema: z.object({ note: textSchema.optional() }),
+  },
   ReauthenticationVerified: {
     version: 1,
     about: 'People can sign in again, and somebody looked.',
     schema: z.object({ note: textSchema.optional() }),
   },
-  RollbackRequested: { version: 1, about: 'Somebody wants the old version back.', schema: z.object({ reason: textSchema }) },
+  RollbackRequested: {
+    version: 1,
+    about: 'Somebody wants the old version back.',
+    schema: z.object({ reason: textSchema }),
+  },
   EmissionReturned: {
     version: 1,
     about: 'Emission is back at the old version; the new one stays trusted while it drains.',
@@ -201,8 +221,16 @@ export const rotationEvents = {
     about: 'The new version is no longer accepted.',
     schema: stepReferenceSchema.extend({ versions: z.array(versionIdSchema).max(100) }),
   },
-  RotationRolledBack: { version: 1, about: 'Back where it began. Never shown as completed.', schema: z.object({}) },
-  PauseRequested: { version: 1, about: 'Somebody wants it to stand still.', schema: z.object({ reason: textSchema }) },
+  RotationRolledBack: {
+    version: 1,
+    about: 'Back where it began. Never shown as completed.',
+    schema: z.object({}),
+  },
+  PauseRequested: {
+    version: 1,
+    about: 'Somebody wants it to stand still.',
+    schema: z.object({ reason: textSchema }),
+  },
   RotationPaused: { version: 1, about: 'It stands still; windows keep running.', schema: z.object({}) },
   RotationResumed: { version: 1, about: 'It goes on.', schema: z.object({ reason: textSchema.optional() }) },
   AbandonRequested: {

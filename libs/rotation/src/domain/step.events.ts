@@ -52,6 +52,9 @@ export const stepEvents = {
         'unknown',
         'fenced',
         'view-moved',
+        /** Observed: it did not happen, and is not to be repeated. */
+        'not-done',
+        /** A verification found the opposite of what it should. */
         'refuted',
       ]),
       reason: lineSchema,

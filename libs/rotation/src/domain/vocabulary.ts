@@ -55,7 +55,13 @@ export const algorithmSchema = z.enum(['RS256', 'ES256', 'EdDSA', 'HS256']);
 export const STRATEGIES = ['graceful', 'emergency'] as const;
 export type Strategy = (typeof STRATEGIES)[number];
 
-export const TRIGGERS = ['scheduled', 'compromise', 'personnel-departure', 'algorithm-weakened', 'manual'] as const;
+export const TRIGGERS = [
+  'scheduled',
+  'compromise',
+  'personnel-departure',
+  'algorithm-weakened',
+  'manual',
+] as const;
 export const triggerSchema = z.enum(TRIGGERS);
 
 /** A version as the log knows it. What was not recorded is absent. */

@@ -1,0 +1,343 @@
+import { DomainError, type Decider } from '#eventlog';
+import type {
+  ConsumerDetails,
+  FamilyDetails,
+  FamilyEvent,
+  NewFamilyEvent,
+  RotationRequest,
+} from './family.events.js';
+import type { VersionSnapshot } from './vocabulary.js';
+import { markCompromised, mergeVersions } from './versions.js';
+
+export interface FamilyConsumer extends ConsumerDetails {
+  readonly consumerId: string;
+}
+
+/** The slot: one rotation a family. */
+export interface FamilySlot {
+  readonly rotation: string;
+  readonly request: RotationRequest;
+  readonly supersedes?: string;
+  /** Revision of the `RotationOpened`: fences of later slots are newer. */
+  readonly openedRevision: number;
+  readonly openedBy: string;
+  readonly correlationId: string;
+  readonly causationId: string;
+  readonly openedEventId: string;
+  readonly open: boolean;
+}
+
+export interface FamilyState {
+  readonly exists: boolean;
+  readonly familyId: string;
+  readonly details?: FamilyDetails;
+  readonly registeredAt?: number;
+  readonly registeredBy?: string;
+  readonly runbook: Readonly<Record<string, string>>;
+  readonly consumers: readonly FamilyConsumer[];
+  /** As of the last closed rotation and what was observed since; a running rotation's facts stand in its own stream. */
+  readonly versions: readonly VersionSnapshot[];
+  readonly compromised: readonly string[];
+  readonly suspected: readonly { readonly versions: readonly string[]; readonly containment?: string }[];
+  /** The newest slot, open or closed. */
+  readonly slot?: FamilySlot;
+  /** The largest max-age a document of this family was served with, seconds. */
+  readonly largestMaxAge: number;
+  readonly closed: readonly { readonly rotation: string; readonly outcome: string }[];
+}
+
+export const initialFamily: FamilyState = {
+  exists: false,
+  familyId: '',
+  runbook: {},
+  consumers: [],
+  versions: [],
+  compromised: [],
+  suspected: [],
+  largestMaxAge: 0,
+  closed: [],
+};
+
+export type FamilyCommand =
+  | { readonly type: 'RegisterFamily'; readonly details: FamilyDetails }
+  | { readonly type: 'ReviseRunbook'; readonly runbook: Readonly<Record<string, string>> }
+  | { readonly type: 'AssignOwner'; readonly owner: FamilyDetails['owner'] }
+  | { readonly type: 'RegisterConsumer'; readonly consumer: FamilyConsumer }
+  | { readonly type: 'ReviseConsumer'; readonly consumer: FamilyConsumer }
+  | { readonly type: 'RemoveConsumer'; readonly consumerId: string; readonly reason: string }
+  | {
+      readonly type: 'SuspectCompromise';
+      readonly versions: readonly string[];
+      readonly reason: string;
+      readonly incident?: string;
+      readonly containment?: string;
+    }
+  | { readonly type: 'OpenRotation'; readonly rotation: string; readonly request: RotationRequest };
+
+function existing(state: FamilyState): FamilyDetails {
+  if (!state.exists || state.details === undefined) {
+    throw new DomainError('family.not-found', 'there is no such secret family');
+  }
+  return state.details;
+}
+
+export function registerFamily(details: FamilyDetails, state: FamilyState): readonly NewFamilyEvent[] {
+  if (state.exists) return [];
+  if (details.mode === 'driven') {
+    if (details.backEnd === undefined) {
+      throw new DomainError(
+        'family.back-end-missing',
+        'a driven family names its back end: backEnd {instance, object}',
+        {
+          field: 'backEnd',
+        },
+      );
+    }
+    if (details.algorithm === undefined) {
+      throw new DomainError('family.algorithm-missing', 'a driven family names its algorithm', {
+        field: 'algorithm',
+      });
+    }
+    if (details.authority.kind !== 'keyturn') {
+      throw new DomainError(
+        'family.authority-refused',
+        'Keyturn drives a family only where it is its rotation authority: set authority.kind to keyturn, or mode to tracked',
+        { field: 'authority.kind' },
+      );
+    }
+    if (details.overlap === 'none') {
+      throw new DomainError(
+        'family.overlap-none',
+        'without overlap a family can only be cut over in a change window, which is not driven yet: track it, or use a layout with overlap',
+        { field: 'overlap' },
+      );
+    }
+  }
+  if (details.usage === 'mac' && details.algorithm !== undefined && details.algorithm !== 'HS256') {
+    throw new DomainError(
+      'family.usage-mismatch',
+      `a family that makes MACs uses HS256, not ${details.algorithm}`,
+      {
+        field: 'algorithm',
+      },
+    );
+  }
+  return [{ type: 'FamilyRegistered', data: details }];
+}
+
+function sameVersions(left: readonly string[], right: readonly string[]): boolean {
+  return left.length === right.length && left.every((item) => right.includes(item));
+}
+
+/** Takes the slot. An emergency waits for no slot: it closes the one that is open (contracts, An emergency over a running rotation). */
+export function openRotation(
+  command: { readonly rotation: string; readonly request: RotationRequest },
+  state: FamilyState,
+): readonly NewFamilyEvent[] {
+  const details = existing(state);
+  const { rotation, request } = command;
+  if (state.slot?.rotation === rotation) return [];
+  if (details.mode !== 'driven') {
+    throw new DomainError(
+      'family.not-driven',
+      `this family is ${details.mode}: Keyturn cannot rotate it; record what people do with notes and an import`,
+      { mode: details.mode },
+    );
+  }
+  const running = state.slot?.open === true ? state.slot : undefined;
+  if (request.emergency === undefined) {
+    if (running !== undefined) {
+      throw new DomainError(
+        'rotation.already-running',
+        `rotation ${running.rotation} holds the slot of this family; it ends, or is rolled back, before another starts`,
+        { rotation: running.rotation },
+      );
+    }
+    return [{ type: 'RotationOpened', data: { rotation, request } }];
+  }
+  const { compromisedVersions, discoveredAt, exposedFrom, incident } = request.emergency;
+  return [
+    {
+      type: 'CompromiseConfirmed',
+      data: {
+        versions: [...compromisedVersions],
+        reason: request.reason,
+        discoveredAt,
+        ...(exposedFrom === undefined ? {} : { exposedFrom }),
+        ...(incident === undefined ? {} : { incident }),
+        rotation,
+      },
+    },
+    {
+      type: 'RotationOpened',
+      data: { rotation, request, ...(running === undefined ? {} : { supersedes: running.rotation }) },
+    },
+  ];
+}
+
+function decide(command: FamilyCommand, state: FamilyState): readonly NewFamilyEvent[] {
+  switch (command.type) {
+    case 'RegisterFamily':
+      return registerFamily(command.details, state);
+    case 'ReviseRunbook': {
+      existing(state);
+      const changed = Object.entries(command.runbook).some(([field, text]) => state.runbook[field] !== text);
+      return changed ? [{ type: 'RunbookRevised', data: command.runbook }] : [];
+    }
+    case 'AssignOwner': {
+      const details = existing(state);
+      const same =
+        details.owner.role === command.owner.role &&
+        details.owner.deputy === command.owner.deputy &&
+        details.owner.escalation === command.owner.escalation;
+      return same ? [] : [{ type: 'OwnerAssigned', data: command.owner }];
+    }
+    case 'RegisterConsumer': {
+      existing(state);
+      const known = state.consumers.find((consumer) => consumer.consumerId === command.consumer.consumerId);
+      if (known === undefined) return [{ type: 'ConsumerRegistered', data: command.consumer }];
+      return sameConsumer(known, command.consumer)
+        ? []
+        : [{ type: 'ConsumerRevised', data: command.consumer }];
+    }
+    case 'ReviseConsumer': {
+      existing(state);
+      const known = state.consumers.find((consumer) => consumer.consumerId === command.consumer.consumerId);
+      if (known === undefined) {
+        throw new DomainError('consumer.not-found', 'this family has no such consumer');
+      }
+      return sameConsumer(known, command.consumer)
+        ? []
+        : [{ type: 'ConsumerRevised', data: command.consumer }];
+    }
+    case 'RemoveConsumer': {
+      existing(state);
+      return state.consumers.some((consumer) => consumer.consumerId === command.consumerId)
+        ? [{ type: 'ConsumerRemoved', data: { consumerId: command.consumerId, reason: command.reason } }]
+        : [];
+    }
+    case 'SuspectCompromise': {
+      existing(state);
+      const repeated = state.suspected.some(
+        (suspicion) =>
+          sameVersions(suspicion.versions, command.versions) && suspicion.containment === command.containment,
+      );
+      if (repeated) return [];
+      return [
+        {
+          type: 'CompromiseSuspected',
+          data: {
+            versions: [...command.versions],
+            reason: command.reason,
+            ...(command.incident === undefined ? {} : { incident: command.incident }),
+            ...(command.containment === undefined ? {} : { containment: command.containment }),
+          },
+        },
+      ];
+    }
+    case 'OpenRotation':
+      return openRotation(command, state);
+  }
+}
+
+function sameConsumer(left: FamilyConsumer, right: FamilyConsumer): boolean {
+  return (
+    left.name === right.name &&
+    left.roles.length === right.roles.length &&
+    left.roles.every((role) => right.roles.includes(role)) &&
+    left.cacheTtl === right.cacheTtl &&
+    left.refreshDelay === right.refreshDelay &&
+    left.deployPropagation === right.deployPropagation &&
+    left.neverRefreshes === right.neverRefreshes &&
+    left.thirdParty === right.thirdParty &&
+    left.instances === right.instances
+  );
+}
+
+function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
+  switch (event.type) {
+    case 'FamilyRegistered':
+      return {
+        ...state,
+        exists: true,
+        familyId: event.stream.slice('family-'.length),
+        details: event.data,
+        registeredAt: event.occurredAt ?? event.recordedAt,
+        registeredBy: event.actor,
+      };
+    case 'RunbookRevised': {
+      const texts = Object.entries(event.data).filter(
+        (entry): entry is [string, string] => entry[1] !== undefined,
+      );
+      return { ...state, runbook: { ...state.runbook, ...Object.fromEntries(texts) } };
+    }
+    case 'OwnerAssigned':
+      return state.details === undefined
+        ? state
+        : { ...state, details: { ...state.details, owner: event.data } };
+    case 'ConsumerRegistered':
+    case 'ConsumerRevised': {
+      const rest = state.consumers.filter((consumer) => consumer.consumerId !== event.data.consumerId);
+      return { ...state, consumers: [...rest, event.data] };
+    }
+    case 'ConsumerRemoved':
+      return {
+        ...state,
+        consumers: state.consumers.filter((consumer) => consumer.consumerId !== event.data.consumerId),
+      };
+    case 'VersionObserved': {
+      const { source: _source, ...snapshot } = event.data;
+      return {
+        ...state,
+        versions: markCompromised(mergeVersions(state.versions, [snapshot]), state.compromised),
+      };
+    }
+    case 'CompromiseSuspected':
+      return {
+        ...state,
+        suspected: [
+          ...state.suspected,
+          {
+            versions: event.data.versions,
+            ...(event.data.containment === undefined ? {} : { containment: event.data.containment }),
+          },
+        ],
+      };
+    case 'CompromiseConfirmed': {
+      const compromised = [...new Set([...state.compromised, ...event.data.versions])];
+      return { ...state, compromised, versions: markCompromised(state.versions, compromised) };
+    }
+    case 'RotationOpened':
+      return {
+        ...state,
+        slot: {
+          rotation: event.data.rotation,
+          request: event.data.request,
+          ...(event.data.supersedes === undefined ? {} : { supersedes: event.data.supersedes }),
+          openedRevision: event.revision,
+          openedBy: event.actor,
+          correlationId: event.correlationId,
+          causationId: event.causationId,
+          openedEventId: event.id,
+          open: true,
+        },
+      };
+    case 'RotationClosed': {
+      const slot =
+        state.slot?.rotation === event.data.rotation ? { slot: { ...state.slot, open: false } } : {};
+      return {
+        ...state,
+        ...slot,
+        versions: markCompromised(mergeVersions(state.versions, event.data.versions), state.compromised),
+        largestMaxAge: Math.max(state.largestMaxAge, event.data.servedMaxAgeSeconds ?? 0),
+        closed: [...state.closed, { rotation: event.data.rotation, outcome: event.data.outcome }],
+      };
+    }
+  }
+}
+
+export const familyDecider: Decider<FamilyCommand, FamilyState, NewFamilyEvent, FamilyEvent> = {
+  initialState: initialFamily,
+  decide,
+  evolve,
+};

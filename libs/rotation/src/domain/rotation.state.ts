@@ -1,0 +1,377 @@
+import { parseInstant } from '#eventlog';
+import { milliseconds } from './duration.js';
+import type { RotationRequest } from './family.events.js';
+import type { NewRotationEvent, RotationEvent, RotationPlan } from './rotation.events.js';
+import { evolveSteps, noSteps, type StepsState } from './steps.state.js';
+import type { VersionSnapshot } from './vocabulary.js';
+import { markCompromised, mergeVersions } from './versions.js';
+import { formatInstant } from '#eventlog';
+
+/** The phases of the design's drawing, and the ends. */
+export type RotationPhase =
+  | 'requested'
+  | 'approved'
+  | 'generated'
+  | 'accepting'
+  | 'emitting'
+  | 'draining'
+  | 'revoked'
+  | 'watching'
+  | 'rolling-back'
+  | 'completed'
+  | 'rolled-back'
+  | 'abandoned'
+  | 'rejected'
+  | 'superseded';
+
+export const ENDED: readonly RotationPhase[] = [
+  'completed',
+  'rolled-back',
+  'abandoned',
+  'rejected',
+  'superseded',
+];
+
+/** Instances of one consumer that confirmed one version. */
+export interface Confirmations {
+  readonly consumerId: string;
+  readonly instances: readonly string[];
+  /** When the last instance confirmed; present once k = n. */
+  readonly completeAt?: number;
+  readonly completeBy?: string;
+}
+
+/** A fact the saga refers back to: when it was recorded, and its id (the cause of what it makes due). */
+export interface Mark {
+  readonly at: number;
+  readonly eventId: string;
+  readonly revision: number;
+}
+
+export interface RotationState {
+  readonly exists: boolean;
+  readonly rotationId: string;
+  readonly familyId: string;
+  readonly phase: RotationPhase;
+  /** From an import: it is shown, it never acts. */
+  readonly imported: boolean;
+  readonly request?: RotationRequest;
+  readonly requestedBy?: string;
+  readonly requestedAt?: number;
+  readonly correlationId?: string;
+  readonly supersedes?: string;
+  readonly plan?: RotationPlan;
+  readonly approvals: readonly { readonly subject: string; readonly at: number }[];
+  readonly emergency?: {
+    readonly compromised: readonly string[];
+    readonly discoveredAt: number;
+    readonly approvalDueAt: number;
+    readonly reviewDueAt: number;
+    readonly containment?: string;
+  };
+  readonly steps: StepsState;
+  /** What was generated, with what is known of it. */
+  readonly generated?: VersionSnapshot;
+  readonly accepted?: Mark;
+  readonly switched?: Mark & { readonly to: string };
+  readonly returned?: Mark & { readonly to: string };
+  readonly revoked?: Mark & { readonly versions: readonly string[]; readonly trustEndsAt?: number };
+  readonly verified?: Mark;
+  readonly withdrawn?: Mark;
+  readonly acceptance: readonly Confirmations[];
+  /** Of the version emission last moved to. */
+  readonly emission: readonly Confirmations[];
+  readonly overrides: readonly { readonly gate: string; readonly consumerId: string }[];
+  readonly rollback?: Mark;
+  readonly pause?: Mark;
+  readonly abandon?: Mark;
+  readonly paused: boolean;
+  readonly suspended?: Mark & { readonly code: string; readonly reason: string; readonly person: string };
+  /** After a person's retry, failures before it no longer count. */
+  readonly retriedAt?: number;
+  readonly reviewedAt?: number;
+  readonly ended?: Mark;
+  /** The newest fact that may have made something due; the cause of what follows from it. */
+  readonly lastMove?: Mark;
+}
+
+export const initialRotation: RotationState = {
+  exists: false,
+  rotationId: '',
+  familyId: '',
+  phase: 'requested',
+  imported: false,
+  approvals: [],
+  steps: noSteps,
+  acceptance: [],
+  emission: [],
+  overrides: [],
+  paused: false,
+};
+
+function mark(event: RotationEvent): Mark {
+  return { at: event.recordedAt, eventId: event.id, revision: event.revision };
+}
+
+function confirm(
+  known: readonly Confirmations[],
+  event: RotationEvent & { readonly type: 'AcceptanceConfirmed' | 'EmissionConfirmed' },
+  plan: RotationPlan | undefined,
+): readonly Confirmations[] {
+  const { consumerId, instances } = event.data;
+  const before = known.find((entry) => entry.consumerId === consumerId);
+  const all = [...new Set([...(before?.instances ?? []), ...instances])];
+  const needed =
+    plan?.consumers.find((consumer) => consumer.consumerId === consumerId)?.instances ?? all.length;
+  const complete =
+    before?.completeAt !== undefined
+      ? {
+          completeAt: before.completeAt,
+          ...(before.completeBy === undefined ? {} : { completeBy: before.completeBy }),
+        }
+      : all.length >= needed
+        ? { completeAt: event.recordedAt, completeBy: event.id }
+        : {};
+  return [
+    ...known.filter((entry) => entry.consumerId !== consumerId),
+    { consumerId, instances: all, ...complete },
+  ];
+}
+
+/** Which consumers of a role have neither confirmed with all instances nor been overridden. */
+export function missingConfirmations(
+  state: RotationState,
+  gate: 'acceptance-confirmations' | 'emission-confirmations',
+): readonly string[] {
+  const role = gate === 'acceptance-confirmations' ? 'verifier' : 'emitter';
+  const confirmed = gate === 'acceptance-confirmations' ? state.acceptance : state.emission;
+  return (state.plan?.consumers ?? [])
+    .filter(
+      (consumer) =>
+        consumer.roles.includes(role) &&
+        !state.overrides.some(
+          (override) => override.gate === gate && override.consumerId === consumer.consumerId,
+        ) &&
+        !confirmed.some(
+          (entry) => entry.consumerId === consumer.consumerId && entry.completeAt !== undefined,
+        ),
+    )
+    .map((consumer) => consumer.consumerId);
+}
+
+/**
+ * When the drain began: at the last `EmissionConfirmed`; an overridden emitter counts from the switch plus its own
+ * propagation. `undefined` while a confirmation is missing.
+ */
+export function drainStart(state: RotationState): Mark | undefined {
+  const from = state.returned ?? state.switched;
+  if (from === undefined || state.plan === undefined) return undefined;
+  if (missingConfirmations(state, 'emission-confirmations').length > 0) return undefined;
+  let start: Mark = from;
+  for (const consumer of state.plan.consumers.filter((each) => each.roles.includes('emitter'))) {
+    const confirmed = state.emission.find((entry) => entry.consumerId === consumer.consumerId);
+    const candidate: Mark =
+      confirmed?.completeAt !== undefined
+        ? { at: confirmed.completeAt, eventId: confirmed.completeBy ?? from.eventId, revision: from.revision }
+        : { ...from, at: from.at + milliseconds(consumer.emitterPropagation) };
+    if (candidate.at >= start.at) start = candidate;
+  }
+  return start;
+}
+
+/** The family's versions after the facts of this rotation. */
+export function versionsAfter(
+  state: RotationState,
+  compromised: readonly string[],
+): readonly VersionSnapshot[] {
+  const incoming = state.generated;
+  const before = state.plan?.versionsBefore ?? [];
+  const known = incoming === undefined ? before : mergeVersions(before, [incoming]);
+  const emitting = state.returned?.to ?? state.switched?.to;
+  const moved = known.map((version) => {
+    const revoked = state.revoked?.versions.includes(version.versionId) === true;
+    const isIncoming = version.versionId === incoming?.versionId;
+    const accepted = revoked
+      ? false
+      : isIncoming
+        ? state.accepted !== undefined && state.withdrawn === undefined
+        : version.accepted;
+    const share =
+      emitting === undefined
+        ? revoked
+          ? { emittingShare: 0 }
+          : {}
+        : { emittingShare: emitting === version.versionId ? 100 : 0 };
+    return { ...version, accepted, ...share };
+  });
+  return markCompromised(moved, compromised);
+}
+
+function phaseWhileEmitting(state: RotationState): RotationPhase {
+  return missingConfirmations(state, 'emission-confirmations').length === 0 ? 'draining' : 'emitting';
+}
+
+/** Total: any event of the stream folds, whatever came before. */
+export function evolveRotation(state: RotationState, event: RotationEvent): RotationState {
+  const steps = evolveSteps(state.steps, event);
+  const moved = { ...state, steps, lastMove: mark(event) };
+  switch (event.type) {
+    case 'StepStarted':
+      return { ...state, steps };
+    case 'StepFailed':
+      return moved;
+    case 'RotationRequested': {
+      const { family, supersedes, ...request } = event.data;
+      return {
+        ...moved,
+        exists: true,
+        rotationId: event.stream.slice('rotation-'.length),
+        familyId: family,
+        phase: 'requested',
+        imported: event.provenance === 'imported',
+        request,
+        requestedBy: request.requestedBy,
+        requestedAt: event.occurredAt ?? event.recordedAt,
+        correlationId: event.correlationId,
+        ...(supersedes === undefined ? {} : { supersedes }),
+      };
+    }
+    case 'RotationPlanned':
+      return {
+        ...moved,
+        plan: event.data,
+        phase: state.phase === 'requested' && event.data.approvals === 0 ? 'approved' : state.phase,
+      };
+    case 'RotationApproved': {
+      const approvals = state.approvals.some((approval) => approval.subject === event.actor)
+        ? state.approvals
+        : [...state.approvals, { subject: event.actor, at: event.recordedAt }];
+      const enough = approvals.length >= (state.plan?.approvals ?? 1);
+      return { ...moved, approvals, phase: state.phase === 'requested' && enough ? 'approved' : state.phase };
+    }
+    case 'RotationRejected':
+      return { ...moved, phase: 'rejected', ended: mark(event) };
+    case 'EmergencyDeclared':
+      return {
+        ...moved,
+        emergency: {
+          compromised: event.data.compromisedVersions,
+          discoveredAt: parseInstant(event.data.discoveredAt) ?? event.recordedAt,
+          approvalDueAt: parseInstant(event.data.approvalDueAt) ?? event.recordedAt,
+          reviewDueAt: parseInstant(event.data.reviewDueAt) ?? event.recordedAt,
+          ...(event.data.containment === undefined ? {} : { containment: event.data.containment }),
+        },
+      };
+    case 'KeyGenerated':
+      return {
+        ...moved,
+        phase: state.rollback === undefined ? 'generated' : state.phase,
+        generated: {
+          versionId: event.data.versionId,
+          algorithm: event.data.algorithm,
+          ...(event.data.strengthBits === undefined ? {} : { strengthBits: event.data.strengthBits }),
+          ...(event.data.fingerprint === undefined ? {} : { fingerprint: event.data.fingerprint }),
+          createdAt: event.data.backEndAt ?? formatInstant(event.occurredAt ?? event.recordedAt),
+          accepted: false,
+          emittingShare: 0,
+          compromised: false,
+          destroyed: false,
+        },
+      };
+    case 'DualAcceptDeployed':
+      return {
+        ...moved,
+        phase: state.rollback === undefined ? 'accepting' : state.phase,
+        accepted: mark(event),
+      };
+    case 'AcceptanceConfirmed':
+      return { ...moved, acceptance: confirm(state.acceptance, event, state.plan) };
+    case 'EmitterSwitched': {
+      const next = { ...moved, switched: { ...mark(event), to: event.data.to }, emission: [] };
+      return { ...next, phase: state.rollback === undefined ? phaseWhileEmitting(next) : state.phase };
+    }
+    case 'EmissionConfirmed': {
+      const next = { ...moved, emission: confirm(state.emission, event, state.plan) };
+      const emitting = state.phase === 'emitting' || state.phase === 'draining';
+      return { ...next, phase: emitting ? phaseWhileEmitting(next) : state.phase };
+    }
+    case 'GateEvaluated':
+    case 'DeviationRecorded':
+    case 'NoteAdded':
+    case 'TelemetryRecorded':
+    case 'SessionsInvalidated':
+    case 'ReauthenticationVerified':
+      return moved;
+    case 'GateOverridden': {
+      const overrides = [...state.overrides, { gate: event.data.gate, consumerId: event.data.consumerId }];
+      const next = { ...moved, overrides };
+      const emitting = state.phase === 'emitting' || state.phase === 'draining';
+      return { ...next, phase: emitting ? phaseWhileEmitting(next) : state.phase };
+    }
+    case 'OldKeyRevoked': {
+      const trustEndsAt =
+        event.data.trustEndsAt === undefined ? undefined : parseInstant(event.data.trustEndsAt);
+      return {
+        ...moved,
+        phase: 'revoked',
+        revoked: {
+          ...mark(event),
+          versions: event.data.versions,
+          ...(trustEndsAt === undefined ? {} : { trustEndsAt }),
+        },
+      };
+    }
+    case 'OldKeyRejectionVerified':
+      return { ...moved, phase: 'watching', verified: mark(event) };
+    case 'RollbackRequested':
+      return {
+        ...withoutSuspension(moved),
+        phase: 'rolling-back',
+        rollback: state.rollback ?? mark(event),
+        paused: false,
+      };
+    case 'EmissionReturned':
+      return { ...moved, returned: { ...mark(event), to: event.data.to }, emission: [] };
+    case 'NewKeyWithdrawn':
+      return { ...moved, withdrawn: mark(event) };
+    case 'RotationRolledBack':
+      return { ...moved, phase: 'rolled-back', ended: mark(event) };
+    case 'PauseRequested':
+      return { ...moved, pause: mark(event) };
+    case 'RotationPaused':
+      return { ...moved, paused: true };
+    case 'RotationResumed': {
+      const { pause: _pause, ...rest } = moved;
+      return { ...rest, paused: false };
+    }
+    case 'AbandonRequested':
+      return { ...withoutSuspension(moved), abandon: state.abandon ?? mark(event), paused: false };
+    case 'RotationAbandoned':
+      return { ...moved, phase: 'abandoned', ended: mark(event) };
+    case 'RotationSuspended':
+      return {
+        ...moved,
+        suspended: {
+          ...mark(event),
+          code: event.data.code,
+          reason: event.data.reason,
+          person: event.data.person,
+        },
+      };
+    case 'RetryRequested':
+      return { ...withoutSuspension(moved), retriedAt: event.recordedAt };
+    case 'RotationSuperseded':
+      return { ...withoutSuspension(moved), phase: 'superseded', ended: mark(event) };
+    case 'RotationCompleted':
+      return { ...moved, phase: 'completed', ended: mark(event) };
+    case 'PostIncidentReviewed':
+      return { ...moved, reviewedAt: event.recordedAt };
+  }
+}
+
+function withoutSuspension(state: RotationState): RotationState {
+  const { suspended: _suspended, ...rest } = state;
+  return rest;
+}
+
+export type { NewRotationEvent, RotationEvent };

@@ -1,0 +1,112 @@
+import { parseInstant, type RecordedEvent } from '#eventlog';
+import type { StepEvent, StepName } from './step.events.js';
+
+/** A `StepStarted` that has neither outcome nor failure yet. */
+export interface OpenStep {
+  readonly step: StepName;
+  readonly attempt: number;
+  readonly attemptId: string;
+  readonly worker: string;
+  readonly startedAt: number;
+  readonly leaseUntil: number;
+  readonly revision: number;
+  readonly observesFirst: boolean;
+}
+
+export interface StepFailure {
+  readonly step: StepName;
+  readonly attempt: number;
+  readonly performed: 'no' | 'unknown';
+  readonly errorClass: string;
+  readonly reason: string;
+  readonly at: number;
+  readonly eventId: string;
+  /** How many attempts of this step in a row ended in a passing fault. */
+  readonly passing: number;
+}
+
+/** The steps of one process (a rotation or a containment), folded from its stream. */
+export interface StepsState {
+  readonly open?: OpenStep;
+  /** The newest failure with no outcome of its step after it. */
+  readonly failure?: StepFailure;
+  readonly attempts: Readonly<Partial<Record<StepName, number>>>;
+  readonly done: readonly StepName[];
+}
+
+export const noSteps: StepsState = { attempts: {}, done: [] };
+
+/** Which event is the outcome of which step; the step table is checked against it. */
+const OUTCOME_OF: Readonly<Record<string, StepName>> = {
+  KeyGenerated: 'generate',
+  DualAcceptDeployed: 'accept',
+  EmitterSwitched: 'emit',
+  OldKeyRevoked: 'revoke',
+  OldKeyRejectionVerified: 'verify',
+  EmissionReturned: 'return',
+  NewKeyWithdrawn: 'withdraw',
+  ContainmentApplied: 'contain',
+};
+
+export function stepOfOutcome(type: string): StepName | undefined {
+  return OUTCOME_OF[type];
+}
+
+function isStepEvent(event: RecordedEvent): event is StepEvent {
+  return event.type === 'StepStarted' || event.type === 'StepFailed';
+}
+
+export function evolveSteps(state: StepsState, event: RecordedEvent): StepsState {
+  if (isStepEvent(event)) {
+    if (event.type === 'StepStarted') {
+      const { step, attempt, worker, leaseUntil, observesFirst } = event.data;
+      return {
+        ...state,
+        open: {
+          step,
+          attempt,
+          attemptId: event.id,
+          worker,
+          startedAt: event.recordedAt,
+          leaseUntil: parseInstant(leaseUntil) ?? event.recordedAt,
+          revision: event.revision,
+          observesFirst,
+        },
+        attempts: { ...state.attempts, [step]: Math.max(attempt, state.attempts[step] ?? 0) },
+      };
+    }
+    const { step, attempt, performed, errorClass, reason } = event.data;
+    const before = state.failure?.step === step ? state.failure.passing : 0;
+    const passing = errorClass === 'transient' || errorClass === 'unknown' || errorClass === 'fenced';
+    // A failure of an attempt that is no longer the newest one settles nothing.
+    const stale = attempt < (state.attempts[step] ?? 0);
+    if (stale) return state;
+    const { open: _open, ...rest } = state;
+    // What an observation settled as "not done" is known; before that an unknown stays unknown.
+    const unknownBefore =
+      state.failure?.step === step && state.failure.performed === 'unknown' && errorClass === 'view-moved';
+    return {
+      ...rest,
+      failure: {
+        step,
+        attempt,
+        performed: unknownBefore ? 'unknown' : performed,
+        errorClass,
+        reason,
+        at: event.recordedAt,
+        eventId: event.id,
+        passing: passing ? before + 1 : before,
+      },
+    };
+  }
+  const step = stepOfOutcome(event.type);
+  if (step === undefined) return state;
+  const { open, failure, ...rest } = state;
+  return {
+    ...rest,
+    // An outcome is always recordable, also a late one: it settles its own step only.
+    ...(open === undefined || open.step === step ? {} : { open }),
+    ...(failure === undefined || failure.step === step ? {} : { failure }),
+    done: rest.done.includes(step) ? rest.done : [...rest.done, step],
+  };
+}

@@ -1,0 +1,31 @@
+import type { VersionSnapshot } from './vocabulary.js';
+
+/** Puts snapshots over what was known, by version id; order of first appearance is kept. */
+export function mergeVersions(
+  known: readonly VersionSnapshot[],
+  newer: readonly VersionSnapshot[],
+): readonly VersionSnapshot[] {
+  const merged = known.map(
+    (version) => newer.find((next) => next.versionId === version.versionId) ?? version,
+  );
+  const added = newer.filter((next) => !known.some((version) => version.versionId === next.versionId));
+  return [...merged, ...added];
+}
+
+export function markCompromised(
+  versions: readonly VersionSnapshot[],
+  compromised: readonly string[],
+): readonly VersionSnapshot[] {
+  return versions.map((version) =>
+    compromised.includes(version.versionId) ? { ...version, compromised: true } : version,
+  );
+}
+
+/** The version that emits: the one with a share, or, where nobody recorded who emits, the newest accepted one. */
+export function emittingVersion(versions: readonly VersionSnapshot[]): VersionSnapshot | undefined {
+  const shares = versions.filter((version) => (version.emittingShare ?? 0) > 0);
+  if (shares.length > 0) return shares[shares.length - 1];
+  if (versions.some((version) => version.emittingShare !== undefined)) return undefined;
+  const accepted = versions.filter((version) => version.accepted && !version.destroyed);
+  return accepted[accepted.length - 1];
+}

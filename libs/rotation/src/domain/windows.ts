@@ -1,0 +1,146 @@
+import { formatDuration, milliseconds } from './duration.js';
+import type { FamilyConsumer } from './family.decider.js';
+import type { PolicyTerms } from './policy.events.js';
+import type { PlannedWindow } from './rotation.events.js';
+
+/** What the windows are computed from (design, The rotation, Windows). */
+export interface WindowInput {
+  readonly consumers: readonly FamilyConsumer[];
+  readonly artefactLife: string | undefined;
+  readonly margins: PolicyTerms['margins'];
+  /** The largest max-age served so far or from now on, seconds: no verifier forgets sooner. */
+  readonly maxAgeSeconds: number;
+}
+
+interface Term {
+  readonly name: string;
+  readonly consumer?: string;
+  readonly duration: string;
+}
+
+/** A verifier's cache term is the larger of its own TTL and the largest max-age we served. */
+export function cacheTerm(consumer: FamilyConsumer, maxAgeSeconds: number): number {
+  return Math.max(milliseconds(consumer.cacheTtl), maxAgeSeconds * 1_000);
+}
+
+/** Cache + refresh + deploy: after this long a verifier knows of a change. */
+export function refreshTerm(consumer: FamilyConsumer, maxAgeSeconds: number): number {
+  return (
+    cacheTerm(consumer, maxAgeSeconds) +
+    milliseconds(consumer.refreshDelay) +
+    milliseconds(consumer.deployPropagation)
+  );
+}
+
+function slowest(input: WindowInput): FamilyConsumer | undefined {
+  return input.consumers
+    .filter((consumer) => consumer.roles.includes('verifier') && !consumer.neverRefreshes)
+    .sort(
+      (left, right) => refreshTerm(right, input.maxAgeSeconds) - refreshTerm(left, input.maxAgeSeconds),
+    )[0];
+}
+
+function refreshTerms(consumer: FamilyConsumer, maxAgeSeconds: number): readonly Term[] {
+  return [
+    { name: 'cache', consumer: consumer.name, duration: formatDuration(cacheTerm(consumer, maxAgeSeconds)) },
+    {
+      name: 'refresh',
+      consumer: consumer.name,
+      duration: formatDuration(milliseconds(consumer.refreshDelay)),
+    },
+    {
+      name: 'deploy',
+      consumer: consumer.name,
+      duration: formatDuration(milliseconds(consumer.deployPropagation)),
+    },
+  ];
+}
+
+function marginTerms(margins: PolicyTerms['margins']): readonly Term[] {
+  return [
+    { name: 'clock-skew', duration: margins.clockSkew },
+    { name: 'safety', duration: margins.safety },
+  ];
+}
+
+function total(terms: readonly Term[]): number {
+  return terms.reduce((sum, term) => sum + milliseconds(term.duration), 0);
+}
+
+function plain(term: Term): PlannedWindow['terms'][number] {
+  return {
+    name: term.name,
+    duration: term.duration,
+    ...(term.consumer === undefined ? {} : { consumer: term.consumer }),
+  };
+}
+
+function saying(consumer: FamilyConsumer, maxAgeSeconds: number): string {
+  const cache = cacheTerm(consumer, maxAgeSeconds);
+  const whose =
+    cache > milliseconds(consumer.cacheTtl) ? `may cache what we serve for` : 'caches its keys for';
+  const late = milliseconds(consumer.refreshDelay) + milliseconds(consumer.deployPropagation);
+  const more = late > 0 ? ` and may be ${formatDuration(late)} late` : '';
+  return `${consumer.name} ${whose} ${formatDuration(cache)}${more}`;
+}
+
+/** From `DualAcceptDeployed` until the first emitter may use the new version. */
+export function acceptWindow(input: WindowInput): PlannedWindow {
+  const verifier = slowest(input);
+  const terms = [
+    ...(verifier === undefined ? [] : refreshTerms(verifier, input.maxAgeSeconds)),
+    ...marginTerms(input.margins),
+  ];
+  const computed = formatDuration(total(terms));
+  return {
+    computed,
+    required: computed,
+    terms: terms.map(plain),
+    binding: verifier === undefined ? 'no verifier is registered' : saying(verifier, input.maxAgeSeconds),
+  };
+}
+
+/** From the last confirmed emitter until the old version may be revoked; never less than 2 × the longest cache. */
+export function drainWindow(input: WindowInput): PlannedWindow {
+  const verifier = slowest(input);
+  const life = milliseconds(input.artefactLife);
+  const terms: Term[] = [
+    { name: 'emitter-propagation', duration: 'PT0S' },
+    { name: 'artefact-life', duration: formatDuration(life) },
+    ...(verifier === undefined
+      ? []
+      : [
+          {
+            name: 'slowest-verifier',
+            consumer: verifier.name,
+            duration: formatDuration(refreshTerm(verifier, input.maxAgeSeconds)),
+          },
+        ]),
+    ...marginTerms(input.margins),
+  ];
+  const sum = total(terms);
+  const longestCache = Math.max(
+    0,
+    ...input.consumers
+      .filter((consumer) => consumer.roles.includes('verifier'))
+      .map((consumer) => cacheTerm(consumer, input.maxAgeSeconds)),
+  );
+  const floor = 2 * longestCache;
+  const computed = formatDuration(Math.max(sum, floor));
+  const cause =
+    floor > sum
+      ? `twice the longest cache, ${formatDuration(longestCache)}, is more than all terms together`
+      : verifier !== undefined && refreshTerm(verifier, input.maxAgeSeconds) > life
+        ? saying(verifier, input.maxAgeSeconds)
+        : `what was emitted before the switch lives for ${formatDuration(life)}`;
+  return { computed, required: computed, terms: terms.map(plain), binding: cause };
+}
+
+/** After a withdrawal or a containment: the longest a verifier of these may go on trusting what it holds. */
+export function trustTerm(input: WindowInput): string {
+  const verifier = slowest(input);
+  return formatDuration(
+    (verifier === undefined ? 0 : refreshTerm(verifier, input.maxAgeSeconds)) +
+      milliseconds(input.margins.clockSkew),
+  );
+}
