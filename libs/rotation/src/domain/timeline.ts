@@ -47,10 +47,11 @@ export function timelineOf({
   names,
 }: TimelineInput): readonly TimelineEntry[] {
   const plan = planOf(rotationEvents);
+  const emergency = firstOf(rotationEvents, 'RotationRequested')?.data.strategy === 'emergency';
   const confirmed = new Map<string, Set<string>>();
   const entries: TimelineEntry[] = [];
   for (const event of inTotalOrder([...rotationEvents, ...containmentEvents])) {
-    const words = wordsOf(event, { plan, names, progress: progressOf(event, plan, confirmed) });
+    const words = wordsOf(event, { plan, names, emergency, progress: progressOf(event, plan, confirmed) });
     const actor = nameOf(event.actor, names);
     entries.push({
       eventId: event.id,
@@ -233,6 +234,7 @@ interface Words {
 interface Context {
   readonly plan: RotationPlan | undefined;
   readonly names: Readonly<Record<string, string>>;
+  readonly emergency: boolean;
   /** "2 of 3 instances", for a confirmation. */
   readonly progress: string;
 }
@@ -263,9 +265,18 @@ function wordsOf(event: TimelineEvent, context: Context): Words {
       };
     }
     case 'RotationApproved':
-      return { kind: 'decision', title: 'Approved', detail: oneLine(event.data.note ?? '') };
+      return {
+        kind: 'decision',
+        title: context.emergency ? 'Approved in retrospect' : 'Approved',
+        detail: oneLine(event.data.note ?? ''),
+      };
     case 'RotationRejected':
-      return { kind: 'end', title: 'Rejected', detail: oneLine(event.data.reason) };
+      // Refusing an emergency afterwards is an exception; it undoes and ends nothing.
+      return {
+        kind: context.emergency ? 'decision' : 'end',
+        title: context.emergency ? 'Approval refused in retrospect' : 'Rejected',
+        detail: oneLine(event.data.reason),
+      };
     case 'EmergencyDeclared': {
       const { compromisedVersions, discoveredAt, incident } = event.data;
       return {
