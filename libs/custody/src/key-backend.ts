@@ -39,6 +39,11 @@ export interface BackendDeclaration {
   readonly kind: 'local' | 'attested' | 'vault-transit' | 'vault-kv' | 'vault-database';
   readonly effects: Readonly<Record<Effect, EffectDeclaration>>;
   readonly algorithms: readonly Algorithm[];
+  /**
+   * A request may still take effect after the process that sent it is dead (a remote server). False only where effect
+   * and process die together: then a takeover need not wait once the process is proved dead.
+   */
+  readonly requestsOutliveProcess: boolean;
   /** The first effect that cannot be undone. */
   readonly pointOfNoReturn: Effect;
   readonly capabilities: {

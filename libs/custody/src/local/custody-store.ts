@@ -340,10 +340,13 @@ export class CustodyStore {
       );
   }
 
-  /** Empties the write-ahead log, where pages from before a destruction still stand. `false`: a reader is in the way. */
+  /** Empties the write-ahead log, where pages from before a destruction still stand. `false`: it could not, ask again. */
   scrub(): boolean {
-    const row = this.#db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get();
-    return row?.['busy'] === 0;
+    try {
+      return this.#db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()?.['busy'] === 0;
+    } catch {
+      return false;
+    }
   }
 }
 

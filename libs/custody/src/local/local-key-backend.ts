@@ -2,7 +2,6 @@ import type { KeyObject } from 'node:crypto';
 import { join } from 'node:path';
 import { decodeProtectedHeader, errors, jwtVerify, SignJWT } from 'jose';
 import { z } from 'zod';
-import { sqlFailure, type SqlFailure } from '#eventlog/sqlite';
 import { failpoint, type Clock, type SecretValue } from '#platform';
 import {
   ALGORITHMS,
@@ -23,6 +22,19 @@ import { CustodyStore, DOCUMENT_FOLDER, type StoredEntry, type StoredVersion } f
 import { errorCode } from './error-code.js';
 import { JwksDocuments, type ServedDocument } from './jwks-documents.js';
 import { generateKey, importKey, KeySealer } from './key-material.js';
+import { guarded } from './failures.js';
+import {
+  FILE_NAME,
+  OBJECT_NAME,
+  VERSION_NAME,
+  refuse,
+  requireAcceptable,
+  requireKnown,
+  requireName,
+  requireNotAborted,
+  requireNotOlder,
+  unknownVersions,
+} from './requirements.js';
 
 /** The largest max-age ever served (contracts.md, The JWKS document). */
 export const LARGEST_MAX_AGE_SECONDS = 300;
@@ -250,7 +262,7 @@ export class LocalKeyBackend implements KeyBackend {
       if (!this.#store.scrub()) {
         throw refuse(
           'unknown',
-          'The key is deleted, but a reader keeps its old pages in the write-ahead log',
+          'The key is deleted, but its old pages could not be cleared from the write-ahead log yet',
         );
       }
       return receipt;
@@ -564,11 +576,6 @@ type Outcome<T> =
 
 const documentSchema = z.object({ keys: z.array(z.looseObject({ kid: z.string() })) });
 
-const OBJECT_NAME = /^[\w.:/@-]{1,256}$/;
-/** A family id names a file. */
-const FILE_NAME = /^[a-z0-9][a-z0-9-]{0,99}$/;
-const VERSION_NAME = /^[\w.~:-]{1,128}$/;
-
 function declare(instance: string): BackendDeclaration {
   const absolute = { class: 'absolute', longestRequestMs: LONGEST_CHANGE_MS } as const;
   return {
@@ -587,66 +594,6 @@ function declare(instance: string): BackendDeclaration {
     pointOfNoReturn: 'destroy',
     capabilities: { overlap: true, cohorts: false, readsValues: false, publishesJwks: true },
   };
-}
-
-function refuse(errorClass: BackendError['errorClass'], message: string): BackendError {
-  return new BackendError(errorClass, message);
-}
-
-function requireName(what: string, value: string, pattern: RegExp): void {
-  if (!pattern.test(value))
-    throw refuse('config', `The ${what} ${JSON.stringify(value.slice(0, 80))} is not a valid one`);
-}
-
-function requireNotAborted(signal: AbortSignal): void {
-  if (signal.aborted) throw refuse('transient', 'The attempt was aborted; nothing was begun');
-}
-
-function requireNotOlder(
-  object: string,
-  newest: { readonly fence: Fence; readonly attemptId: string } | undefined,
-  fence: Fence,
-  attemptId: string,
-): void {
-  if (![fence.slot, fence.step].every(Number.isSafeInteger))
-    throw refuse('config', 'A fence is made of two whole numbers');
-  if (newest === undefined) return;
-  const order = fence.slot - newest.fence.slot || fence.step - newest.fence.step;
-  if (order < 0) throw refuse('fenced', `A newer attempt was seen for ${object}; nothing was changed`);
-  if (order === 0 && attemptId !== newest.attemptId) {
-    throw refuse('fenced', `Another attempt holds the same place on ${object}; nothing was changed`);
-  }
-}
-
-function requireKnown(
-  object: string,
-  versions: readonly StoredVersion[],
-  wanted: readonly string[],
-): readonly StoredVersion[] {
-  const found = versions.filter(({ versionId }) => wanted.includes(versionId));
-  const missing = wanted.filter((versionId) => !found.some((version) => version.versionId === versionId));
-  // "Not found" means success to whoever revokes, so it is only said where it is true of all.
-  if (missing.length === wanted.length) throw unknownVersions(object, missing);
-  if (missing.length > 0)
-    throw refuse('config', `${object} knows no version ${missing.join(', ')}; nothing was changed`);
-  return found;
-}
-
-function requireAcceptable(
-  object: string,
-  versions: readonly StoredVersion[],
-  wanted: readonly string[],
-): readonly StoredVersion[] {
-  const found = requireKnown(object, versions, wanted);
-  for (const { versionId, contained, destroyed } of found) {
-    if (contained) throw refuse('config', `Version ${versionId} is contained and is never accepted again`);
-    if (destroyed) throw refuse('config', `Version ${versionId} is destroyed`);
-  }
-  return found;
-}
-
-function unknownVersions(object: string, versionIds: readonly string[]): BackendError {
-  return refuse('not-found', `${object} knows no version ${versionIds.join(', ')}`);
 }
 
 function sameSet(one: readonly string[], other: readonly string[]): boolean {
@@ -687,28 +634,3 @@ function readHeader(token: string): { readonly kid?: string; readonly alg?: stri
     return undefined;
   }
 }
-
-/** Whatever is not one of ours leaves as `unknown` or better, with a code and without its cause. */
-async function guarded<T>(effect: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof BackendError) throw error;
-    throw refuse(...classify(effect, error));
-  }
-}
-
-function classify(effect: string, error: unknown): [BackendError['errorClass'], string] {
-  const failure = sqlFailure(error);
-  const [errorClass, text] = FAILURES[failure];
-  return [errorClass, `${effect}: ${text} (${failure}, ${errorCode(error)})`];
-}
-
-const FAILURES: Readonly<Record<SqlFailure, readonly [BackendError['errorClass'], string]>> = {
-  busy: ['transient', 'the store is busy; nothing was changed'],
-  full: ['transient', 'the disk is full; nothing was changed'],
-  refused: ['config', 'the store cannot be written; nothing was changed'],
-  corrupt: ['unknown', 'the store failed'],
-  io: ['unknown', 'the store failed'],
-  other: ['unknown', 'the back end failed'],
-};

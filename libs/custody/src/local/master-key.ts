@@ -5,7 +5,7 @@ import { SecretValue } from '#platform';
 import { BackendError } from '../key-backend.js';
 import { errorCode } from './error-code.js';
 
-export const MASTER_KEY_BYTES = 32;
+const MASTER_KEY_BYTES = 32;
 
 /** Enough for any encoding of 32 bytes with some white space; whatever is longer is not a key file. */
 const LONGEST_FILE = 1024;
