@@ -591,6 +591,8 @@ function declare(instance: string): BackendDeclaration {
       destroy: absolute,
     },
     algorithms: ALGORITHMS,
+    // Commit and rename are calls of this process, and the lock lets no second one in.
+    requestsOutliveProcess: false,
     pointOfNoReturn: 'destroy',
     capabilities: { overlap: true, cohorts: false, readsValues: false, publishesJwks: true },
   };
