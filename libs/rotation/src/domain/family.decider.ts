@@ -27,6 +27,15 @@ export interface FamilySlot {
   readonly open: boolean;
 }
 
+export interface Suspicion {
+  readonly versions: readonly string[];
+  readonly reason: string;
+  readonly containment?: string;
+  readonly by: string;
+  readonly correlationId: string;
+  readonly causationId: string;
+}
+
 export interface FamilyState {
   readonly exists: boolean;
   readonly familyId: string;
@@ -38,7 +47,7 @@ export interface FamilyState {
   /** As of the last closed rotation and what was observed since; a running rotation's facts stand in its own stream. */
   readonly versions: readonly VersionSnapshot[];
   readonly compromised: readonly string[];
-  readonly suspected: readonly { readonly versions: readonly string[]; readonly containment?: string }[];
+  readonly suspected: readonly Suspicion[];
   /** The newest slot, open or closed. */
   readonly slot?: FamilySlot;
   /** The largest max-age a document of this family was served with, seconds. */
@@ -299,6 +308,10 @@ function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
           ...state.suspected,
           {
             versions: event.data.versions,
+            reason: event.data.reason,
+            by: event.actor,
+            correlationId: event.correlationId,
+            causationId: event.causationId,
             ...(event.data.containment === undefined ? {} : { containment: event.data.containment }),
           },
         ],

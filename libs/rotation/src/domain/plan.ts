@@ -287,3 +287,8 @@ export function whoBreaks(plan: RotationPlan): readonly string[] {
     ),
   ];
 }
+
+/** Of a family as it stands: the longest a verifier may go on trusting what is withdrawn or denied now. */
+export function slowestTrustTerm(family: FamilyState, terms: PolicyTerms = TERMS_WITHOUT_POLICY): string {
+  return trustTerm(windowInput(family, terms, maxAgeSeconds(family)));
+}

@@ -1,0 +1,136 @@
+import type { EventOrigin, NewEvent, RecordedEvent } from '#eventlog';
+import { WrongExpectedRevisionError } from '#eventlog';
+import type { Cause, EventStore, History } from '#eventlog/kit';
+import { evolveClaim, freeClaim, type ClaimEvent, type ClaimState } from '../domain/claim.events.js';
+import type { ContainmentEvent } from '../domain/containment.events.js';
+import { evolveContainment, initialContainment, type ContainmentState } from '../domain/containment.state.js';
+import { familyDecider, type FamilyState } from '../domain/family.decider.js';
+import type { FamilyEvent } from '../domain/family.events.js';
+import { policyDecider, type PolicyState } from '../domain/policy.decider.js';
+import type { PolicyEvent } from '../domain/policy.events.js';
+import type { RotationEvent } from '../domain/rotation.events.js';
+import { evolveRotation, initialRotation, type RotationState } from '../domain/rotation.state.js';
+import { containmentStream, familyStream, policyStream, rotationStream } from './streams.js';
+
+/** One aggregate as it was read: its fold, and where its stream stands. */
+export interface Loaded<State> {
+  readonly history: History;
+  readonly state: State;
+}
+
+/** Who asked, as the edge knows it: becomes the cause of everything the command decides. */
+export interface CommandContext {
+  readonly subject: string;
+  readonly commandId: string;
+  readonly requestHash: string;
+  readonly via: EventOrigin['via'];
+  readonly address?: string;
+}
+
+export function causeOf(context: CommandContext, correlationId?: string): Cause {
+  return {
+    actor: context.subject,
+    correlationId: correlationId ?? context.commandId,
+    causationId: context.commandId,
+    origin: {
+      via: context.via,
+      requestHash: context.requestHash,
+      ...(context.address === undefined ? {} : { address: context.address }),
+    },
+  };
+}
+
+/** Loads aggregates from their streams and appends what was decided; nothing is kept between calls. */
+export class Ledger {
+  constructor(readonly store: EventStore) {}
+
+  get logId(): string {
+    return this.store.logId;
+  }
+
+  async #fold<State, Event extends RecordedEvent>(
+    stream: string,
+    initial: State,
+    evolve: (state: State, event: Event) => State,
+  ): Promise<Loaded<State>> {
+    const history = await this.store.read(stream);
+    // The category of a stream decides its event types; the kit parsed each against its schema.
+    const state = (history.events as readonly Event[]).reduce(evolve, initial);
+    return { history, state };
+  }
+
+  family(id: string): Promise<Loaded<FamilyState>> {
+    return this.#fold<FamilyState, FamilyEvent>(
+      familyStream(id),
+      familyDecider.initialState,
+      familyDecider.evolve,
+    );
+  }
+
+  rotation(id: string): Promise<Loaded<RotationState>> {
+    return this.#fold<RotationState, RotationEvent>(rotationStream(id), initialRotation, evolveRotation);
+  }
+
+  containment(id: string): Promise<Loaded<ContainmentState>> {
+    return this.#fold<ContainmentState, ContainmentEvent>(
+      containmentStream(id),
+      initialContainment,
+      evolveContainment,
+    );
+  }
+
+  policy(id: string): Promise<Loaded<PolicyState>> {
+    return this.#fold<PolicyState, PolicyEvent>(
+      policyStream(id),
+      policyDecider.initialState,
+      policyDecider.evolve,
+    );
+  }
+
+  claim(stream: string): Promise<Loaded<ClaimState>> {
+    return this.#fold<ClaimState, ClaimEvent>(stream, freeClaim, evolveClaim);
+  }
+
+  append(at: History, events: readonly NewEvent[], cause: Cause): Promise<History> {
+    return this.store.append(at, events, cause);
+  }
+
+  /**
+   * Appends what `decide` makes of the newest state, and decides anew when somebody else was faster. Gives back the
+   * events (none where the decision was "nothing to do") and the position after them.
+   */
+  async decideAndAppend<State>(
+    load: () => Promise<Loaded<State>>,
+    decide: (state: State) => readonly NewEvent[],
+    cause: (state: State) => Cause,
+    expectedRevision?: number,
+  ): Promise<{
+    readonly history: History;
+    readonly state: State;
+    readonly events: readonly RecordedEvent[];
+  }> {
+    for (let turn = 0; ; turn += 1) {
+      const { history, state } = await load();
+      if (expectedRevision !== undefined && history.revision !== expectedRevision) {
+        throw new WrongExpectedRevisionError(history.stream, expectedRevision, history.revision);
+      }
+      const events = decide(state);
+      if (events.length === 0) return { history, state, events: [] };
+      try {
+        const appended = await this.store.append(history, events, cause(state));
+        return { history: appended, state, events: appended.events };
+      } catch (error) {
+        if (
+          !(error instanceof WrongExpectedRevisionError) ||
+          turn >= MOST_TURNS ||
+          expectedRevision !== undefined
+        ) {
+          throw error;
+        }
+      }
+    }
+  }
+}
+
+/** How often a decision is made anew before a busy stream is reported as a conflict. */
+const MOST_TURNS = 20;

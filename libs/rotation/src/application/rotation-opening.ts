@@ -1,0 +1,77 @@
+import { DomainError, SYSTEM_ACTOR } from '#eventlog';
+import type { Cause } from '#eventlog/kit';
+import type { FamilySlot, FamilyState } from '../domain/family.decider.js';
+import { emergencyDecisions, planGraceful, TERMS_WITHOUT_POLICY } from '../domain/plan.js';
+import { rotationDecider } from '../domain/rotation.decider.js';
+import type { NewRotationEvent, RotationPlan } from '../domain/rotation.events.js';
+import type { Ledger } from './ledger.js';
+import { emergencyContainmentId, incomingVersionId } from './streams.js';
+
+/** The plan a graceful rotation of this family would get now. */
+export function gracefulPlan(
+  ledger: Ledger,
+  family: FamilyState,
+  slot: Pick<FamilySlot, 'rotation' | 'request'>,
+): RotationPlan {
+  return planGraceful({
+    family,
+    request: slot.request,
+    incomingVersionId: incomingVersionId(ledger.logId, slot.rotation),
+    versions: family.versions,
+  });
+}
+
+/**
+ * The second half of opening a rotation: `RotationOpened` on the family came first and carries the request; this appends
+ * what the rotation's own stream begins with. Done by the command that opened it, or after a crash by the runner.
+ */
+export async function completeOpening(ledger: Ledger, family: FamilyState, slot: FamilySlot): Promise<void> {
+  const { rotation: rotationId, request, supersedes } = slot;
+  const cause: Cause = {
+    actor: slot.openedBy,
+    correlationId: slot.correlationId,
+    causationId: slot.causationId,
+    origin: { via: 'saga' },
+  };
+  let decided: readonly NewRotationEvent[];
+  const { history, state } = await ledger.rotation(rotationId);
+  if (state.exists) return;
+  const base = {
+    type: 'RequestRotation',
+    family: family.familyId,
+    request,
+    ...(supersedes === undefined ? {} : { supersedes }),
+  } as const;
+  try {
+    decided =
+      request.emergency === undefined
+        ? rotationDecider.decide({ ...base, plan: gracefulPlan(ledger, family, slot) }, state)
+        : rotationDecider.decide(
+            {
+              ...base,
+              declaration: {
+                terms: (request.policy?.terms ?? TERMS_WITHOUT_POLICY).emergency,
+                now: ledger.store.clock.now(),
+                decisions: emergencyDecisions(family, request, supersedes),
+                ...(request.emergency.contain
+                  ? { containment: emergencyContainmentId(ledger.logId, rotationId) }
+                  : {}),
+              },
+            },
+            state,
+          );
+  } catch (error) {
+    if (!(error instanceof DomainError)) throw error;
+    // It was possible when it was asked and no longer is (a consumer was removed meanwhile): the record says so.
+    await ledger.append(
+      history,
+      [
+        ...rotationDecider.decide(base, state),
+        { type: 'RotationRejected', data: { reason: `it can no longer be planned: ${error.message}` } },
+      ],
+      { ...cause, actor: SYSTEM_ACTOR },
+    );
+    return;
+  }
+  await ledger.append(history, decided, cause);
+}

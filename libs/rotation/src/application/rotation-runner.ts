@@ -1,0 +1,610 @@
+import { DomainError, SYSTEM_ACTOR, WrongExpectedRevisionError } from '#eventlog';
+import type { Cause } from '#eventlog/kit';
+import { BackendError, type KeyBackend } from '#custody';
+import { failpoint } from '#platform';
+import type { NewContainmentEvent } from '../domain/containment.events.js';
+import type { ContainmentState } from '../domain/containment.state.js';
+import type { FamilyState } from '../domain/family.decider.js';
+import type { NewFamilyEvent } from '../domain/family.events.js';
+import { slowestTrustTerm } from '../domain/plan.js';
+import type { RotationPlan } from '../domain/rotation.events.js';
+import {
+  nextContainmentStep,
+  nextStep,
+  type Decision,
+  type Perform,
+  type RotationView,
+} from '../domain/rotation.saga.js';
+import { ENDED, type RotationState } from '../domain/rotation.state.js';
+import type { StepName } from '../domain/step.events.js';
+import type { VersionSnapshot } from '../domain/vocabulary.js';
+import { stepDeclarations, type BackEnds } from './back-ends.js';
+import { claim, release } from './claims.js';
+import type { Ledger, Loaded } from './ledger.js';
+import { completeOpening } from './rotation-opening.js';
+import { StepPerformer, type StepTarget } from './step-performer.js';
+import {
+  claimStream,
+  containmentStream,
+  familyStream,
+  HOLDS_STREAM,
+  incomingVersionId,
+  rotationStream,
+} from './streams.js';
+
+export interface RunnerOptions {
+  readonly ledger: Ledger;
+  readonly backEnds: BackEnds;
+  /** `<name>#<random per process>`. */
+  readonly worker: string;
+  /** The log's lock proves that workers of other incarnations are dead. */
+  readonly othersAreDead: (worker: string) => boolean;
+}
+
+/** What a rotation or containment waits for after it was advanced. */
+export type Wake =
+  | { readonly finished: true }
+  | { readonly finished: false; readonly until?: number; readonly waitsFor: string };
+
+/** More turns than any rotation has steps: reaching it means two workers pull at one rotation; the sweep goes on. */
+const MOST_TURNS = 100;
+
+interface Read {
+  readonly view: RotationView;
+  readonly rotation: Loaded<RotationState>;
+  readonly revisions: Readonly<Record<string, number>>;
+}
+
+/**
+ * Drives rotations and containments: reads the view from the streams, asks `nextStep`, obeys, and starts over until
+ * there is something to wait for. Keeps nothing in memory but who is being advanced right now.
+ */
+export class RotationRunner {
+  readonly #ledger: Ledger;
+  readonly #backEnds: BackEnds;
+  readonly #worker: string;
+  readonly #othersAreDead: (worker: string) => boolean;
+  readonly #performer: StepPerformer;
+  readonly #queues = new Map<string, Promise<unknown>>();
+  readonly #running = new Map<string, AbortController>();
+  #stopped = false;
+
+  constructor(options: RunnerOptions) {
+    this.#ledger = options.ledger;
+    this.#backEnds = options.backEnds;
+    this.#worker = options.worker;
+    this.#othersAreDead = options.othersAreDead;
+    this.#performer = new StepPerformer(options.ledger, options.worker);
+  }
+
+  /** Advances one rotation as far as it goes. One call at a time per rotation; a second waits for the first. */
+  advance(rotationId: string, familyId?: string): Promise<Wake> {
+    return this.#serially(rotationStream(rotationId), (signal) =>
+      this.#advance(rotationId, familyId, signal),
+    );
+  }
+
+  advanceContainment(containmentId: string, familyId?: string): Promise<Wake> {
+    return this.#serially(containmentStream(containmentId), (signal) =>
+      this.#advanceContainment(containmentId, familyId, signal),
+    );
+  }
+
+  /** Begins nothing new and waits for what is under way. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const controller of this.#running.values()) controller.abort();
+    await Promise.allSettled(this.#queues.values());
+  }
+
+  #serially(stream: string, work: (signal: AbortSignal) => Promise<Wake>): Promise<Wake> {
+    const before = this.#queues.get(stream) ?? Promise.resolve();
+    const run = before
+      .catch(() => undefined)
+      .then(async () => {
+        if (this.#stopped) return { finished: false, waitsFor: 'the next start' } as const;
+        const controller = new AbortController();
+        this.#running.set(stream, controller);
+        try {
+          return await work(controller.signal);
+        } finally {
+          this.#running.delete(stream);
+        }
+      });
+    const kept = run
+      .catch(() => undefined)
+      .finally(() => {
+        if (this.#queues.get(stream) === kept) this.#queues.delete(stream);
+      });
+    this.#queues.set(stream, kept);
+    return run;
+  }
+
+  async #advance(rotationId: string, familyId: string | undefined, signal: AbortSignal): Promise<Wake> {
+    for (let turn = 0; turn < MOST_TURNS; turn += 1) {
+      if (signal.aborted)
+        return { finished: false, until: 0, waitsFor: 'its worker, which was told to stop' };
+      const read = await this.#read(rotationId, familyId);
+      if (read === undefined) return { finished: true };
+      if (read === 'opening-completed') continue;
+      const decision = nextStep(read.view, this.#now());
+      try {
+        const wake = await this.#obey(read, decision, signal);
+        if (wake !== undefined) return wake;
+      } catch (error) {
+        // Somebody else was faster: what they wrote is read and decided upon anew.
+        if (!(error instanceof WrongExpectedRevisionError)) throw error;
+      }
+    }
+    return { finished: false, until: this.#now() + 1_000, waitsFor: 'its turn' };
+  }
+
+  #now(): number {
+    return this.#ledger.store.clock.now();
+  }
+
+  /** Reads every part of the view from its stream; completes an opening that a crash left half done. */
+  async #read(
+    rotationId: string,
+    familyId: string | undefined,
+  ): Promise<Read | 'opening-completed' | undefined> {
+    const rotation = await this.#ledger.rotation(rotationId);
+    if (!rotation.state.exists) {
+      if (familyId === undefined) return undefined;
+      const { state } = await this.#ledger.family(familyId);
+      if (state.slot?.rotation !== rotationId) return undefined;
+      await completeOpening(this.#ledger, state, state.slot);
+      return 'opening-completed';
+    }
+    const { state } = rotation;
+    const family = await this.#ledger.family(state.familyId);
+    const holds = await this.#ledger.store.read(HOLDS_STREAM);
+    const superseded =
+      state.supersedes === undefined ? undefined : await this.#ledger.rotation(state.supersedes);
+    const containment =
+      state.emergency?.containment === undefined
+        ? undefined
+        : await this.#ledger.containment(state.emergency.containment);
+    const emitters = (state.plan?.consumers ?? []).filter((consumer) => consumer.roles.includes('emitter'));
+    const claims = await Promise.all(
+      emitters.map(async ({ consumerId }) => {
+        const loaded = await this.#ledger.claim(switchClaim(this.#ledger.logId, consumerId));
+        return { consumerId, loaded };
+      }),
+    );
+    const backEnd = this.#backEnd(family.state);
+    const revisions: Record<string, number> = {
+      [rotation.history.stream]: rotation.history.revision,
+      [family.history.stream]: family.history.revision,
+      [HOLDS_STREAM]: holds.revision,
+    };
+    if (superseded !== undefined) revisions[superseded.history.stream] = superseded.history.revision;
+    if (containment !== undefined) revisions[containment.history.stream] = containment.history.revision;
+    for (const { loaded } of claims) revisions[loaded.history.stream] = loaded.history.revision;
+    return {
+      rotation,
+      revisions,
+      view: {
+        rotation: state,
+        family: family.state,
+        ...(superseded === undefined ? {} : { superseded: superseded.state }),
+        ...(containment === undefined ? {} : { containment: containment.state }),
+        claims: claims.map(({ consumerId, loaded }) => ({
+          consumerId,
+          ...(loaded.state.holder === undefined ? {} : { holder: loaded.state.holder }),
+        })),
+        backEnd: {
+          observed: await this.#observe(backEnd, family.state, state),
+          steps: stepDeclarations(backEnd.declaration),
+        },
+        clocks: { newestRecordedAt: await this.#ledger.store.newestRecordedAt() },
+        runner: this.#runnerView(state.steps.open?.worker),
+        incomingVersionId: incomingVersionId(this.#ledger.logId, rotationId),
+      },
+    };
+  }
+
+  #runnerView(openWorker: string | undefined): RotationView['runner'] {
+    return {
+      worker: this.#worker,
+      othersAreDead:
+        openWorker !== undefined && openWorker !== this.#worker && this.#othersAreDead(openWorker),
+    };
+  }
+
+  #backEnd(family: FamilyState): KeyBackend {
+    return this.#backEnds.get(family.details?.backEnd?.instance ?? '');
+  }
+
+  /** Only what a decision may need: an emergency's start, and the clock before emit and revoke. */
+  async #observe(
+    backEnd: KeyBackend,
+    family: FamilyState,
+    rotation: RotationState,
+  ): Promise<RotationView['backEnd']['observed']> {
+    if (ENDED.includes(rotation.phase)) return { versions: [] };
+    try {
+      const seen = await backEnd.observe(family.details?.backEnd?.object ?? '');
+      const versions = seen.versions.map((version): VersionSnapshot => {
+        const {
+          versionId,
+          algorithm,
+          strengthBits,
+          fingerprint,
+          createdAt,
+          accepted,
+          emittingShare,
+          destroyed,
+        } = version;
+        return {
+          versionId,
+          algorithm,
+          strengthBits,
+          fingerprint,
+          createdAt,
+          accepted,
+          emittingShare,
+          destroyed,
+          compromised: false,
+        };
+      });
+      return { versions, ...(seen.clock === undefined ? {} : { clock: seen.clock }) };
+    } catch (error) {
+      if (!(error instanceof BackendError)) throw error;
+      return { unavailable: error.message };
+    }
+  }
+
+  #cause(state: { readonly correlationId?: string }, causationId: string): Cause {
+    return {
+      actor: SYSTEM_ACTOR,
+      correlationId: state.correlationId ?? causationId,
+      causationId,
+      origin: { via: 'saga' },
+    };
+  }
+
+  /** Carries a decision out. `undefined`: look again. */
+  async #obey(read: Read, decision: Decision, signal: AbortSignal): Promise<Wake | undefined> {
+    const { rotation, view } = read;
+    const us = rotation.history.stream;
+    switch (decision.kind) {
+      case 'perform':
+        await this.#perform(read, decision, signal);
+        return undefined;
+      case 'record':
+        await this.#ledger.append(
+          rotation.history,
+          decision.events,
+          this.#cause(rotation.state, decision.dueTo),
+        );
+        if (decision.events.some((event) => event.type === 'RotationSuperseded'))
+          failpoint('seam:superseded-settled');
+        return undefined;
+      case 'claim-switch':
+        return this.#claimSwitch(read, decision);
+      case 'release-switch':
+        for (const consumerId of decision.consumers) {
+          await release(
+            this.#ledger,
+            switchClaim(this.#ledger.logId, consumerId),
+            us,
+            'its emitters are switched and settled',
+            this.#cause(rotation.state, decision.dueTo),
+          );
+          failpoint('seam:switch-released');
+        }
+        return undefined;
+      case 'open-containment':
+        await this.#openContainment(view, decision.dueTo);
+        return undefined;
+      case 'settle-superseded':
+        return this.#settleSuperseded(decision.rotation);
+      case 'close-slot': {
+        failpoint('seam:rotation-ended');
+        const { history } = await this.#ledger.family(view.family.familyId);
+        const closed: NewFamilyEvent = {
+          type: 'RotationClosed',
+          data: {
+            rotation: view.rotation.rotationId,
+            outcome: decision.outcome,
+            versions: [...decision.versions],
+            ...(view.rotation.accepted === undefined || view.rotation.plan === undefined
+              ? {}
+              : { servedMaxAgeSeconds: view.rotation.plan.maxAgeSeconds }),
+          },
+        };
+        if (history.revision !== read.revisions[history.stream]) return undefined;
+        await this.#ledger.append(history, [closed], this.#cause(rotation.state, decision.dueTo));
+        return undefined;
+      }
+      case 'wait':
+        return {
+          finished: false,
+          waitsFor: decision.waitsFor,
+          ...(decision.until === undefined ? {} : { until: decision.until }),
+        };
+      case 'finished':
+        return { finished: true };
+    }
+  }
+
+  /** All or none, in id order: the one that cannot be had gives back those that were. */
+  async #claimSwitch(
+    read: Read,
+    decision: Extract<Decision, { readonly kind: 'claim-switch' }>,
+  ): Promise<Wake | undefined> {
+    const us = read.rotation.history.stream;
+    const cause = this.#cause(read.rotation.state, decision.dueTo);
+    const taken: string[] = [];
+    for (const consumerId of [...decision.consumers].sort()) {
+      try {
+        await claim(
+          this.#ledger,
+          {
+            kind: 'emitter-switch',
+            environment: '',
+            value: consumerId,
+            by: us,
+            takeOver: decision.takeOver,
+            refused: (holder) =>
+              new DomainError('emitter-switch.claimed', `its emitter is being switched for ${holder}`),
+          },
+          cause,
+        );
+        taken.push(consumerId);
+        failpoint('seam:switch-claimed');
+      } catch (error) {
+        if (!(error instanceof DomainError)) throw error;
+        for (const other of taken) {
+          const stream = switchClaim(this.#ledger.logId, other);
+          await release(this.#ledger, stream, us, 'not all emitters could be claimed', cause);
+        }
+        return { finished: false, waitsFor: error.message, until: this.#now() + 10_000 };
+      }
+    }
+    return undefined;
+  }
+
+  async #openContainment(view: RotationView, dueTo: string): Promise<void> {
+    const { rotation, family } = view;
+    const id = rotation.emergency?.containment;
+    const backEnd = family.details?.backEnd;
+    if (id === undefined || backEnd === undefined || rotation.emergency === undefined) return;
+    const requested: NewContainmentEvent = {
+      type: 'ContainmentRequested',
+      data: {
+        family: family.familyId,
+        backEnd,
+        versions: [...rotation.emergency.compromised],
+        reason: rotation.request?.reason ?? 'emergency',
+        rotation: rotation.rotationId,
+        trustTerm: slowestTrustTerm(family, rotation.request?.policy?.terms),
+        ...(rotation.request?.emergency?.incident === undefined
+          ? {}
+          : { incident: rotation.request.emergency.incident }),
+      },
+    };
+    const { history, state } = await this.#ledger.containment(id);
+    if (!state.exists) {
+      await this.#ledger.append(history, [requested], {
+        ...this.#cause(rotation, dueTo),
+        actor: rotation.requestedBy ?? SYSTEM_ACTOR,
+      });
+    }
+    failpoint('seam:containment-opened');
+    await this.advanceContainment(id);
+  }
+
+  /** A worker of our own process is told to stop; its outcome counts at once. */
+  async #settleSuperseded(rotationId: string): Promise<Wake | undefined> {
+    this.#running.get(rotationStream(rotationId))?.abort();
+    const wake = await this.advance(rotationId);
+    const { state } = await this.#ledger.rotation(rotationId);
+    if (ENDED.includes(state.phase) || wake.finished) return undefined;
+    return {
+      finished: false,
+      waitsFor: `the superseded rotation's open step: ${wake.waitsFor}`,
+      until: wake.until ?? this.#now() + 1_000,
+    };
+  }
+
+  async #perform(read: Read, decision: Perform, signal: AbortSignal): Promise<void> {
+    const { rotation, view } = read;
+    const { state } = rotation;
+    const { plan } = state;
+    if (plan === undefined)
+      throw new Error(`rotation ${state.rotationId} has no plan to perform ${decision.step} by`);
+    const slot = slotRevision(view.family, state.rotationId);
+    const containment = view.containment;
+    const coveredByContainment =
+      containment?.trustEndsAt !== undefined &&
+      plan.outgoing.every((version) => containment.versions.includes(version));
+    const target: StepTarget = {
+      stream: rotation.history.stream,
+      history: rotation.history,
+      correlationId: state.correlationId ?? '',
+      familyId: state.familyId,
+      backEnd: this.#backEnds.get(plan.backEnd.instance),
+      object: plan.backEnd.object,
+      slot: slot ?? (await this.#openedAt(state)),
+      versions: versionsOf(decision.step, plan, state),
+      maxAgeSeconds: plan.maxAgeSeconds,
+      trustTerm: plan.trustTerm,
+      ...(coveredByContainment ? { trustEndsAt: containment.trustEndsAt } : {}),
+      view: read.revisions,
+    };
+    await this.#performer.perform(target, decision, signal);
+  }
+
+  /** The slot of a superseded rotation is no longer the family's newest: its revision is looked up. */
+  async #openedAt(state: RotationState): Promise<number> {
+    const { events } = await this.#ledger.store.read(familyStream(state.familyId));
+    for (const event of events) {
+      if (event.type !== 'RotationOpened') continue;
+      const data: unknown = event.data;
+      if (
+        typeof data === 'object' &&
+        data !== null &&
+        'rotation' in data &&
+        data.rotation === state.rotationId
+      ) {
+        return event.revision;
+      }
+    }
+    throw new Error(`no slot was ever opened for rotation ${state.rotationId}`);
+  }
+
+  async #advanceContainment(
+    containmentId: string,
+    familyId: string | undefined,
+    signal: AbortSignal,
+  ): Promise<Wake> {
+    for (let turn = 0; turn < MOST_TURNS; turn += 1) {
+      if (signal.aborted)
+        return { finished: false, until: 0, waitsFor: 'its worker, which was told to stop' };
+      const { history, state } = await this.#ledger.containment(containmentId);
+      if (!state.exists) {
+        if (familyId === undefined || !(await this.#openSuspected(containmentId, familyId)))
+          return { finished: true };
+        continue;
+      }
+      const family = await this.#ledger.family(state.familyId);
+      const backEnd = this.#backEnds.get(state.backEnd?.instance ?? '');
+      const decision = nextContainmentStep(
+        state,
+        {
+          backEnd: { observed: { versions: [] }, steps: stepDeclarations(backEnd.declaration) },
+          runner: this.#runnerView(state.steps.open?.worker),
+        },
+        this.#now(),
+      );
+      switch (decision.kind) {
+        case 'finished':
+          return { finished: true };
+        case 'wait':
+          return {
+            finished: false,
+            waitsFor: decision.waitsFor,
+            ...(decision.until === undefined ? {} : { until: decision.until }),
+          };
+        case 'suspend': {
+          const suspended: NewContainmentEvent = {
+            type: 'ContainmentSuspended',
+            data: {
+              code: decision.code,
+              reason: decision.reason.slice(0, 500),
+              person: family.state.details?.owner.role ?? 'the family’s owner',
+            },
+          };
+          await this.#ledger.append(history, [suspended], this.#cause(state, decision.dueTo));
+          break;
+        }
+        case 'perform':
+          try {
+            await this.#performer.perform(
+              containmentTarget({ history, state }, backEnd, family.state),
+              decision,
+              signal,
+            );
+          } catch (error) {
+            if (!(error instanceof WrongExpectedRevisionError)) throw error;
+          }
+          break;
+      }
+    }
+    return { finished: false, until: this.#now() + 1_000, waitsFor: 'its turn' };
+  }
+
+  /** A suspicion that asked for a containment, whose stream a crash left unwritten. */
+  async #openSuspected(containmentId: string, familyId: string): Promise<boolean> {
+    const { state } = await this.#ledger.family(familyId);
+    const suspicion = state.suspected.find((each) => each.containment === containmentId);
+    const backEnd = state.details?.backEnd;
+    if (suspicion === undefined || backEnd === undefined) return false;
+    const { history } = await this.#ledger.containment(containmentId);
+    const requested: NewContainmentEvent = {
+      type: 'ContainmentRequested',
+      data: {
+        family: familyId,
+        backEnd,
+        versions: [...suspicion.versions],
+        reason: suspicion.reason,
+        trustTerm: slowestTrustTerm(state, undefined),
+      },
+    };
+    await this.#ledger.append(history, [requested], {
+      actor: suspicion.by,
+      correlationId: suspicion.correlationId,
+      causationId: suspicion.causationId,
+      origin: { via: 'saga' },
+    });
+    return true;
+  }
+}
+
+export function switchClaim(logId: string, consumerId: string): string {
+  return claimStream(logId, 'emitter-switch', '', consumerId);
+}
+
+function slotRevision(family: FamilyState, rotationId: string): number | undefined {
+  return family.slot?.rotation === rotationId ? family.slot.openedRevision : undefined;
+}
+
+function versionsOf(step: StepName, plan: RotationPlan, state: RotationState): StepTarget['versions'] {
+  const incoming = plan.incoming === undefined ? [] : [plan.incoming];
+  const before = plan.emittingBefore === undefined ? [] : [plan.emittingBefore];
+  const acceptedBefore = plan.versionsBefore
+    .filter((version) => version.accepted)
+    .map((version) => version.versionId);
+  const acceptSet = [...new Set([...acceptedBefore, ...incoming])];
+  const base = {
+    algorithm: plan.algorithm,
+    acceptSet,
+    ...(plan.incoming === undefined ? {} : { incoming: plan.incoming }),
+  };
+  const emits = state.switched === undefined ? before : incoming;
+  const [from] = emits;
+  const common = { ...base, ...(from === undefined ? {} : { from }), accepted: emits };
+  switch (step) {
+    case 'generate':
+    case 'accept':
+    case 'emit':
+    case 'withdraw':
+      return { ...common, subject: incoming };
+    case 'return':
+      return { ...common, subject: before };
+    case 'revoke':
+    case 'verify':
+      return { ...common, subject: plan.outgoing };
+    case 'contain':
+      return { ...common, subject: [] };
+  }
+}
+
+function containmentTarget(
+  loaded: Loaded<ContainmentState>,
+  backEnd: KeyBackend,
+  family: FamilyState,
+): StepTarget {
+  const { history, state } = loaded;
+  return {
+    stream: history.stream,
+    history,
+    correlationId: state.correlationId ?? '',
+    familyId: state.familyId,
+    backEnd,
+    object: state.backEnd?.object ?? '',
+    slot: 0,
+    versions: {
+      algorithm: family.details?.algorithm ?? 'ES256',
+      subject: state.versions,
+      accepted: [],
+      acceptSet: [],
+    },
+    maxAgeSeconds: 0,
+    trustTerm: state.trustTerm,
+    // Its own stream only: a containment waits for nobody else.
+    view: { [history.stream]: history.revision },
+  };
+}

@@ -1,0 +1,460 @@
+import {
+  BackendError,
+  type Algorithm,
+  type Attempt,
+  type BackendErrorClass,
+  type KeyBackend,
+  type Observation,
+} from '#custody';
+import {
+  formatInstant,
+  SYSTEM_ACTOR,
+  WrongExpectedRevisionError,
+  type NewEvent,
+  type Provenance,
+} from '#eventlog';
+import type { Cause, History } from '#eventlog/kit';
+import { failpoint } from '#platform';
+import { milliseconds } from '../domain/duration.js';
+import type { NewRotationEvent } from '../domain/rotation.events.js';
+import type { NewContainmentEvent } from '../domain/containment.events.js';
+import { LEASE_MS, type Perform } from '../domain/rotation.saga.js';
+import type { NewStepEvent, StepName } from '../domain/step.events.js';
+import { stepTable } from '../domain/step-table.js';
+import type { Ledger } from './ledger.js';
+
+/** What one step acts on, resolved from the plan before its intent is written. */
+export interface StepTarget {
+  readonly stream: string;
+  /** Position the decision was made at. */
+  readonly history: History;
+  readonly correlationId: string;
+  readonly familyId: string;
+  readonly backEnd: KeyBackend;
+  readonly object: string;
+  /** Revision of the `RotationOpened` that allows it. */
+  readonly slot: number;
+  /** What the versions of this step are. */
+  readonly versions: {
+    readonly incoming?: string;
+    readonly algorithm: Algorithm;
+    /** The versions to publish, switch to, withdraw, contain or prove refused. */
+    readonly subject: readonly string[];
+    /** What emits when the step begins. */
+    readonly from?: string;
+    /** For a verification: what must be accepted meanwhile. */
+    readonly accepted: readonly string[];
+    /** After an accept: everything that is accepted. */
+    readonly acceptSet: readonly string[];
+  };
+  readonly maxAgeSeconds: number;
+  readonly trustTerm: string;
+  /** An earlier bound, where a containment set one. */
+  readonly trustEndsAt?: number;
+  /** Streams the decision read, with their revisions; read again between intent and effect. */
+  readonly view: Readonly<Record<string, number>>;
+}
+
+interface Done {
+  readonly at: string;
+  readonly settledBy: 'answer' | 'observation';
+  readonly provenance: Provenance;
+  readonly generated?: {
+    readonly algorithm: string;
+    readonly strengthBits: number;
+    readonly fingerprint: string;
+  };
+  readonly probe?: Awaited<ReturnType<KeyBackend['probe']>>;
+}
+
+type Outcome = Extract<NewRotationEvent | NewContainmentEvent, { readonly type: string }>;
+
+/**
+ * Performs one attempt of one step: intent on disk, the view read once more, the effect under a lease with the step's
+ * idempotency key and the attempt's fence, then the outcome, re-read past unrelated events. After an earlier attempt the
+ * back end is observed first, with the fence raised, so that a frozen worker changes nothing behind the observer's back.
+ */
+export class StepPerformer {
+  constructor(
+    private readonly ledger: Ledger,
+    private readonly worker: string,
+  ) {}
+
+  /** `signal` tells the worker to stop: an effect that has not begun does not begin. */
+  async perform(target: StepTarget, decision: Perform, signal: AbortSignal): Promise<void> {
+    const { step, attempt } = decision;
+    const { clock, ids } = this.ledger.store;
+    const attemptId = ids.random();
+    const leaseUntil = clock.now() + LEASE_MS;
+    const started: NewStepEvent = {
+      type: 'StepStarted',
+      data: {
+        step,
+        attempt,
+        worker: this.worker,
+        leaseUntil: formatInstant(leaseUntil),
+        view: { ...target.view },
+        observesFirst: decision.observesFirst,
+      },
+    };
+    failpoint(`step:${step}:before-intent`);
+    const events: readonly NewEvent[] = [...decision.gates, started];
+    const eventIds = [...decision.gates.map(() => ids.random()), attemptId];
+    const intent = await this.ledger.store.append(
+      target.history,
+      events,
+      this.#cause(target, decision.dueTo),
+      {
+        eventIds,
+      },
+    );
+    const revision = intent.revision;
+
+    const moved = await this.#moved(target, revision);
+    if (moved !== undefined && !decision.settleOnly) {
+      await this.#fail(target, step, attempt, attemptId, 'no', 'view-moved', `${moved} has moved`);
+      return;
+    }
+
+    const fence = { slot: target.slot, step: revision };
+    const lease = new AbortController();
+    const stop = (): void => {
+      lease.abort();
+    };
+    signal.addEventListener('abort', stop, { once: true });
+    const timer = setTimeout(stop, LEASE_MS);
+    timer.unref();
+    try {
+      if (signal.aborted) stop();
+      const call: Attempt = {
+        object: target.object,
+        familyId: target.familyId,
+        key: `${target.stream}/${step}`,
+        attemptId,
+        fence,
+        signal: lease.signal,
+      };
+      const observed = decision.observesFirst ? await this.#observe(target, step, call) : undefined;
+      if (observed === undefined && decision.settleOnly) {
+        await this.#fail(target, step, attempt, attemptId, 'no', 'not-done', 'observed: it had not happened');
+        return;
+      }
+      failpoint(`step:${step}:before-effect`);
+      const done = observed ?? (await this.#effect(target, step, call));
+      failpoint(`step:${step}:after-effect`);
+      await this.#conclude(target, step, attempt, attemptId, done);
+      failpoint(`step:${step}:after-outcome`);
+    } catch (error) {
+      if (!(error instanceof BackendError)) throw error;
+      await this.#failed(target, step, attempt, attemptId, error);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', stop);
+      // Whatever is still on its way after an unanswered call must not begin any more.
+      stop();
+    }
+  }
+
+  #cause(target: StepTarget, causationId: string): Cause {
+    return {
+      actor: SYSTEM_ACTOR,
+      correlationId: target.correlationId,
+      causationId,
+      origin: { via: 'saga' },
+    };
+  }
+
+  /** Reads the view's streams once more; the name of one that moved past the revision in the intent. */
+  async #moved(target: StepTarget, intentRevision: number): Promise<string | undefined> {
+    for (const [stream, revision] of Object.entries(target.view)) {
+      const now = await this.ledger.store.read(stream);
+      if (now.revision !== (stream === target.stream ? intentRevision : revision)) return stream;
+    }
+    return undefined;
+  }
+
+  /** Done by us, done by somebody else, or not done. */
+  async #observe(target: StepTarget, step: StepName, call: Attempt): Promise<Done | undefined> {
+    if (stepTable[step].effect === 'probe') return undefined;
+    const seen = await target.backEnd.observe(target.object, {
+      key: call.key,
+      // A containment needs no slot, so it has no place among the fences; its deny set only grows.
+      ...(step === 'contain' ? {} : { raise: { fence: call.fence, attemptId: call.attemptId } }),
+    });
+    if (seen.served !== undefined && !seen.served.agrees) return undefined;
+    const made = seen.versions.find((version) => version.versionId === target.versions.incoming);
+    const generated =
+      step === 'generate' && made !== undefined
+        ? {
+            generated: {
+              algorithm: made.algorithm,
+              strengthBits: made.strengthBits,
+              fingerprint: made.fingerprint,
+            },
+          }
+        : {};
+    if (seen.entry !== undefined) {
+      return { at: seen.entry.at, settledBy: 'observation', provenance: 'performed', ...generated };
+    }
+    if (!alreadySo(step, target, seen)) return undefined;
+    // It is so, and nothing says that we did it: recorded as observed, not claimed as performed.
+    return {
+      at: formatInstant(this.ledger.store.clock.now()),
+      settledBy: 'observation',
+      provenance: 'observed',
+      ...generated,
+    };
+  }
+
+  async #effect(target: StepTarget, step: StepName, call: Attempt): Promise<Done> {
+    const { backEnd, versions } = target;
+    const answered = { settledBy: 'answer', provenance: 'performed' } as const;
+    const { effect } = stepTable[step];
+    switch (effect) {
+      case 'generate': {
+        const made = await this.#bounded(target, effect, () =>
+          backEnd.generate(call, { versionId: first(versions.subject), algorithm: versions.algorithm }),
+        );
+        const { algorithm, strengthBits, fingerprint } = made;
+        return { ...answered, at: made.at, generated: { algorithm, strengthBits, fingerprint } };
+      }
+      case 'publish': {
+        const { at } = await this.#bounded(target, effect, () =>
+          backEnd.publish(call, { versions: versions.subject, maxAgeSeconds: target.maxAgeSeconds }),
+        );
+        return { ...answered, at };
+      }
+      case 'switch-emission': {
+        const { at } = await this.#bounded(target, effect, () =>
+          backEnd.switchEmission(call, { to: first(versions.subject) }),
+        );
+        return { ...answered, at };
+      }
+      case 'withdraw':
+        try {
+          const { at } = await this.#bounded(target, effect, () =>
+            backEnd.withdraw(call, { versions: versions.subject }),
+          );
+          return { ...answered, at };
+        } catch (error) {
+          // What the back end does not know it does not accept: on revoke "not found" is success.
+          if (!(error instanceof BackendError) || error.errorClass !== 'not-found') throw error;
+          return {
+            at: formatInstant(this.ledger.store.clock.now()),
+            settledBy: 'observation',
+            provenance: 'observed',
+          };
+        }
+      case 'contain': {
+        const { at } = await this.#bounded(target, effect, () =>
+          backEnd.contain(call, { versions: versions.subject }),
+        );
+        return { ...answered, at };
+      }
+      case 'probe': {
+        const probe = await backEnd.probe(target.object, {
+          refused: versions.subject,
+          accepted: versions.accepted,
+        });
+        return { ...answered, at: formatInstant(this.ledger.store.clock.now()), probe };
+      }
+    }
+  }
+
+  /** An answer later than the back end's declared longest request is no answer: the outcome is unknown. */
+  async #bounded<T>(
+    target: StepTarget,
+    effect: 'generate' | 'publish' | 'switch-emission' | 'withdraw' | 'contain',
+    call: () => Promise<T>,
+  ): Promise<T> {
+    const { longestRequestMs } = target.backEnd.declaration.effects[effect];
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        reject(new BackendError('unknown', `${effect} was not answered within ${longestRequestMs} ms`));
+      }, longestRequestMs);
+    });
+    try {
+      return await Promise.race([call(), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #conclude(
+    target: StepTarget,
+    step: StepName,
+    attempt: number,
+    attemptId: string,
+    done: Done,
+  ): Promise<void> {
+    const refuted = done.probe === undefined ? undefined : refutation(done.probe);
+    if (refuted !== undefined) {
+      await this.#fail(target, step, attempt, attemptId, 'no', 'refuted', refuted);
+      return;
+    }
+    const now = this.ledger.store.clock.now();
+    await this.#appendPastOthers(target, outcomeOf(step, target, attemptId, done, now), attemptId);
+  }
+
+  async #failed(
+    target: StepTarget,
+    step: StepName,
+    attempt: number,
+    attemptId: string,
+    error: BackendError,
+  ): Promise<void> {
+    const performed = error.errorClass === 'unknown' ? 'unknown' : 'no';
+    await this.#fail(target, step, attempt, attemptId, performed, error.errorClass, error.message);
+  }
+
+  async #fail(
+    target: StepTarget,
+    step: StepName,
+    attempt: number,
+    attemptId: string,
+    performed: 'no' | 'unknown',
+    errorClass: BackendErrorClass | 'view-moved' | 'not-done' | 'refuted',
+    reason: string,
+  ): Promise<void> {
+    const failed: NewStepEvent = {
+      type: 'StepFailed',
+      data: { step, attempt, performed, errorClass, reason: oneLine(reason) },
+    };
+    await this.#appendPastOthers(target, failed, attemptId);
+  }
+
+  /** An outcome is always recordable: requests that arrived meanwhile are read past, never overwritten. */
+  async #appendPastOthers(target: StepTarget, event: NewEvent, attemptId: string): Promise<void> {
+    for (;;) {
+      const at = await this.ledger.store.read(target.stream);
+      try {
+        await this.ledger.store.append(at, [event], this.#cause(target, attemptId));
+        return;
+      } catch (error) {
+        if (!(error instanceof WrongExpectedRevisionError)) throw error;
+      }
+    }
+  }
+}
+
+function first(versions: readonly string[]): string {
+  const [version] = versions;
+  if (version === undefined) throw new BackendError('config', 'the plan names no version for this step');
+  return version;
+}
+
+function oneLine(text: string): string {
+  return (
+    text
+      .replace(/\p{Cc}+/gu, ' ')
+      .trim()
+      .slice(0, 500) || 'no reason was given'
+  );
+}
+
+function alreadySo(step: StepName, target: StepTarget, seen: Observation): boolean {
+  const of = (id: string): Observation['versions'][number] | undefined =>
+    seen.versions.find((version) => version.versionId === id);
+  const every = (holds: (version: Observation['versions'][number] | undefined) => boolean): boolean =>
+    target.versions.subject.length > 0 && target.versions.subject.every((id) => holds(of(id)));
+  switch (step) {
+    case 'generate':
+      return every((version) => version !== undefined);
+    case 'accept':
+      return every((version) => version?.accepted === true);
+    case 'emit':
+    case 'return':
+      return every((version) => version?.emittingShare === 100);
+    case 'revoke':
+      return every((version) => version?.accepted !== true);
+    case 'withdraw':
+      // A version that was never accepted looks withdrawn: only the ledger can say that we did it.
+      return false;
+    case 'contain':
+      return every((version) => version?.contained === true);
+    case 'verify':
+      return false;
+  }
+}
+
+function refutation(probe: Awaited<ReturnType<KeyBackend['probe']>>): string | undefined {
+  const stillAccepted = probe.refused.find((entry) => !entry.refused);
+  if (stillAccepted !== undefined) {
+    return `version ${stillAccepted.versionId} is still accepted: ${stillAccepted.how}`;
+  }
+  const refused = probe.accepted.find((entry) => !entry.accepted);
+  return refused === undefined ? undefined : `version ${refused.versionId} is not accepted: ${refused.how}`;
+}
+
+function outcomeOf(step: StepName, target: StepTarget, attemptId: string, done: Done, now: number): Outcome {
+  const { versions } = target;
+  const reference = { attemptId, settledBy: done.settledBy, backEndAt: done.at };
+  const from = versions.from === undefined ? {} : { from: versions.from };
+  const { provenance } = done;
+  const bound = now + milliseconds(target.trustTerm);
+  const trustEndsAt = formatInstant(Math.min(bound, target.trustEndsAt ?? bound));
+  switch (step) {
+    case 'generate':
+      return {
+        type: 'KeyGenerated',
+        provenance,
+        data: {
+          ...reference,
+          versionId: first(versions.subject),
+          algorithm: done.generated?.algorithm ?? versions.algorithm,
+          ...(done.generated === undefined
+            ? {}
+            : { strengthBits: done.generated.strengthBits, fingerprint: done.generated.fingerprint }),
+        },
+      };
+    case 'accept':
+      return {
+        type: 'DualAcceptDeployed',
+        provenance,
+        data: { ...reference, versions: [...versions.acceptSet] },
+      };
+    case 'emit':
+      return {
+        type: 'EmitterSwitched',
+        provenance,
+        data: { ...reference, ...from, to: first(versions.subject), share: 100 },
+      };
+    case 'revoke':
+      return {
+        type: 'OldKeyRevoked',
+        provenance,
+        data: { ...reference, versions: [...versions.subject], trustEndsAt },
+      };
+    case 'verify':
+      return {
+        type: 'OldKeyRejectionVerified',
+        provenance: 'observed',
+        data: {
+          ...reference,
+          refused: (done.probe?.refused ?? []).map(({ versionId, how }) => ({
+            versionId,
+            how: oneLine(how),
+          })),
+          accepted: (done.probe?.accepted ?? []).map(({ versionId, how }) => ({
+            versionId,
+            how: oneLine(how),
+          })),
+        },
+      };
+    case 'return':
+      return {
+        type: 'EmissionReturned',
+        provenance,
+        data: { ...reference, ...from, to: first(versions.subject) },
+      };
+    case 'withdraw':
+      return { type: 'NewKeyWithdrawn', provenance, data: { ...reference, versions: [...versions.subject] } };
+    case 'contain':
+      return {
+        type: 'ContainmentApplied',
+        provenance,
+        data: { ...reference, versions: [...versions.subject], trustEndsAt: formatInstant(bound) },
+      };
+  }
+}
