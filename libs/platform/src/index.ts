@@ -1,4 +1,14 @@
 export { systemClock, type Clock, type Instant } from './clock.js';
+export {
+  ConfigError,
+  DEFAULT_DATA_DIR,
+  DEFAULT_HOST,
+  DEFAULT_PORT,
+  isLoopback,
+  loadConfig,
+  type Config,
+  type ConfigProblem,
+} from './config.js';
 export { derivedId, systemIds, type Ids } from './ids.js';
 export { armFailpoint, failpoint, interceptFailpoint } from './failpoint.js';
 export { SecretValue } from './secret-value.js';
