@@ -1,0 +1,2 @@
+export { type RotationDossier } from './dossier.js';
+export { renderRotationRecord } from './pdf/render-rotation-record.js';

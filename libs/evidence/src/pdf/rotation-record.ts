@@ -1,0 +1,160 @@
+import { milliseconds, spanText, windowsOf, type WindowRun } from '#rotation';
+import { allOf, firstOf, instantOf, type RecordFacts } from './record-facts.js';
+import {
+  approvalsValue,
+  confirmationsSection,
+  deviationLines,
+  exceptionsSection,
+  failuresSection,
+  howToRead,
+  ownerValue,
+  policyValue,
+  requestRows,
+  timelineSection,
+  unfinishedWindow,
+  versionsSection,
+  windowsSection,
+} from './shared-sections.js';
+import { STYLES, type Sheet } from './sheet.js';
+import { axisInWords, drawTimeAxis, type AxisMark, type AxisWindow } from './time-axis.js';
+import { instantText, NOT_RECORDED, value } from './wording.js';
+
+/** The record of a planned rotation, however it ended. */
+export function composeRotationRecord(sheet: Sheet, facts: RecordFacts): void {
+  sheet.title('Rotation record', `${facts.environment} / ${facts.name}`);
+  const { outcome, dossier } = facts;
+  const asOf = `as of ${instantText(dossier.asOf)} UTC`;
+  sheet.facts([
+    [
+      'Outcome',
+      [
+        { words: outcome.words, style: STYLES.strong },
+        {
+          words: outcome.ended
+            ? outcome.at === undefined
+              ? 'time not recorded'
+              : `${instantText(outcome.at)} UTC`
+            : asOf,
+          style: STYLES.small,
+        },
+      ],
+    ],
+    ...requestRows(facts),
+    ['Approvals', approvalsValue(facts)],
+    ['Owner', ownerValue(facts)],
+    ['Policy', policyValue(facts)],
+    [
+      'Back end',
+      value(
+        facts.plan === undefined ? undefined : `${facts.plan.backEnd.instance}: ${facts.plan.backEnd.object}`,
+      ),
+    ],
+    ['Rotation', [{ words: dossier.rotationId, style: STYLES.cellMono }]],
+  ]);
+
+  phaseSection(sheet, facts);
+  versionsSection(sheet, facts);
+  windowsSection(sheet, facts);
+
+  const deviations = deviationLines(facts);
+  sheet.section('Deviations', 30);
+  if (deviations.length === 0) sheet.paragraph('None recorded.');
+  else sheet.bullets(deviations);
+  exceptionsSection(sheet, facts);
+
+  confirmationsSection(sheet, facts);
+  failuresSection(sheet, facts);
+  timelineSection(sheet, facts);
+  howToRead(sheet, facts);
+}
+
+function phaseSection(sheet: Sheet, facts: RecordFacts): void {
+  const marks = phaseMarks(facts);
+  sheet.section('Phases', 150);
+  if (marks.length === 0) {
+    sheet.paragraph('No fact with a time was recorded.');
+    return;
+  }
+  const { accept, drain } = windowsOf(facts.dossier.rotationEvents);
+  const windows = [axisWindow('Accept window', accept, facts), axisWindow('Drain window', drain, facts)];
+  drawTimeAxis(sheet, { alternative: axisInWords(marks), marks, limits: [], windows });
+  const { request, plan } = facts;
+  const missing = [
+    ...(request === undefined ? ['the request'] : []),
+    ...(plan === undefined ? ['the plan'] : []),
+    ...PHASES.filter(
+      ([type]) => firstOf(facts.dossier.rotationEvents, type) === undefined && !skipped(facts, type),
+    ).map(([, label]) => label.toLowerCase()),
+  ];
+  if (facts.outcome.ended && missing.length > 0) {
+    sheet.paragraph([{ text: `Not recorded: ${missing.join(', ')}.` }], STYLES.small);
+  }
+}
+
+const PHASES = [
+  ['RotationRequested', 'Requested'],
+  ['KeyGenerated', 'New key'],
+  ['DualAcceptDeployed', 'Both accepted'],
+  ['EmitterSwitched', 'New emits'],
+  ['OldKeyRevoked', 'Old revoked'],
+  ['OldKeyRejectionVerified', 'Refusal tested'],
+] as const;
+
+const TURNS = [
+  ['RotationApproved', 'Approved'],
+  ['RollbackRequested', 'Rollback asked'],
+  ['EmissionReturned', 'Old emits again'],
+  ['NewKeyWithdrawn', 'New withdrawn'],
+  ['RotationRolledBack', 'Rolled back'],
+  ['RotationAbandoned', 'Abandoned'],
+  ['RotationRejected', 'Rejected'],
+  ['RotationSuperseded', 'Superseded'],
+  ['RotationCompleted', 'Completed'],
+] as const;
+
+/** Phases that a rotation which ended early never owed. */
+function skipped(facts: RecordFacts, type: (typeof PHASES)[number][0]): boolean {
+  if (type === 'RotationRequested') return true;
+  return firstOf(facts.dossier.rotationEvents, 'RotationCompleted') === undefined;
+}
+
+function phaseMarks(facts: RecordFacts): readonly AxisMark[] {
+  const { rotationEvents } = facts.dossier;
+  const marks: AxisMark[] = [];
+  const mark = (at: number | undefined, label: string): void => {
+    if (at !== undefined) marks.push({ at, label, time: shortInstant(at) });
+  };
+  for (const [type, label] of [...PHASES, ...TURNS]) {
+    const event = firstOf(rotationEvents, type);
+    if (event !== undefined) mark(instantOf(event), label);
+  }
+  const emissions = allOf(rotationEvents, 'EmissionConfirmed').filter(
+    ({ data }) => facts.plan?.incoming === undefined || data.versionId === facts.plan.incoming,
+  );
+  const drain = windowsOf(rotationEvents).drain.startedAt;
+  if (drain !== undefined && emissions.length > 0) mark(drain, 'Drain begins');
+  return marks.sort((a, b) => a.at - b.at);
+}
+
+function axisWindow(label: string, window: WindowRun, facts: RecordFacts): AxisWindow {
+  const { planned, startedAt, endedAt, actualMs } = window;
+  const required = planned === undefined ? NOT_RECORDED : spanText(milliseconds(planned.required));
+  const actual = actualMs === undefined ? unfinishedWindow(window, facts) : spanText(actualMs);
+  const cutShort = firstOf(facts.dossier.rotationEvents, 'RollbackRequested');
+  const openTo = cutShort === undefined ? undefined : instantOf(cutShort);
+  return {
+    label,
+    detail: `required ${required}, actual ${actual}`,
+    ...(startedAt === undefined ? {} : { from: startedAt }),
+    ...(endedAt === undefined ? {} : { to: endedAt }),
+    ...(openTo === undefined ? {} : { openTo }),
+    ...(startedAt === undefined || planned === undefined
+      ? {}
+      : { requiredTo: startedAt + milliseconds(planned.required) }),
+  };
+}
+
+/** Month and day with the minute: the year stands everywhere else. */
+function shortInstant(at: number): string {
+  return instantText(at).slice(5, 16);
+}

@@ -1,0 +1,372 @@
+import {
+  confirmationsOf,
+  milliseconds,
+  spanText,
+  windowsOf,
+  type PlannedWindow,
+  type TimelineEntry,
+  type WindowRun,
+} from '#rotation';
+import { allOf, firstOf, instantOf, type RecordFacts } from './record-facts.js';
+import { STYLES, type Cell, type Paragraph, type Sheet, type Span } from './sheet.js';
+import {
+  absentCell,
+  cell,
+  cellOrAbsent,
+  durationText,
+  instantText,
+  instantTextOf,
+  monoCell,
+  NOT_RECORDED,
+  notRecorded,
+  orNotRecorded,
+  PROVENANCE_WORDS,
+  strongCell,
+  value,
+} from './wording.js';
+
+/** Sections that both records have, in the order a reader needs them. */
+
+export function versionsSection(sheet: Sheet, facts: RecordFacts): void {
+  sheet.section('Key versions');
+  if (facts.versions.length === 0) {
+    sheet.paragraph([{ text: 'Versions: ' }, notRecorded]);
+    return;
+  }
+  sheet.table(
+    [
+      { title: 'Version', weight: 26 },
+      { title: 'In this rotation', weight: 20 },
+      { title: 'Algorithm', weight: 14 },
+      { title: 'Fingerprint', weight: 32 },
+      { title: 'Created (UTC)', weight: 22 },
+    ],
+    facts.versions.map((version) => [
+      monoCell(version.versionId),
+      cell(version.roles.join(', ')),
+      [
+        ...cellOrAbsent(version.algorithm),
+        {
+          words: version.strengthBits === undefined ? 'strength not recorded' : `${version.strengthBits} bit`,
+          style: STYLES.small,
+        },
+      ],
+      version.fingerprint === undefined ? absentCell : monoCell(version.fingerprint),
+      cellOrAbsent(version.createdAt === undefined ? undefined : instantText(version.createdAt)),
+    ]),
+  );
+}
+
+export function ownerValue({ owner }: RecordFacts): Cell {
+  if (owner === undefined) return value(undefined);
+  const deputy = owner.deputy ?? NOT_RECORDED;
+  const escalation = owner.escalation ?? NOT_RECORDED;
+  return value(owner.role, `deputy: ${deputy}; escalation: ${escalation}`);
+}
+
+export function policyValue({ plan }: RecordFacts): Cell {
+  if (plan === undefined) return value(undefined);
+  if (plan.policy === undefined) return value('No policy applied');
+  const { stopEmitting, stopAccepting } = plan.terms;
+  return value(
+    `${plan.policy.name}, revision ${plan.policy.revision}`,
+    `stop emitting after ${durationText(stopEmitting)}, stop accepting after ${durationText(stopAccepting)}`,
+  );
+}
+
+export function windowsSection(sheet: Sheet, facts: RecordFacts): void {
+  sheet.section('Windows', 110);
+  const { accept, drain } = windowsOf(facts.dossier.rotationEvents);
+  if (facts.plan === undefined) {
+    sheet.paragraph('No plan was recorded, so what the windows had to be is not known.');
+  }
+  sheet.table(
+    [
+      { title: 'Window', weight: 15 },
+      { title: 'Computed', weight: 13 },
+      { title: 'Required', weight: 13 },
+      { title: 'Actual', weight: 14 },
+      { title: 'From – to (UTC)', weight: 25 },
+      { title: 'Binding constraint and its terms', weight: 40 },
+    ],
+    [windowRow('Accept', accept, facts), windowRow('Drain', drain, facts)],
+  );
+}
+
+function windowRow(name: string, window: WindowRun, facts: RecordFacts): readonly Cell[] {
+  const { planned, startedAt, endedAt } = window;
+  return [
+    strongCell(name),
+    cellOrAbsent(planned === undefined ? undefined : durationText(planned.computed)),
+    cellOrAbsent(planned === undefined ? undefined : durationText(planned.required)),
+    window.actualMs === undefined ? unfinishedCell(window, facts) : strongCell(spanText(window.actualMs)),
+    [
+      ...cellOrAbsent(startedAt === undefined ? undefined : instantText(startedAt)),
+      ...cellOrAbsent(endedAt === undefined ? undefined : instantText(endedAt)),
+    ],
+    planned === undefined ? absentCell : bindingCell(planned),
+  ];
+}
+
+function unfinishedCell(window: WindowRun, facts: RecordFacts): Cell {
+  const words = unfinishedWindow(window, facts);
+  return words === NOT_RECORDED ? absentCell : cell(words);
+}
+
+/** Why a window has no actual length. */
+export function unfinishedWindow({ startedAt, endedAt }: WindowRun, facts: RecordFacts): string {
+  if (endedAt !== undefined || facts.plan === undefined) return NOT_RECORDED;
+  if (startedAt === undefined) return 'not begun';
+  const { rotationEvents } = facts.dossier;
+  if (firstOf(rotationEvents, 'RotationSuperseded') !== undefined) return 'ended by the emergency';
+  if (firstOf(rotationEvents, 'RollbackRequested') !== undefined) return 'ended by the rollback';
+  if (firstOf(rotationEvents, 'RotationAbandoned') !== undefined) return 'ended by abandoning';
+  return facts.outcome.ended ? NOT_RECORDED : 'still running';
+}
+
+function bindingCell(planned: PlannedWindow): Cell {
+  const terms = planned.terms.map(
+    ({ name, consumer, duration }) =>
+      `${name.replaceAll('-', ' ')}${consumer === undefined ? '' : ` (${consumer})`} ${durationText(duration)}`,
+  );
+  const departs =
+    milliseconds(planned.required) === milliseconds(planned.computed)
+      ? []
+      : [{ words: 'The required window is not the computed one.', style: STYLES.smallStrong }];
+  return [
+    { words: planned.binding, style: STYLES.cell },
+    { words: terms.length === 0 ? 'terms not recorded' : terms.join(' + '), style: STYLES.small },
+    ...departs,
+  ];
+}
+
+export function confirmationsSection(sheet: Sheet, facts: RecordFacts): void {
+  sheet.section('Confirmations');
+  const { rotationEvents } = facts.dossier;
+  const counts = confirmationsOf(rotationEvents);
+  if (facts.plan === undefined) {
+    const loose = rotationEvents.filter(
+      ({ type }) => type === 'AcceptanceConfirmed' || type === 'EmissionConfirmed',
+    );
+    sheet.paragraph([
+      { text: 'Planned consumers: ' },
+      notRecorded,
+      {
+        text:
+          loose.length === 0
+            ? '. No confirmation was recorded.'
+            : `. ${loose.length} confirmations were recorded; they stand in the timeline.`,
+      },
+    ]);
+    return;
+  }
+  if (counts.length === 0) {
+    sheet.paragraph('The plan names no consumer; nobody had to confirm.');
+    return;
+  }
+  sheet.table(
+    [
+      { title: 'Consumer', weight: 36 },
+      { title: 'Role', weight: 16 },
+      { title: 'Instances', weight: 16, align: 'right' },
+      { title: 'All confirmed (UTC)', weight: 28 },
+      { title: 'Remark', weight: 26 },
+    ],
+    counts.map((count) => {
+      const consumer = facts.plan?.consumers.find(({ consumerId }) => consumerId === count.consumerId);
+      const remarks = [
+        ...(count.overridden ? ['overridden by a person'] : []),
+        ...(consumer?.thirdParty === true ? ['third party'] : []),
+        ...(consumer?.neverRefreshes === true ? ['never refreshes'] : []),
+      ];
+      return [
+        strongCell(count.name),
+        cell(count.role),
+        cell(`${count.confirmed} of ${count.of}`),
+        cellOrAbsent(count.confirmedAt === undefined ? undefined : instantText(count.confirmedAt)),
+        cell(remarks.join(', ')),
+      ];
+    }),
+  );
+}
+
+export function failuresSection(sheet: Sheet, facts: RecordFacts): void {
+  sheet.section('Failed attempts and retries', 40);
+  const failed = facts.timeline.filter(
+    ({ kind, type }) => kind === 'failure' || type === 'RetryRequested' || type === 'ContainmentRetried',
+  );
+  if (failed.length === 0) {
+    sheet.paragraph('None recorded.');
+    return;
+  }
+  sheet.table(
+    [
+      { title: 'Time (UTC)', weight: 22 },
+      { title: 'What', weight: 34 },
+      { title: 'Detail', weight: 64 },
+    ],
+    failed.map((entry) => [timeCell(entry), strongCell(entry.title), cell(entry.detail)]),
+  );
+}
+
+export function timelineSection(sheet: Sheet, facts: RecordFacts): void {
+  sheet.section('Timeline', 90);
+  sheet.paragraph(
+    'Every fact in the order of the log; No. is the tree size at that fact. Intents stand in grey beside their outcomes.',
+  );
+  sheet.table(
+    [
+      { title: 'No.', weight: 8, align: 'right' },
+      { title: 'Time (UTC)', weight: 21 },
+      { title: 'Fact', weight: 58 },
+      { title: 'Who', weight: 22 },
+      { title: 'Provenance', weight: 14 },
+    ],
+    facts.timeline.map((entry) => {
+      const look = entry.minor === true ? STYLES.cellMuted : STYLES.cellStrong;
+      return [
+        [{ words: String(entry.treeSize), style: STYLES.cellMuted }],
+        timeCell(entry),
+        [
+          { words: entry.title, style: look },
+          ...(entry.detail === ''
+            ? []
+            : [{ words: entry.detail, style: entry.minor ? STYLES.cellMuted : STYLES.cell }]),
+        ],
+        whoCell(entry),
+        cell(entry.provenance),
+      ];
+    }),
+  );
+}
+
+/** Later writing that a reader should see: more than a minute after the fact. */
+const WRITTEN_LATER = 60_000;
+
+function timeCell(entry: TimelineEntry): Cell {
+  const recorded: Paragraph = { words: `recorded ${instantText(entry.recordedAt)}`, style: STYLES.small };
+  if (entry.instantNotRecorded) return [...absentCell, recorded];
+  const late = Math.abs(entry.recordedAt - entry.at) >= WRITTEN_LATER;
+  return [{ words: instantText(entry.at), style: STYLES.cell }, ...(late ? [recorded] : [])];
+}
+
+function whoCell(entry: TimelineEntry): Cell {
+  if (entry.doneBy === undefined) return cell(entry.actorName);
+  return [
+    { words: entry.doneBy, style: STYLES.cell },
+    { words: `recorded by ${entry.actorName}`, style: STYLES.small },
+  ];
+}
+
+export function deviationLines(facts: RecordFacts): readonly (readonly Span[])[] {
+  const { request } = facts;
+  const asked = request?.data.deviation;
+  const recorded = allOf(facts.dossier.rotationEvents, 'DeviationRecorded').map(
+    ({ data }): readonly Span[] => [
+      { text: `${data.what}, `, style: { face: 'strong' } },
+      { text: `until ${instantTextOf(data.until) ?? data.until}: ${data.reason}` },
+    ],
+  );
+  // A deviation asked for and then recorded is one deviation.
+  if (asked === undefined || recorded.length > 0) return recorded;
+  return [[{ text: `Asked for, until ${instantTextOf(asked.until) ?? asked.until}: ${asked.reason}` }]];
+}
+
+export function exceptionsSection(sheet: Sheet, facts: RecordFacts): void {
+  const { plan } = facts;
+  if (plan === undefined || plan.exceptions.length === 0) return;
+  sheet.section('What the plan noted before it began', 40);
+  sheet.bullets(plan.exceptions);
+}
+
+export function requestRows(facts: RecordFacts): (readonly [string, Cell])[] {
+  const { request } = facts;
+  const at = request === undefined ? undefined : instantOf(request);
+  const when = at === undefined ? NOT_RECORDED : `${instantText(at)} UTC`;
+  return [
+    [
+      'Requested by',
+      request === undefined ? value(undefined) : value(facts.nameOf(request.data.requestedBy), when),
+    ],
+    ['Reason', value(orNotRecorded(request?.data.reason))],
+    [
+      'Trigger, strategy',
+      value(
+        request === undefined
+          ? undefined
+          : `${request.data.trigger.replaceAll('-', ' ')}, ${request.data.strategy}`,
+      ),
+    ],
+  ];
+}
+
+/** Who approved, and whether somebody else asked. A plain comparison of subjects. */
+export function approvalsValue(facts: RecordFacts): Cell {
+  const { request, plan } = facts;
+  const approvals = allOf(facts.dossier.rotationEvents, 'RotationApproved');
+  const needed = plan === undefined ? undefined : `${plan.approvals} needed by the plan`;
+  if (approvals.length === 0) {
+    return needed === undefined ? value(undefined) : value('none recorded', needed);
+  }
+  const lines = approvals.flatMap((approval): Cell => {
+    const at = instantOf(approval);
+    const differs =
+      request === undefined
+        ? 'requester not recorded'
+        : approval.actor === request.data.requestedBy
+          ? 'the same subject as the requester'
+          : 'another subject than the requester';
+    return [
+      { words: facts.nameOf(approval.actor), style: STYLES.body },
+      {
+        words: `${at === undefined ? NOT_RECORDED : `${instantText(at)} UTC`}; ${differs}${
+          approval.data.note === undefined ? '' : `; ${approval.data.note}`
+        }`,
+        style: STYLES.small,
+      },
+    ];
+  });
+  return needed === undefined ? lines : [...lines, { words: needed, style: STYLES.small }];
+}
+
+export function howToRead(sheet: Sheet, facts: RecordFacts): void {
+  const { dossier } = facts;
+  const lead = (text: string): Span => ({ text, style: { face: 'strong', colour: STYLES.body.colour } });
+  const style = { ...STYLES.small, colour: STYLES.body.colour };
+  const provenances = Object.entries(PROVENANCE_WORDS).flatMap(([word, meaning]): Span[] => [
+    lead(word),
+    { text: ` – ${meaning} ` },
+  ]);
+  sheet.space(16);
+  sheet.callout([
+    { words: 'How to read this', style: STYLES.strong },
+    { words: [lead('Provenance. '), ...provenances], style },
+    {
+      words: [
+        lead('Not recorded '),
+        {
+          text: 'means that the log holds no such fact or no time for it. Nothing was filled in, and no target stands in its place.',
+        },
+      ],
+      style,
+    },
+    {
+      words: [
+        lead('Windows '),
+        {
+          text: 'ran on the times at which the log recorded the facts, except in an imported history, where its own times are all there is.',
+        },
+      ],
+      style,
+    },
+    {
+      words: [
+        lead('What this page does not prove. '),
+        {
+          text: `It shows what was recorded up to tree size ${dossier.treeSize} of log ${dossier.logId}. Check it with the log’s proofs; it does not verify itself. It does not show that everything that happened was recorded, nor that the value behind a version really changed.`,
+        },
+      ],
+      style,
+    },
+  ]);
+}

@@ -1,0 +1,296 @@
+import { spanText } from '#rotation';
+import { COLOURS, STYLES, type Canvas, type Sheet, type TextStyle } from './sheet.js';
+
+export interface AxisMark {
+  readonly at: number;
+  readonly label: string;
+  /** Under the label: the instant or T+. */
+  readonly time: string;
+  /** A bound that was computed, not a fact: drawn hollow. */
+  readonly computed?: boolean;
+}
+
+/** A limit, drawn above the axis; never where a fact would stand. */
+export interface AxisLimit {
+  readonly at: number;
+  readonly label: string;
+}
+
+export interface AxisWindow {
+  readonly label: string;
+  readonly detail: string;
+  readonly from?: number;
+  /** Absent where it has not ended by itself; the bar is then open. */
+  readonly to?: number;
+  /** Where an open bar stops, if something else ended the window. */
+  readonly openTo?: number;
+  /** Where the required length would end. */
+  readonly requiredTo?: number;
+}
+
+export interface TimeAxis {
+  readonly alternative: string;
+  readonly marks: readonly AxisMark[];
+  readonly limits: readonly AxisLimit[];
+  readonly windows: readonly AxisWindow[];
+}
+
+const LABEL = { ...STYLES.smallStrong, size: 7, leading: 9 } satisfies TextStyle;
+const TIME = { ...STYLES.small, size: 6.75, leading: 9 } satisfies TextStyle;
+const LIMIT = { ...STYLES.small, size: 6.75, leading: 8.5 } satisfies TextStyle;
+const LABEL_WIDTH = 62;
+const LABEL_GAP = 8;
+const WINDOW_ROW = 30;
+const LEADER = 24;
+const LIMIT_STEP = 9.5;
+
+/** Draws the facts along one axis. Where one mark is far away from the rest, the axis is broken, and says so. */
+export function drawTimeAxis(sheet: Sheet, axis: TimeAxis): void {
+  const { marks } = axis;
+  if (marks.length === 0) return;
+  const { width, heightOf, measure } = sheet.measuring;
+  const scale = scaleOf(axis, width);
+  const rows = labelRows(marks, scale.x, width);
+  const limits = placeLimits(axis.limits, scale.x, width, (text) => measure(text, LIMIT));
+  const limitHeight =
+    limits.length === 0 ? 0 : (Math.max(...limits.map(({ level }) => level)) + 1) * LIMIT_STEP + 8;
+  const rowHeights = rows.map((row) =>
+    Math.max(
+      ...row.map(
+        ({ mark }) => heightOf(mark.label, LABEL, LABEL_WIDTH) + heightOf(mark.time, TIME, LABEL_WIDTH),
+      ),
+    ),
+  );
+  const windowHeight = axis.windows.length * WINDOW_ROW;
+  const axisY = windowHeight + limitHeight + 8;
+  const labelsTop = axisY + LEADER;
+  const height = labelsTop + rowHeights.reduce((sum, row) => sum + row + 10, 0) + 2;
+
+  sheet.figure(height, axis.alternative, (canvas) => {
+    axis.windows.forEach((window, index) => drawWindow(canvas, window, index * WINDOW_ROW, scale));
+    for (const { limit, x, level, textX, textWidth } of limits) {
+      const top = windowHeight + level * LIMIT_STEP;
+      canvas.line([x, top + 2], [x, axisY], COLOURS.faint, 0.5, true);
+      canvas.text(limit.label, LIMIT, { x: textX, y: top, width: textWidth });
+    }
+    drawLine(canvas, axisY, scale);
+    let top = labelsTop;
+    rows.forEach((row, index) => {
+      for (const { mark, x, labelX } of row) {
+        const centre = labelX + LABEL_WIDTH / 2;
+        canvas.line([x, axisY], [x, axisY + 7], COLOURS.faint, 0.5);
+        canvas.line([x, axisY + 7], [centre, labelsTop - 3], COLOURS.faint, 0.5);
+        if (index > 0) canvas.line([centre, labelsTop - 3], [centre, top - 2], COLOURS.faint, 0.5);
+        const used = canvas.text(mark.label, LABEL, {
+          x: labelX,
+          y: top,
+          width: LABEL_WIDTH,
+          align: 'center',
+        });
+        canvas.text(mark.time, TIME, { x: labelX, y: top + used, width: LABEL_WIDTH, align: 'center' });
+      }
+      top += (rowHeights[index] ?? 0) + 10;
+    });
+    for (const mark of marks) {
+      const hollow = mark.computed === true;
+      canvas.dot(scale.x(mark.at), axisY, 3.2, {
+        fill: hollow ? COLOURS.paper : COLOURS.accent,
+        stroke: COLOURS.accent,
+      });
+    }
+  });
+}
+
+interface Scale {
+  x(at: number): number;
+  /** Where the axis is broken. */
+  readonly breakAt?: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+const INSET = 8;
+
+/** Linear up to the last instant that stands near the others; what lies far beyond shares a short stretch at the end. */
+function scaleOf(axis: TimeAxis, width: number): Scale {
+  const instants = [
+    ...axis.marks.map(({ at }) => at),
+    ...axis.limits.map(({ at }) => at),
+    ...axis.windows.flatMap(({ from, to }) => [from, to].filter((at) => at !== undefined)),
+  ].sort((a, b) => a - b);
+  const start = instants[0] ?? 0;
+  const end = instants.at(-1) ?? start;
+  const near = nearEnd(instants);
+  const left = INSET;
+  const right = width - INSET;
+  if (near === undefined) {
+    const span = Math.max(end - start, 1);
+    return { start, end, x: (at) => left + ((at - start) / span) * (right - left) };
+  }
+  const beyond = instants.filter((at) => at > near);
+  const nearRight = right - Math.min(150, 50 + new Set(beyond).size * 28);
+  const farLeft = nearRight + 26;
+  const farStart = beyond[0] ?? end;
+  const nearSpan = Math.max(near - start, 1);
+  const farSpan = end - farStart;
+  return {
+    start,
+    end,
+    breakAt: nearRight + 13,
+    x: (at) => {
+      if (at <= near) return left + ((at - start) / nearSpan) * (nearRight - left);
+      if (farSpan === 0) return right;
+      return farLeft + ((at - farStart) / farSpan) * (right - farLeft);
+    },
+  };
+}
+
+/** The end of the near part, where the largest gap leaves the rest in less than a quarter of the axis. */
+function nearEnd(instants: readonly number[]): number | undefined {
+  const start = instants[0];
+  const end = instants.at(-1);
+  if (start === undefined || end === undefined) return undefined;
+  let largest = { gap: 0, before: start };
+  instants.forEach((at, index) => {
+    const next = instants[index + 1];
+    if (next !== undefined && next - at > largest.gap) largest = { gap: next - at, before: at };
+  });
+  const near = largest.before - start;
+  return near > 0 && near * 4 < end - start ? largest.before : undefined;
+}
+
+function drawLine(canvas: Canvas, y: number, scale: Scale): void {
+  const right = canvas.width - INSET;
+  if (scale.breakAt === undefined) {
+    canvas.line([INSET, y], [right, y], COLOURS.accent, 1.4);
+    return;
+  }
+  canvas.line([INSET, y], [scale.breakAt - 3, y], COLOURS.accent, 1.4);
+  canvas.line([scale.breakAt + 3, y], [right, y], COLOURS.accent, 1.4);
+  for (const x of [scale.breakAt - 3, scale.breakAt + 3]) {
+    canvas.line([x - 2, y + 5], [x + 2, y - 5], COLOURS.accent, 1);
+  }
+}
+
+function drawWindow(canvas: Canvas, window: AxisWindow, top: number, scale: Scale): void {
+  canvas.text(
+    [{ text: window.label, style: { face: 'strong', colour: COLOURS.ink } }, { text: `  ${window.detail}` }],
+    TIME,
+    {
+      x: 0,
+      y: top,
+      width: canvas.width,
+    },
+  );
+  if (window.from === undefined) return;
+  const y = top + 12;
+  const left = scale.x(window.from);
+  const right = scale.x(window.to ?? window.openTo ?? scale.end);
+  const barWidth = Math.max(right - left, 1.5);
+  const open = window.to === undefined;
+  canvas.bar(left, y, barWidth, 8, open ? { fill: COLOURS.accentLight } : { fill: COLOURS.accent });
+  if (window.requiredTo !== undefined) {
+    // Beyond the axis' end the required length is only said, not drawn.
+    const required = scale.x(Math.min(window.requiredTo, scale.end));
+    canvas.line([required, y - 2.5], [required, y + 10.5], COLOURS.ink, 1);
+  }
+}
+
+interface PlacedMark {
+  readonly mark: AxisMark;
+  readonly x: number;
+  readonly labelX: number;
+}
+
+/** Labels keep the order of their marks and never overlap; what one row cannot hold goes to a second and third. */
+function labelRows(
+  marks: readonly AxisMark[],
+  x: (at: number) => number,
+  width: number,
+): readonly (readonly PlacedMark[])[] {
+  const ordered = [...marks].sort((a, b) => a.at - b.at);
+  const perRow = Math.floor((width + LABEL_GAP) / (LABEL_WIDTH + LABEL_GAP));
+  const rowCount = Math.ceil(ordered.length / perRow);
+  const rows: AxisMark[][] = Array.from({ length: rowCount }, () => []);
+  ordered.forEach((mark, index) => rows[index % rowCount]?.push(mark));
+  return rows.map((row) =>
+    spread(
+      row.map((mark) => ({ mark, x: x(mark.at) })),
+      width,
+    ),
+  );
+}
+
+function spread(
+  row: readonly { readonly mark: AxisMark; readonly x: number }[],
+  width: number,
+): readonly PlacedMark[] {
+  const step = LABEL_WIDTH + LABEL_GAP;
+  const lefts = row.map(({ x }) => Math.min(Math.max(x - LABEL_WIDTH / 2, 0), width - LABEL_WIDTH));
+  for (let index = 1; index < lefts.length; index += 1) {
+    lefts[index] = Math.max(lefts[index] ?? 0, (lefts[index - 1] ?? 0) + step);
+  }
+  let limit = width - LABEL_WIDTH;
+  for (let index = lefts.length - 1; index >= 0; index -= 1) {
+    lefts[index] = Math.min(lefts[index] ?? 0, limit);
+    limit = (lefts[index] ?? 0) - step;
+  }
+  return row.map(({ mark, x }, index) => ({ mark, x, labelX: lefts[index] ?? 0 }));
+}
+
+interface PlacedLimit {
+  readonly limit: AxisLimit;
+  readonly x: number;
+  readonly level: number;
+  readonly textX: number;
+  readonly textWidth: number;
+}
+
+/**
+ * Each label stands right of its tick, or left of it at the axis' end. Placed from the right, and those at the end last,
+ * so that no tick runs through a label below its own.
+ */
+function placeLimits(
+  limits: readonly AxisLimit[],
+  x: (at: number) => number,
+  width: number,
+  measure: (text: string) => number,
+): readonly PlacedLimit[] {
+  const sized = [...limits]
+    .sort((a, b) => b.at - a.at)
+    .map((limit) => {
+      const at = x(limit.at);
+      const textWidth = Math.min(measure(limit.label) + 1, width * 0.6);
+      const atEnd = at + 3 + textWidth > width;
+      return { limit, x: at, textWidth, textX: atEnd ? at - 3 - textWidth : at + 3, atEnd };
+    });
+  const levels: { from: number; to: number }[][] = [];
+  const placed = [...sized.filter(({ atEnd }) => !atEnd), ...sized.filter(({ atEnd }) => atEnd)].map(
+    (entry) => {
+      const from = Math.min(entry.textX, entry.x) - 4;
+      const to = Math.max(entry.textX + entry.textWidth, entry.x) + 4;
+      let level = 0;
+      // A level is free only if those below it are: a label must not stand under an earlier tick.
+      levels.forEach((taken, index) => {
+        if (taken.some((other) => from < other.to && to > other.from)) level = index + 1;
+      });
+      levels[level] = [...(levels[level] ?? []), { from, to }];
+      return { ...entry, level };
+    },
+  );
+  // The first level stands nearest to the axis.
+  const top = Math.max(0, ...placed.map(({ level }) => level));
+  return placed.map((entry) => ({ ...entry, level: top - entry.level }));
+}
+
+/** One sentence for those who cannot see the drawing. */
+export function axisInWords(marks: readonly AxisMark[]): string {
+  const ordered = [...marks].sort((a, b) => a.at - b.at);
+  const first = ordered[0];
+  const last = ordered.at(-1);
+  if (first === undefined || last === undefined) return 'Time axis without facts.';
+  const facts = ordered.map(
+    ({ label, time, computed }) => `${label} ${time}${computed === true ? ' (computed)' : ''}`,
+  );
+  return `Time axis over ${spanText(last.at - first.at)}: ${facts.join('; ')}.`;
+}
