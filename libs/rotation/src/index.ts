@@ -32,3 +32,101 @@ export {
   type TimelineKind,
   type WindowRun,
 } from './domain/timeline.js';
+export { AskRotation, AskRotationHandler, type RotationAsk } from './application/ask-rotation.js';
+export { BackEnds } from './application/back-ends.js';
+export { ContainVersions, ContainVersionsHandler } from './application/contain-versions.js';
+export {
+  ChangePolicy,
+  ChangePolicyHandler,
+  DefinePolicy,
+  DefinePolicyHandler,
+} from './application/define-policy.js';
+export { causeOf, Ledger, type CommandContext, type Loaded } from './application/ledger.js';
+export type { Placed } from './application/placed.js';
+export { PolicyDirectory } from './application/policy-directory.js';
+export { RegisterFamily, RegisterFamilyHandler } from './application/register-family.js';
+export {
+  PreviewRotation,
+  PreviewRotationHandler,
+  RequestRotation,
+  RequestRotationHandler,
+  type RotationPreview,
+  type RotationWish,
+} from './application/request-rotation.js';
+export {
+  consumerIdOf,
+  RegisterConsumer,
+  RegisterConsumerHandler,
+  ReviseFamily,
+  ReviseFamilyHandler,
+} from './application/revise-family.js';
+export { RotationRunner, type RunnerOptions, type Wake } from './application/rotation-runner.js';
+export { CLAIM_GRACE_MS, sweepClaims } from './application/sweep.js';
+export {
+  claimStream,
+  containmentStream,
+  emergencyContainmentId,
+  familyStream,
+  idOf,
+  incomingVersionId,
+  policyStream,
+  rotationStream,
+} from './application/streams.js';
+export { Waker, type WakerOptions } from './application/waker.js';
+export type { ContainmentState } from './domain/containment.state.js';
+export { familyDecider, type FamilyConsumer, type FamilyState } from './domain/family.decider.js';
+export {
+  consumerDetailsSchema,
+  emergencyRequestSchema,
+  familyDetailsSchema,
+  ownerSchema,
+  runbookSchema,
+  type ConsumerDetails,
+  type FamilyDetails,
+  type RotationRequest,
+} from './domain/family.events.js';
+export { TERMS_WITHOUT_POLICY } from './domain/plan.js';
+export {
+  boundAt,
+  policyDecider,
+  selectPolicy,
+  type BoundPolicy,
+  type PolicyState,
+} from './domain/policy.decider.js';
+export { policyDetailsSchema, type PolicyDetails, type PolicyTerms } from './domain/policy.events.js';
+export {
+  drainStart,
+  ENDED,
+  evolveRotation,
+  initialRotation,
+  missingConfirmations,
+  versionsAfter,
+  type RotationPhase,
+  type RotationState,
+} from './domain/rotation.state.js';
+export { SEAMS, STEP_BOUNDARIES, stepTable, type Seam, type StepBoundary } from './domain/step-table.js';
+export { emittingVersion, mergeVersions } from './domain/versions.js';
+export {
+  algorithmSchema,
+  backEndRefSchema,
+  environmentSchema,
+  familyKindSchema,
+  lineSchema,
+  nameSchema,
+  protectionSchema,
+  STRATEGIES,
+  textSchema,
+  TRIGGERS,
+  uuidSchema,
+  versionIdSchema,
+  type VersionSnapshot,
+} from './domain/vocabulary.js';
+export { acceptWindow, drainWindow, trustTerm } from './domain/windows.js';
+export {
+  containmentsProjection,
+  familiesProjection,
+  policiesProjection,
+  rotationsProjection,
+} from './infrastructure/aggregates.projection.js';
+export { claimsProjection } from './infrastructure/claims.projection.js';
+export { wakeupsProjection } from './infrastructure/wakeups.projection.js';

@@ -1,0 +1,90 @@
+import { Inject } from '@nestjs/common';
+import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
+import { DomainError } from '#eventlog';
+import { derivedId, failpoint } from '#platform';
+import { familyDecider, registerFamily } from '../domain/family.decider.js';
+import type { FamilyDetails } from '../domain/family.events.js';
+import { BackEnds } from './back-ends.js';
+import { claim } from './claims.js';
+import { causeOf, Ledger, type CommandContext } from './ledger.js';
+import type { Placed } from './placed.js';
+import { familyStream } from './streams.js';
+
+/** A secret family is watched from now on: its name and its back-end object are claimed first. */
+export class RegisterFamily extends Command<Placed> {
+  constructor(
+    readonly context: CommandContext,
+    readonly details: FamilyDetails,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(RegisterFamily)
+export class RegisterFamilyHandler implements ICommandHandler<RegisterFamily> {
+  constructor(
+    @Inject(Ledger) private readonly ledger: Ledger,
+    @Inject(BackEnds) private readonly backEnds: BackEnds,
+  ) {}
+
+  async execute({ context, details }: RegisterFamily): Promise<Placed> {
+    const id = derivedId(this.ledger.logId, context.commandId);
+    const stream = familyStream(id);
+    const { history, state } = await this.ledger.family(id);
+    if (state.exists) return { id, stream, revision: history.revision, changed: false };
+    const events = registerFamily(details, state);
+    if (details.backEnd !== undefined && details.mode === 'driven') {
+      const { declaration } = this.backEnds.get(details.backEnd.instance);
+      if (details.algorithm !== undefined && !declaration.algorithms.includes(details.algorithm)) {
+        throw new DomainError(
+          'family.algorithm-refused',
+          `the back end ${declaration.instance} makes ${declaration.algorithms.join(', ')}, not ${details.algorithm}`,
+          { field: 'algorithm' },
+        );
+      }
+    }
+    const cause = causeOf(context);
+    await claim(
+      this.ledger,
+      {
+        kind: 'family-name',
+        environment: details.environment,
+        value: details.name,
+        by: stream,
+        refused: (holder) =>
+          new DomainError(
+            'family.name-taken',
+            `${details.environment}/${details.name} is the name of another family (${holder})`,
+            { field: 'name', holder },
+          ),
+      },
+      cause,
+    );
+    failpoint('seam:family-claimed');
+    if (details.backEnd !== undefined) {
+      const value = `${details.backEnd.instance}:${details.backEnd.object}`;
+      await claim(
+        this.ledger,
+        {
+          kind: 'object',
+          environment: '',
+          value,
+          by: stream,
+          refused: (holder) =>
+            new DomainError('back-end.object-taken', `${value} belongs to another family (${holder})`, {
+              field: 'backEnd.object',
+              holder,
+            }),
+        },
+        cause,
+      );
+      failpoint('seam:object-claimed');
+    }
+    const placed = await this.ledger.decideAndAppend(
+      () => this.ledger.family(id),
+      (fresh) => (fresh.exists ? familyDecider.decide({ type: 'RegisterFamily', details }, fresh) : events),
+      () => cause,
+    );
+    return { id, stream, revision: placed.history.revision, changed: placed.events.length > 0 };
+  }
+}

@@ -1,0 +1,240 @@
+import { Inject } from '@nestjs/common';
+import {
+  Command,
+  CommandHandler,
+  Query,
+  QueryHandler,
+  type ICommandHandler,
+  type IQueryHandler,
+} from '@nestjs/cqrs';
+import { DomainError, parseInstant } from '#eventlog';
+import { derivedId, failpoint } from '#platform';
+import { openRotation, type FamilyState } from '../domain/family.decider.js';
+import type { RotationRequest } from '../domain/family.events.js';
+import { planEmergency, whoBreaks } from '../domain/plan.js';
+import { boundAt, selectPolicy } from '../domain/policy.decider.js';
+import type { RotationPlan } from '../domain/rotation.events.js';
+import { versionsAfter } from '../domain/rotation.state.js';
+import { mergeVersions } from '../domain/versions.js';
+import type { VersionSnapshot } from '../domain/vocabulary.js';
+import { BackEnds } from './back-ends.js';
+import { causeOf, Ledger, type CommandContext } from './ledger.js';
+import type { Placed } from './placed.js';
+import { PolicyDirectory } from './policy-directory.js';
+import { completeOpening, gracefulPlan } from './rotation-opening.js';
+import { incomingVersionId, rotationStream } from './streams.js';
+
+/** What a person asks for; the rest of the request is filled in from the record. */
+export interface RotationWish {
+  readonly strategy: RotationRequest['strategy'];
+  readonly trigger: RotationRequest['trigger'];
+  readonly reason: string;
+  readonly windows?: RotationRequest['windows'];
+  readonly deviation?: RotationRequest['deviation'];
+  readonly emergency?: {
+    readonly compromisedVersions?: readonly string[] | undefined;
+    readonly discoveredAt?: string | undefined;
+    readonly exposedFrom?: string | undefined;
+    readonly incident?: string | undefined;
+    readonly contain: boolean;
+  };
+}
+
+/** Requests a rotation: the slot on the family first, carrying the request, then the rotation's own stream. */
+export class RequestRotation extends Command<Placed> {
+  constructor(
+    readonly context: CommandContext,
+    readonly familyId: string,
+    readonly wish: RotationWish,
+    readonly expectedRevision?: number,
+  ) {
+    super();
+  }
+}
+
+export interface RotationPreview {
+  readonly plan: RotationPlan;
+  readonly request: RotationRequest;
+  readonly whoBreaks: readonly string[];
+  /** The rotation an emergency would supersede. */
+  readonly supersedes?: string;
+}
+
+/** The plan a rotation would get now, and who would break; starts nothing. */
+export class PreviewRotation extends Query<RotationPreview> {
+  constructor(
+    readonly subject: string,
+    readonly familyId: string,
+    readonly wish: RotationWish,
+  ) {
+    super();
+  }
+}
+
+/** Completes a wish from the record: who asks, which policy binds, what is compromised when nobody says. */
+async function requestOf(
+  ledger: Ledger,
+  policies: PolicyDirectory,
+  family: FamilyState,
+  versions: readonly VersionSnapshot[],
+  subject: string,
+  wish: RotationWish,
+): Promise<RotationRequest> {
+  const { details } = family;
+  if (details === undefined) throw new DomainError('family.not-found', 'there is no such secret family');
+  const now = ledger.store.clock.now();
+  const states = await Promise.all((await policies.policyIds()).map((id) => ledger.policy(id)));
+  const bound = states.flatMap(({ state }) => boundAt(state, now) ?? []);
+  const policy = selectPolicy(bound, details);
+  const emergency = wish.strategy === 'emergency' ? emergencyOf(wish, versions, now) : undefined;
+  if (wish.strategy !== 'emergency' && wish.emergency !== undefined) {
+    throw new DomainError('rotation.not-an-emergency', 'emergency details need strategy: emergency', {
+      field: 'emergency',
+    });
+  }
+  if (wish.deviation !== undefined && (parseInstant(wish.deviation.until) ?? 0) <= now) {
+    throw new DomainError('deviation.expired', 'a deviation ends in the future', {
+      field: 'deviation.until',
+    });
+  }
+  return {
+    strategy: wish.strategy,
+    trigger: wish.trigger,
+    reason: wish.reason,
+    requestedBy: subject,
+    ...(wish.windows === undefined ? {} : { windows: wish.windows }),
+    ...(wish.deviation === undefined ? {} : { deviation: wish.deviation }),
+    ...(emergency === undefined ? {} : { emergency }),
+    ...(policy === undefined
+      ? {}
+      : {
+          policy: { id: policy.policyId, revision: policy.revision, name: policy.name, terms: policy.terms },
+        }),
+  };
+}
+
+function emergencyOf(
+  wish: RotationWish,
+  versions: readonly VersionSnapshot[],
+  now: number,
+): NonNullable<RotationRequest['emergency']> {
+  const accepted = versions.filter((version) => version.accepted).map((version) => version.versionId);
+  const named = wish.emergency?.compromisedVersions;
+  const unknown = named?.find((id) => !versions.some((version) => version.versionId === id));
+  if (unknown !== undefined) {
+    throw new DomainError(
+      'version.unknown',
+      `this family has no version ${unknown}; known are: ${versions.map((version) => version.versionId).join(', ') || 'none'}`,
+      { field: 'emergency.compromisedVersions' },
+    );
+  }
+  const compromisedVersions = [...(named ?? accepted)];
+  if (compromisedVersions.length === 0) {
+    throw new DomainError(
+      'emergency.no-version',
+      'no version of this family is accepted, so none can be compromised: name them in emergency.compromisedVersions',
+      { field: 'emergency.compromisedVersions' },
+    );
+  }
+  const discoveredAt = wish.emergency?.discoveredAt ?? new Date(now).toISOString();
+  if ((parseInstant(discoveredAt) ?? 0) > now + 60_000) {
+    throw new DomainError('emergency.discovered-later', 'discoveredAt lies in the future', {
+      field: 'emergency.discoveredAt',
+    });
+  }
+  const { exposedFrom, incident } = wish.emergency ?? {};
+  return {
+    compromisedVersions,
+    discoveredAt,
+    ...(exposedFrom === undefined ? {} : { exposedFrom }),
+    ...(incident === undefined ? {} : { incident }),
+    contain: wish.emergency?.contain ?? true,
+  };
+}
+
+/** Every version of the family, the running rotation's facts included. */
+async function currentVersions(ledger: Ledger, family: FamilyState): Promise<readonly VersionSnapshot[]> {
+  if (family.slot?.open !== true) return family.versions;
+  const { state } = await ledger.rotation(family.slot.rotation);
+  return mergeVersions(family.versions, versionsAfter(state, family.compromised));
+}
+
+@CommandHandler(RequestRotation)
+export class RequestRotationHandler implements ICommandHandler<RequestRotation> {
+  constructor(
+    @Inject(Ledger) private readonly ledger: Ledger,
+    @Inject(BackEnds) private readonly backEnds: BackEnds,
+    @Inject(PolicyDirectory) private readonly policies: PolicyDirectory,
+  ) {}
+
+  async execute({ context, familyId, wish, expectedRevision }: RequestRotation): Promise<Placed> {
+    const id = derivedId(this.ledger.logId, context.commandId);
+    const stream = rotationStream(id);
+    const begun = await this.ledger.rotation(id);
+    if (begun.state.exists) return { id, stream, revision: begun.history.revision, changed: false };
+    const family = await this.ledger.family(familyId);
+    const versions = await currentVersions(this.ledger, family.state);
+    const request = await requestOf(
+      this.ledger,
+      this.policies,
+      family.state,
+      versions,
+      context.subject,
+      wish,
+    );
+    this.backEnds.get(family.state.details?.backEnd?.instance ?? 'none');
+    const { state } = await this.ledger.decideAndAppend(
+      () => this.ledger.family(familyId),
+      (fresh) => {
+        const events = openRotation({ rotation: id, request }, fresh);
+        // Refused before the slot is taken where it cannot be planned.
+        if (request.emergency === undefined && events.length > 0) {
+          gracefulPlan(this.ledger, fresh, { rotation: id, request });
+        }
+        return events;
+      },
+      () => causeOf(context),
+      expectedRevision,
+    );
+    failpoint('seam:slot-opened');
+    const opened = await this.ledger.family(familyId);
+    if (opened.state.slot?.rotation === id)
+      await completeOpening(this.ledger, opened.state, opened.state.slot);
+    const { history } = await this.ledger.rotation(id);
+    return { id, stream, revision: history.revision, changed: state.slot?.rotation !== id };
+  }
+}
+
+@QueryHandler(PreviewRotation)
+export class PreviewRotationHandler implements IQueryHandler<PreviewRotation> {
+  constructor(
+    @Inject(Ledger) private readonly ledger: Ledger,
+    @Inject(PolicyDirectory) private readonly policies: PolicyDirectory,
+  ) {}
+
+  async execute({ subject, familyId, wish }: PreviewRotation): Promise<RotationPreview> {
+    const { state: family } = await this.ledger.family(familyId);
+    const versions = await currentVersions(this.ledger, family);
+    const request = await requestOf(this.ledger, this.policies, family, versions, subject, wish);
+    const rotation = derivedId(this.ledger.logId, 'preview', familyId);
+    openRotation({ rotation, request }, family);
+    const plan =
+      request.emergency === undefined
+        ? gracefulPlan(this.ledger, family, { rotation, request })
+        : planEmergency({
+            family,
+            request,
+            incomingVersionId: incomingVersionId(this.ledger.logId, rotation),
+            versions,
+            compromised: [...family.compromised, ...request.emergency.compromisedVersions],
+          });
+    return {
+      plan,
+      request,
+      whoBreaks: request.emergency === undefined ? [] : whoBreaks(plan),
+      ...(family.slot?.open === true && request.emergency !== undefined
+        ? { supersedes: family.slot.rotation }
+        : {}),
+    };
+  }
+}

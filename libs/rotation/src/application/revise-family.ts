@@ -1,0 +1,111 @@
+import { Inject } from '@nestjs/common';
+import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
+import { DomainError } from '#eventlog';
+import { failpoint } from '#platform';
+import { familyDecider, type FamilyCommand } from '../domain/family.decider.js';
+import type { ConsumerDetails } from '../domain/family.events.js';
+import { claim } from './claims.js';
+import { causeOf, Ledger, type CommandContext } from './ledger.js';
+import type { Placed } from './placed.js';
+import { claimStream, familyStream, idOf } from './streams.js';
+
+/** Changes what is known of a family: runbook, owner. */
+export class ReviseFamily extends Command<Placed> {
+  constructor(
+    readonly context: CommandContext,
+    readonly familyId: string,
+    readonly change: Extract<
+      FamilyCommand,
+      { readonly type: 'ReviseRunbook' | 'AssignOwner' | 'RemoveConsumer' }
+    >,
+    readonly expectedRevision?: number,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(ReviseFamily)
+export class ReviseFamilyHandler implements ICommandHandler<ReviseFamily> {
+  constructor(@Inject(Ledger) private readonly ledger: Ledger) {}
+
+  async execute({ context, familyId, change, expectedRevision }: ReviseFamily): Promise<Placed> {
+    const { history, events } = await this.ledger.decideAndAppend(
+      () => this.ledger.family(familyId),
+      (state) => familyDecider.decide(change, state),
+      () => causeOf(context),
+      expectedRevision,
+    );
+    return {
+      id: familyId,
+      stream: familyStream(familyId),
+      revision: history.revision,
+      changed: events.length > 0,
+    };
+  }
+}
+
+/**
+ * Registers a consumer of a family, or revises it. A consumer is known by its name in its environment: the same name in
+ * another family is the same consumer, so that one consumer never switches two emitters at once.
+ */
+export class RegisterConsumer extends Command<Placed> {
+  constructor(
+    readonly context: CommandContext,
+    readonly familyId: string,
+    readonly consumer: ConsumerDetails,
+    readonly expectedRevision?: number,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(RegisterConsumer)
+export class RegisterConsumerHandler implements ICommandHandler<RegisterConsumer> {
+  constructor(@Inject(Ledger) private readonly ledger: Ledger) {}
+
+  async execute({ context, familyId, consumer, expectedRevision }: RegisterConsumer): Promise<Placed> {
+    const { state } = await this.ledger.family(familyId);
+    const environment = state.details?.environment;
+    if (environment === undefined) {
+      throw new DomainError('family.not-found', 'there is no such secret family');
+    }
+    const consumerId = consumerIdOf(this.ledger.logId, environment, consumer.name);
+    const named = await this.ledger.claim(`claim-${consumerId}`);
+    if (named.state.holder === undefined) {
+      await claim(
+        this.ledger,
+        {
+          kind: 'consumer-name',
+          environment,
+          value: consumer.name,
+          by: familyStream(familyId),
+          subject: consumerId,
+          // Somebody else named it in the same moment: it is the same consumer.
+          refused: (holder) => new DomainError('consumer.name-taken', `named by ${holder}`),
+        },
+        causeOf(context),
+      ).catch((error: unknown) => {
+        if (!(error instanceof DomainError) || error.code !== 'consumer.name-taken') throw error;
+      });
+      failpoint('seam:consumer-claimed');
+    }
+    const { history, events } = await this.ledger.decideAndAppend(
+      () => this.ledger.family(familyId),
+      (family) =>
+        familyDecider.decide({ type: 'RegisterConsumer', consumer: { ...consumer, consumerId } }, family),
+      () => causeOf(context),
+      expectedRevision,
+    );
+    return {
+      id: consumerId,
+      stream: familyStream(familyId),
+      revision: history.revision,
+      changed: events.length > 0,
+    };
+  }
+}
+
+/** The id a consumer's name stands for: that of the claim of its name. */
+export function consumerIdOf(logId: string, environment: string, name: string): string {
+  return idOf(claimStream(logId, 'consumer-name', environment, name));
+}

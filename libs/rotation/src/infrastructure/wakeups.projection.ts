@@ -1,0 +1,104 @@
+import type { RecordedEvent } from '#eventlog';
+import type { Projection } from '#eventlog/kit';
+import type { SqlDatabase } from '#eventlog/sqlite';
+
+/**
+ * Whom to wake, and when: one row for every rotation and containment that is not finished. Any event that may concern a
+ * rotation makes its row due; the waker then asks the runner, which reads the truth from the streams and writes back when
+ * to look again. So a rebuilt table costs one look at each open rotation and loses nothing.
+ */
+export const wakeupsProjection: Projection = {
+  name: 'wakeups',
+  version: 1,
+  schema: [
+    `CREATE TABLE wakeups (
+      id TEXT PRIMARY KEY, kind TEXT NOT NULL, family_id TEXT NOT NULL, wake_at INTEGER, waits_for TEXT,
+      ended INTEGER NOT NULL, held INTEGER NOT NULL
+    ) STRICT`,
+    'CREATE INDEX wakeups_due ON wakeups (wake_at)',
+    'CREATE INDEX wakeups_by_family ON wakeups (family_id)',
+  ],
+  apply: (db, event) => {
+    const [category, id] = split(event.stream);
+    if (category === 'family') family(db, id, event);
+    else if (category === 'rotation') rotation(db, id, event);
+    else if (category === 'containment') containment(db, id, event);
+    else if (category === 'claim') claimed(db, event);
+  },
+};
+
+const NOW = 0;
+
+function split(stream: string): readonly [string, string] {
+  const at = stream.indexOf('-');
+  return [stream.slice(0, at), stream.slice(at + 1)];
+}
+
+function text(event: RecordedEvent, field: string): string | undefined {
+  const { data } = event;
+  if (typeof data !== 'object' || data === null || !(field in data)) return undefined;
+  const value: unknown = Object.entries(data).find(([name]) => name === field)?.[1];
+  return typeof value === 'string' ? value : undefined;
+}
+
+function due(db: SqlDatabase, id: string, kind: 'rotation' | 'containment', familyId: string): void {
+  db.prepare(
+    `INSERT INTO wakeups (id, kind, family_id, wake_at, waits_for, ended, held) VALUES (?, ?, ?, ${NOW}, NULL, 0, 0)
+     ON CONFLICT (id) DO UPDATE SET wake_at = ${NOW}`,
+  ).run(id, kind, familyId);
+}
+
+function touch(db: SqlDatabase, id: string): void {
+  db.prepare(`UPDATE wakeups SET wake_at = ${NOW} WHERE id = ?`).run(id);
+}
+
+function end(db: SqlDatabase, id: string): void {
+  db.prepare(`UPDATE wakeups SET ended = 1, wake_at = ${NOW} WHERE id = ?`).run(id);
+  db.prepare('DELETE FROM wakeups WHERE id = ? AND ended = 1 AND held <= 0').run(id);
+}
+
+function family(db: SqlDatabase, familyId: string, event: RecordedEvent): void {
+  if (event.type === 'RotationOpened') {
+    const id = text(event, 'rotation');
+    // An import opens and closes its slots itself: nothing imported ever acts.
+    if (id !== undefined && event.provenance !== 'imported') due(db, id, 'rotation', familyId);
+  }
+  if (event.type === 'RotationClosed') {
+    const id = text(event, 'rotation');
+    if (id !== undefined) end(db, id);
+  }
+  if (event.type === 'CompromiseSuspected') {
+    const id = text(event, 'containment');
+    if (id !== undefined) due(db, id, 'containment', familyId);
+  }
+  db.prepare(`UPDATE wakeups SET wake_at = ${NOW} WHERE family_id = ? AND kind = 'rotation'`).run(familyId);
+}
+
+function rotation(db: SqlDatabase, id: string, event: RecordedEvent): void {
+  if (event.type === 'RotationSuperseded') end(db, id);
+  else touch(db, id);
+}
+
+function containment(db: SqlDatabase, id: string, event: RecordedEvent): void {
+  if (event.type === 'ContainmentApplied') {
+    db.prepare('DELETE FROM wakeups WHERE id = ?').run(id);
+    return;
+  }
+  const familyId = text(event, 'family');
+  if (event.type === 'ContainmentRequested' && familyId !== undefined) due(db, id, 'containment', familyId);
+  else touch(db, id);
+}
+
+/** A rotation that ended still releases its emitters' claims; one that waits for a claim looks again when it is free. */
+function claimed(db: SqlDatabase, event: RecordedEvent): void {
+  const by = text(event, 'by');
+  if (by === undefined || !by.startsWith('rotation-')) return;
+  const id = by.slice('rotation-'.length);
+  if (event.type === 'Claimed') {
+    db.prepare('UPDATE wakeups SET held = held + 1 WHERE id = ?').run(id);
+    return;
+  }
+  db.prepare('UPDATE wakeups SET held = held - 1 WHERE id = ?').run(id);
+  db.prepare('DELETE FROM wakeups WHERE id = ? AND ended = 1 AND held <= 0').run(id);
+  db.prepare(`UPDATE wakeups SET wake_at = ${NOW} WHERE waits_for LIKE '%switching emitters%'`).run();
+}
