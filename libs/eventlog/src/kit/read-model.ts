@@ -1,4 +1,4 @@
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setImmediate as breath } from 'node:timers/promises';
 import { z } from 'zod';
@@ -82,7 +82,8 @@ export async function rebuildReadModel(options: RebuildOptions): Promise<void> {
   const fresh = `${path}.rebuilding`;
   removeDatabase(fresh);
   const total = await store.log.treeSize();
-  const tables = openTables({ store, path: fresh, projections }, total);
+  // Without a WAL: the one file is all there is to rename.
+  const tables = openTables({ store, path: fresh, projections }, total, 'DELETE');
   try {
     onProgress?.({ done: 0, total });
     let batch: RecordedEvent[] = [];
@@ -96,7 +97,6 @@ export async function rebuildReadModel(options: RebuildOptions): Promise<void> {
       if (batch.length === DEFAULT_BATCH) flush();
     }
     if (batch.length > 0) flush();
-    tables.db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
   } finally {
     tables.close();
   }
@@ -167,36 +167,38 @@ class ProjectionTables {
 }
 
 /** Opens the file; one that cannot be read is deleted and begun anew: nothing in it is the truth. */
-function openTables(options: ReadModelOptions, logSize: number): ProjectionTables {
+function openTables(
+  options: ReadModelOptions,
+  logSize: number,
+  journal: 'WAL' | 'DELETE' = 'WAL',
+): ProjectionTables {
   const { store, path, projections } = options;
   checkNames(projections);
+  const open = (): ProjectionTables => {
+    const db = openDatabase(path, { synchronous: 'NORMAL', journal });
+    try {
+      checkFile(db);
+      return new ProjectionTables(db, projections, store.logId, logSize);
+    } catch (error) {
+      db.close();
+      throw error;
+    }
+  };
   try {
-    return openTablesOnce(path, projections, store.logId, logSize);
+    return open();
   } catch (error) {
     if (path === ':memory:' || !isBrokenFile(error)) throw error;
     removeDatabase(path);
-    return openTablesOnce(path, projections, store.logId, logSize);
+    return open();
   }
 }
 
-function openTablesOnce(
-  path: string,
-  projections: readonly Projection[],
-  logId: string,
-  logSize: number,
-): ProjectionTables {
-  const db = openDatabase(path, { synchronous: 'NORMAL' });
-  try {
-    const found = db.prepare('PRAGMA quick_check(1)').get()?.['quick_check'];
-    if (found !== 'ok') throw new BrokenFileError(`the read model ${path} is damaged: ${String(found)}`);
-    const form = db.prepare('PRAGMA user_version').get()?.['user_version'];
-    if (form === 0 && tablesIn(db).length === 0) db.exec(`PRAGMA user_version=${FORM}`);
-    else if (form !== FORM) throw new BrokenFileError(`the read model ${path} is of another form`);
-    return new ProjectionTables(db, projections, logId, logSize);
-  } catch (error) {
-    db.close();
-    throw error;
-  }
+function checkFile(db: SqlDatabase): void {
+  const found = db.prepare('PRAGMA quick_check(1)').get()?.['quick_check'];
+  if (found !== 'ok') throw new BrokenFileError(`the read model ${db.path} is damaged: ${String(found)}`);
+  const form = db.prepare('PRAGMA user_version').get()?.['user_version'];
+  if (form === 0 && tablesIn(db).length === 0) db.exec(`PRAGMA user_version=${FORM}`);
+  else if (form !== FORM) throw new BrokenFileError(`the read model ${db.path} is of another form`);
 }
 
 class BrokenFileError extends Error {}
@@ -341,6 +343,7 @@ class FedReadModel implements ReadModel {
     this.#stop('it was closed');
     await this.#subscription.stop();
     if (this.db !== this.#tables.db) this.db.close();
+    this.#tables.db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
     this.#tables.close();
   }
 
@@ -439,20 +442,21 @@ function deferred(): Deferred {
 
 /** Makes way for a rename: a WAL left beside the new file would be replayed into it. */
 function retire(path: string): void {
-  if (!existsSync(path)) {
-    removeDatabase(path);
-    return;
+  if (existsSync(path)) {
+    try {
+      const old = openDatabase(path, { synchronous: 'NORMAL' });
+      old.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+      old.close();
+    } catch (error) {
+      if (!isBrokenFile(error)) throw error;
+      removeDatabase(path);
+    }
+    // By size: the file itself may stay until the closed connections have been collected.
+    if (existsSync(`${path}-wal`) && statSync(`${path}-wal`).size > 0) {
+      throw new Error(`the read model ${path} is in use; close it, then rebuild`);
+    }
   }
-  try {
-    openDatabase(path, { synchronous: 'NORMAL' }).close();
-  } catch (error) {
-    if (sqlFailure(error) !== 'corrupt') throw error;
-    removeDatabase(path);
-    return;
-  }
-  // The last connection to close takes the WAL away: one that is still there says that somebody reads the file.
-  if (existsSync(`${path}-wal`))
-    throw new Error(`the read model ${path} is open elsewhere; close it, then rebuild`);
+  for (const suffix of ['-wal', '-shm', '-journal']) rmSync(`${path}${suffix}`, { force: true });
 }
 
 function removeDatabase(path: string): void {

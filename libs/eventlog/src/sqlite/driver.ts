@@ -22,6 +22,12 @@ export interface SqlDatabase {
   prepare(sql: string): SqlStatement;
   /** BEGIN IMMEDIATE … COMMIT; rolled back when `work` throws. Not to be nested. */
   transaction<T>(work: () => T): T;
+  /** Whether a transaction is open. */
+  inTransaction(): boolean;
+  /**
+   * No call works after it. The binding cannot finalize statements: file and WAL are let go of only when they have
+   * been collected, so what must be in the file itself is checkpointed before.
+   */
   close(): void;
 }
 
@@ -30,6 +36,10 @@ export interface OpenOptions {
   readonly readOnly?: boolean;
   /** `FULL` (one fsync a commit, the default) or `NORMAL` for what is disposable. */
   readonly synchronous?: 'FULL' | 'NORMAL';
+  /** `WAL` unless told; `DELETE` for a file that only holds a lock. */
+  readonly journal?: 'WAL' | 'DELETE';
+  /** How long a call waits for somebody else's lock; 5 s unless told. */
+  readonly busyTimeoutMs?: number;
 }
 
 /** 3.51.3 mends the WAL-reset bug (sqlite.org/wal.html, 2026-03-13). */
@@ -37,16 +47,16 @@ const OLDEST_SQLITE = [3, 51, 3] as const;
 
 /** Opens a database in WAL with the settings Keyturn relies on, and asserts that they hold. */
 export function openDatabase(path: string, options: OpenOptions = {}): SqlDatabase {
-  const { readOnly = false, synchronous = 'FULL' } = options;
+  const { readOnly = false, synchronous = 'FULL', journal = 'WAL', busyTimeoutMs = 5000 } = options;
   const db = new DatabaseSync(path, { readOnly });
   const statements = new Map<string, SqlStatement>();
   try {
     db.exec(
-      'PRAGMA busy_timeout=5000; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0',
+      `PRAGMA busy_timeout=${busyTimeoutMs}; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0`,
     );
     assertVersion(String(only(db.prepare('SELECT sqlite_version() AS it').get())));
     if (!readOnly) {
-      if (path !== ':memory:') db.exec('PRAGMA journal_mode=WAL');
+      if (path !== ':memory:') db.exec(`PRAGMA journal_mode=${journal}`);
       db.exec(`PRAGMA synchronous=${synchronous}; PRAGMA wal_autocheckpoint=1000`);
       const wanted = synchronous === 'FULL' ? 2 : 1;
       const level = only(db.prepare('PRAGMA synchronous').get());
@@ -80,6 +90,7 @@ export function openDatabase(path: string, options: OpenOptions = {}): SqlDataba
         throw error;
       }
     },
+    inTransaction: () => db.isTransaction,
     close: () => {
       statements.clear();
       db.close();

@@ -7,3 +7,13 @@ export {
   type SqlValue,
 } from './driver.js';
 export { sqlFailure, type SqlFailure } from './failure.js';
+export {
+  LOCK_FILE,
+  LOG_FILE,
+  openSqliteEventLog,
+  PAGE_SIZE,
+  SqliteEventLog,
+  type SqliteLogOptions,
+  type SqliteLogPlace,
+} from './sqlite-event-log.js';
+export { type WriterStatistics } from './writer.js';

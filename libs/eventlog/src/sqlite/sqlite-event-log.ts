@@ -1,0 +1,356 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate as breath } from 'node:timers/promises';
+import { bodyTextOf, checkAppend } from '../check-append.js';
+import {
+  LogCorruptError,
+  LogUnavailableError,
+  WrongExpectedRevisionError,
+  type AppendResult,
+  type EventLog,
+  type ExpectedRevision,
+  type LoggedEvent,
+  type ReadAllOptions,
+  type ReadStreamOptions,
+  type SealedEvent,
+  type StreamId,
+  type SubscribeOptions,
+  type Subscription,
+} from '../event-log.js';
+import { openDatabase, type SqlDatabase, type SqlRow, type SqlValue } from './driver.js';
+import { checkLogFile, checkVersion, createLogFile, createSchema, openOrExplain } from './log-file.js';
+import { takeLock, type LogLock } from './lock.js';
+import { InlineWriter, ThreadWriter, type LogWriter } from './writer-thread.js';
+import type { AppendOutcome, WriterStatistics } from './writer.js';
+
+/** The log's file in its folder. */
+export const LOG_FILE = 'log.sqlite';
+
+/** The lock's file beside it. */
+export const LOCK_FILE = 'log.lock';
+
+/** Most events in one batch of a subscription and one page of a read. */
+export const PAGE_SIZE = 500;
+
+/** A folder (made with mode 0700 where it is missing), or memory that is gone with the log. */
+export type SqliteLogPlace = { readonly directory: string } | { readonly memory: true };
+
+export interface SqliteLogOptions {
+  /** Write on the calling thread: for tests and crash children. In memory it is always so. */
+  readonly inline?: boolean;
+  /** Beside a running Keyturn, without the lock: appends are refused. */
+  readonly readOnly?: boolean;
+  /** How long nothing must have been written before the WAL is cut; 3 s unless told. */
+  readonly idleCheckpointMs?: number;
+}
+
+/**
+ * Opens the embedded log, and makes it where there is none. Refuses one that another process holds
+ * (`LogLockedError`), that a newer Keyturn wrote (`LogTooNewError`) or that is damaged (`LogCorruptError`).
+ */
+export async function openSqliteEventLog(
+  place: SqliteLogPlace,
+  options: SqliteLogOptions = {},
+): Promise<SqliteEventLog> {
+  const { inline = false, readOnly = false, idleCheckpointMs = 3000 } = options;
+  if (!('directory' in place)) {
+    const db = openDatabase(':memory:');
+    createSchema(db);
+    return new SqliteEventLog(db, new InlineWriter(db));
+  }
+  const path = join(place.directory, LOG_FILE);
+  if (readOnly) return new SqliteEventLog(openReader(path));
+  mkdirSync(place.directory, { recursive: true, mode: 0o700 });
+  const lock = takeLock(join(place.directory, LOCK_FILE));
+  let reader: SqlDatabase | undefined;
+  try {
+    createLogFile(path);
+    checkLogFile(path);
+    reader = openReader(path);
+    const writer = inline
+      ? new InlineWriter(openDatabase(path))
+      : await ThreadWriter.start({ path, idleCheckpointMs });
+    return new SqliteEventLog(reader, writer, lock);
+  } catch (error) {
+    reader?.close();
+    lock.release();
+    throw error;
+  }
+}
+
+function openReader(path: string): SqlDatabase {
+  return openOrExplain(path, () => {
+    const db = openDatabase(path, { readOnly: true });
+    try {
+      checkVersion(db, path);
+    } catch (error) {
+      db.close();
+      throw error;
+    }
+    return db;
+  });
+}
+
+const COLUMNS = 'tree_size, stream, revision, id, type, record, body, lower(hex(leaf)) AS leaf';
+
+type RefusedAppend = Exclude<AppendOutcome, { kind: 'stored' }>;
+
+/** The event log in one SQLite file. */
+export class SqliteEventLog implements EventLog {
+  // Kept for as long as its statements: the binding crashes when a database is collected before them.
+  readonly #reader: SqlDatabase;
+  readonly #writer: LogWriter | undefined;
+  readonly #lock: LogLock | undefined;
+  readonly #feeds = new Set<Feed>();
+  #underWay = 0;
+  #drained: (() => void) | undefined;
+  #broken: LogCorruptError | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** Made by `openSqliteEventLog`. */
+  constructor(reader: SqlDatabase, writer?: LogWriter, lock?: LogLock) {
+    this.#reader = reader;
+    this.#writer = writer;
+    this.#lock = lock;
+  }
+
+  /** How the writer has grouped; all zero where there is none. */
+  get statistics(): WriterStatistics {
+    return this.#writer?.statistics() ?? { appends: 0, commits: 0, largestGroup: 0, synchronous: 0 };
+  }
+
+  async append(
+    stream: StreamId,
+    expected: ExpectedRevision,
+    events: readonly SealedEvent[],
+  ): Promise<AppendResult> {
+    checkAppend(stream, expected, events);
+    const request = {
+      stream,
+      expected,
+      events: events.map((event) => ({
+        revision: event.revision,
+        id: event.id,
+        type: event.type,
+        record: event.record,
+        body: bodyTextOf(event),
+        leaf: event.leaf,
+      })),
+    };
+    this.#assertOpen();
+    if (this.#broken !== undefined) throw this.#broken;
+    if (this.#writer === undefined) throw new LogUnavailableError('the log was opened for reading only');
+    this.#underWay += 1;
+    try {
+      const outcome = await this.#writer.append(request);
+      if (outcome.kind !== 'stored') throw this.#errorOf(outcome, stream, expected);
+      for (const feed of this.#feeds) feed.wake();
+      return { outcome: outcome.outcome, revision: outcome.revision, treeSize: outcome.treeSize };
+    } finally {
+      this.#underWay -= 1;
+      if (this.#underWay === 0) this.#drained?.();
+    }
+  }
+
+  readStream(stream: StreamId, options: ReadStreamOptions = {}): AsyncIterable<LoggedEvent> {
+    const sql = `SELECT ${COLUMNS} FROM events WHERE stream = ? AND revision >= ? ORDER BY revision LIMIT ?`;
+    return this.#read(
+      options.limit,
+      options.from ?? 0,
+      (from, limit) => this.#page(sql, stream, from, limit),
+      nextRevision,
+    );
+  }
+
+  readAll(options: ReadAllOptions = {}): AsyncIterable<LoggedEvent> {
+    return this.#read(
+      options.limit,
+      options.after ?? 0,
+      (after, limit) => this.#after(after, limit),
+      treeSizeOf,
+    );
+  }
+
+  subscribe(options: SubscribeOptions): Subscription {
+    const feed = new Feed(options, (after) => this.#after(after, PAGE_SIZE));
+    if (this.#closing !== undefined) feed.fail(closed());
+    this.#feeds.add(feed);
+    const ended = feed.run().finally(() => this.#feeds.delete(feed));
+    return {
+      ended,
+      stop: async () => {
+        feed.stop();
+        await ended.catch(() => undefined);
+      },
+    };
+  }
+
+  // oxlint-disable-next-line typescript/require-await -- so that a failure is a rejection
+  async treeSize(): Promise<number> {
+    const rows = this.#query('SELECT coalesce(max(tree_size), 0) AS size FROM events');
+    return Number(rows[0]?.['size']);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    for (const feed of this.#feeds) feed.stop();
+    if (this.#underWay > 0) {
+      await new Promise<void>((resolve) => {
+        this.#drained = resolve;
+      });
+    }
+    await this.#writer?.close();
+    if (this.#reader.path !== ':memory:') this.#reader.close();
+    this.#lock?.release();
+  }
+
+  /** Page by page, each one statement that is finished at once: no read transaction outlives an await. */
+  async *#read(
+    limit: number | undefined,
+    start: number,
+    page: (from: number, limit: number) => LoggedEvent[],
+    next: (last: LoggedEvent) => number,
+  ): AsyncGenerator<LoggedEvent> {
+    let left = limit ?? Number.POSITIVE_INFINITY;
+    let from = start;
+    while (left > 0) {
+      const size = Math.min(left, PAGE_SIZE);
+      const events = page(from, size);
+      yield* events;
+      const last = events.at(-1);
+      if (last === undefined || events.length < size) return;
+      from = next(last);
+      left -= events.length;
+      // A long read must leave the event loop to the others.
+      await breath();
+    }
+  }
+
+  #after(after: number, limit: number): LoggedEvent[] {
+    return this.#page(
+      `SELECT ${COLUMNS} FROM events WHERE tree_size > ? ORDER BY tree_size LIMIT ?`,
+      after,
+      limit,
+    );
+  }
+
+  #page(sql: string, ...values: readonly SqlValue[]): LoggedEvent[] {
+    return this.#query(sql, ...values).map(toLogged);
+  }
+
+  #query(sql: string, ...values: readonly SqlValue[]): SqlRow[] {
+    this.#assertOpen();
+    try {
+      return openOrExplain(this.#reader.path, () => this.#reader.prepare(sql).all(...values));
+    } catch (error) {
+      throw error instanceof LogCorruptError ? this.#breakWith(error) : error;
+    }
+  }
+
+  #errorOf(outcome: RefusedAppend, stream: StreamId, expected: ExpectedRevision): Error {
+    if (outcome.kind === 'wrong-revision')
+      return new WrongExpectedRevisionError(stream, expected, outcome.actual);
+    if (outcome.kind === 'corrupt') return this.#breakWith(new LogCorruptError(outcome.message));
+    return new LogUnavailableError(outcome.message);
+  }
+
+  #assertOpen(): void {
+    if (this.#closing !== undefined) throw closed();
+  }
+
+  /** What was found broken once is not written to again. */
+  #breakWith(error: LogCorruptError): LogCorruptError {
+    this.#broken ??= error;
+    return this.#broken;
+  }
+}
+
+/** One subscription: reads a page, waits for its handler, reads on; sleeps at the end until it is woken. */
+class Feed {
+  readonly #options: SubscribeOptions;
+  readonly #page: (after: number) => LoggedEvent[];
+  #after: number;
+  #stopped = false;
+  #failure: Error | undefined;
+  #woken = false;
+  #sleeper: (() => void) | undefined;
+
+  constructor(options: SubscribeOptions, page: (after: number) => LoggedEvent[]) {
+    this.#options = options;
+    this.#page = page;
+    this.#after = options.after;
+  }
+
+  wake(): void {
+    this.#woken = true;
+    this.#sleeper?.();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.wake();
+  }
+
+  fail(error: Error): void {
+    this.#failure = error;
+    this.stop();
+  }
+
+  async run(): Promise<void> {
+    // The first batch comes after `subscribe` has returned.
+    await breath();
+    while (!this.#isStopped()) {
+      this.#woken = false;
+      const events = this.#page(this.#after);
+      const last = events.at(-1);
+      if (last === undefined) {
+        this.#options.onCaughtUp?.();
+        await this.#sleep();
+        continue;
+      }
+      await this.#options.onEvents(events);
+      this.#after = last.treeSize;
+      if (events.length === PAGE_SIZE) await breath();
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  // A method, since the flag changes behind the loop's back.
+  #isStopped(): boolean {
+    return this.#stopped;
+  }
+
+  async #sleep(): Promise<void> {
+    if (this.#woken) return;
+    await new Promise<void>((resolve) => {
+      this.#sleeper = resolve;
+    });
+    this.#sleeper = undefined;
+  }
+}
+
+const encoder = new TextEncoder();
+
+function toLogged(row: SqlRow): LoggedEvent {
+  return {
+    treeSize: Number(row['tree_size']),
+    stream: String(row['stream']),
+    revision: Number(row['revision']),
+    id: String(row['id']),
+    type: String(row['type']),
+    record: String(row['record']),
+    body: encoder.encode(String(row['body'])),
+    leaf: String(row['leaf']),
+  };
+}
+
+const nextRevision = (last: LoggedEvent): number => last.revision + 1;
+const treeSizeOf = (last: LoggedEvent): number => last.treeSize;
+
+function closed(): LogUnavailableError {
+  return new LogUnavailableError('the log is closed');
+}

@@ -1,0 +1,211 @@
+import { NO_STREAM } from '../event-log.js';
+import type { SqlDatabase } from './driver.js';
+import { sqlFailure } from './failure.js';
+import { corruptMessage } from './log-file.js';
+
+/** One event on its way to the writer: plain data, since it crosses to a worker thread. */
+export interface WrittenEvent {
+  readonly revision: number;
+  readonly id: string;
+  readonly type: string;
+  readonly record: string;
+  readonly body: string;
+  readonly leaf: string;
+}
+
+export interface AppendRequest {
+  readonly stream: string;
+  readonly expected: number;
+  readonly events: readonly WrittenEvent[];
+}
+
+export type AppendOutcome =
+  | {
+      readonly kind: 'stored';
+      readonly outcome: 'appended' | 'repeated';
+      readonly revision: number;
+      readonly treeSize: number;
+    }
+  | { readonly kind: 'wrong-revision'; readonly actual: number }
+  | { readonly kind: 'unavailable'; readonly message: string }
+  | { readonly kind: 'corrupt'; readonly message: string };
+
+export interface WriterStatistics {
+  /** Appends that were stored. */
+  readonly appends: number;
+  /** Transactions that stored them: one fsync each. */
+  readonly commits: number;
+  /** The most appends one transaction has stored. */
+  readonly largestGroup: number;
+  /** `PRAGMA synchronous` of the writing connection; 2 is FULL. */
+  readonly synchronous: number;
+}
+
+/** More waits for the next transaction, so that the first of them is not kept waiting for the last. */
+export const LARGEST_GROUP = 512;
+
+/**
+ * The one writer of a log file. Synchronous; runs in its worker thread, or on the calling thread where told so.
+ * What is handed over together is stored in one transaction with one fsync, each append checked for itself.
+ */
+export class Writer {
+  readonly #db: SqlDatabase;
+  #stopped: AppendOutcome | undefined;
+  #appends = 0;
+  #commits = 0;
+  #largestGroup = 0;
+
+  constructor(db: SqlDatabase) {
+    this.#db = db;
+  }
+
+  statistics(): WriterStatistics {
+    const synchronous = Number(this.#db.prepare('PRAGMA synchronous').get()?.['synchronous']);
+    return { appends: this.#appends, commits: this.#commits, largestGroup: this.#largestGroup, synchronous };
+  }
+
+  /** Stores a group; the outcomes stand in the order of the requests and are on disk when this returns. */
+  commit(requests: readonly AppendRequest[]): AppendOutcome[] {
+    if (this.#stopped !== undefined) return answerAll(requests, this.#stopped);
+    let outcomes: AppendOutcome[];
+    try {
+      this.#db.exec('BEGIN IMMEDIATE');
+      let size = this.#size();
+      outcomes = requests.map((request) => {
+        const outcome = this.#append(request, size);
+        if (isAppended(outcome)) size = outcome.treeSize;
+        return outcome;
+      });
+    } catch (error) {
+      this.#rollBack();
+      // No fault of the disk, so one of the group is to blame: alone it fails alone.
+      if (sqlFailure(error) === 'other' && requests.length > 1) {
+        return requests.flatMap((request) => this.commit([request]));
+      }
+      return answerAll(requests, this.#failed(error, 'nothing was written'));
+    }
+    try {
+      this.#db.exec('COMMIT');
+    } catch (error) {
+      const outcome = this.#failedCommit(error);
+      this.#rollBack();
+      return answerAll(requests, outcome);
+    }
+    const stored = outcomes.filter(isAppended).length;
+    if (stored > 0) {
+      this.#appends += stored;
+      this.#commits += 1;
+      this.#largestGroup = Math.max(this.#largestGroup, stored);
+    }
+    return outcomes;
+  }
+
+  /** Moves the WAL into the file and cuts it to nothing. Never waits: a reader in the way means later. */
+  checkpoint(): void {
+    if (this.#stopped !== undefined) return;
+    try {
+      this.#db.exec('PRAGMA busy_timeout=0; PRAGMA wal_checkpoint(TRUNCATE)');
+    } catch (error) {
+      if (sqlFailure(error) === 'io' || sqlFailure(error) === 'corrupt') this.#failedCommit(error);
+    } finally {
+      this.#db.exec('PRAGMA busy_timeout=5000');
+    }
+  }
+
+  close(): void {
+    this.checkpoint();
+    this.#stopped ??= { kind: 'unavailable', message: 'the log is closed' };
+    this.#db.close();
+  }
+
+  #append({ stream, expected, events }: AppendRequest, size: number): AppendOutcome {
+    const repeated = this.#repeated(stream, events);
+    if (repeated !== undefined) return repeated;
+    const actual = this.#revision(stream);
+    if (actual !== expected || this.#knowsAnyOf(events)) return { kind: 'wrong-revision', actual };
+    const insert = this.#db.prepare(
+      'INSERT INTO events (tree_size, stream, revision, id, type, record, body, leaf) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+    );
+    let treeSize = size;
+    for (const { revision, id, type, record, body, leaf } of events) {
+      treeSize += 1;
+      insert.run(treeSize, stream, revision, id, type, record, body, Buffer.from(leaf, 'hex'));
+    }
+    return { kind: 'stored', outcome: 'appended', revision: expected + events.length, treeSize };
+  }
+
+  /** The very same events, all of them, where they stand: nothing to write. */
+  #repeated(stream: string, events: readonly WrittenEvent[]): AppendOutcome | undefined {
+    const find = this.#db.prepare(
+      'SELECT tree_size, stream, revision, lower(hex(leaf)) AS leaf FROM events WHERE id = ?',
+    );
+    let last: { revision: number; treeSize: number } | undefined;
+    for (const event of events) {
+      const row = find.get(event.id);
+      if (row?.['stream'] !== stream || row['revision'] !== event.revision || row['leaf'] !== event.leaf)
+        return undefined;
+      last = { revision: event.revision, treeSize: Number(row['tree_size']) };
+    }
+    return last === undefined ? undefined : { kind: 'stored', outcome: 'repeated', ...last };
+  }
+
+  #knowsAnyOf(events: readonly WrittenEvent[]): boolean {
+    const find = this.#db.prepare('SELECT 1 FROM events WHERE id = ?');
+    return events.some(({ id }) => find.get(id) !== undefined);
+  }
+
+  #revision(stream: string): number {
+    const row = this.#db.prepare('SELECT max(revision) AS revision FROM events WHERE stream = ?').get(stream);
+    const revision = row?.['revision'];
+    return typeof revision === 'number' ? revision : NO_STREAM;
+  }
+
+  #size(): number {
+    return Number(this.#db.prepare('SELECT coalesce(max(tree_size), 0) AS size FROM events').get()?.['size']);
+  }
+
+  #rollBack(): void {
+    try {
+      if (this.#db.inTransaction()) this.#db.exec('ROLLBACK');
+    } catch (error) {
+      this.#stopped ??= this.#stop(`it could not be rolled back: ${messageOf(error)}`);
+    }
+  }
+
+  #failedCommit(error: unknown): AppendOutcome {
+    // After a failed fsync the kernel may call the pages clean: a second try would be believed and lie. So: stop.
+    if (sqlFailure(error) === 'io') this.#stopped = this.#stop(`the disk failed: ${messageOf(error)}`);
+    return this.#stopped ?? this.#failed(error, 'whether it was written is not known');
+  }
+
+  #failed(error: unknown, consequence: string): AppendOutcome {
+    const message = messageOf(error);
+    if (sqlFailure(error) === 'corrupt') {
+      this.#stopped = { kind: 'corrupt', message: corruptMessage(this.#db.path, message) };
+      return this.#stopped;
+    }
+    return {
+      kind: 'unavailable',
+      message: `${this.#db.path} could not be written (${message}); ${consequence}`,
+    };
+  }
+
+  #stop(why: string): AppendOutcome {
+    return {
+      kind: 'unavailable',
+      message: `${this.#db.path}: ${why}. What was being written is unknown until Keyturn has been restarted.`,
+    };
+  }
+}
+
+function isAppended(outcome: AppendOutcome): outcome is AppendOutcome & { kind: 'stored' } {
+  return outcome.kind === 'stored' && outcome.outcome === 'appended';
+}
+
+function answerAll(requests: readonly AppendRequest[], outcome: AppendOutcome): AppendOutcome[] {
+  return requests.map(() => outcome);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
