@@ -20,6 +20,7 @@ export { stepEvents, STEPS, type StepEvent, type StepName } from './domain/step.
 export {
   asOf,
   confirmationsOf,
+  countedInstant,
   emergencyTargets,
   spanText,
   timelineOf,
@@ -32,34 +33,10 @@ export {
   type TimelineKind,
   type WindowRun,
 } from './domain/timeline.js';
-export { AskRotation, AskRotationHandler, type RotationAsk } from './application/ask-rotation.js';
 export { BackEnds } from './application/back-ends.js';
-export { ContainVersions, ContainVersionsHandler } from './application/contain-versions.js';
-export {
-  ChangePolicy,
-  ChangePolicyHandler,
-  DefinePolicy,
-  DefinePolicyHandler,
-} from './application/define-policy.js';
 export { causeOf, Ledger, type CommandContext, type Loaded } from './application/ledger.js';
 export type { Placed } from './application/placed.js';
 export { PolicyDirectory } from './application/policy-directory.js';
-export { RegisterFamily, RegisterFamilyHandler } from './application/register-family.js';
-export {
-  PreviewRotation,
-  PreviewRotationHandler,
-  RequestRotation,
-  RequestRotationHandler,
-  type RotationPreview,
-  type RotationWish,
-} from './application/request-rotation.js';
-export {
-  consumerIdOf,
-  RegisterConsumer,
-  RegisterConsumerHandler,
-  ReviseFamily,
-  ReviseFamilyHandler,
-} from './application/revise-family.js';
 export { RotationRunner, type RunnerOptions, type Wake } from './application/rotation-runner.js';
 export { CLAIM_GRACE_MS, sweepClaims } from './application/sweep.js';
 export {

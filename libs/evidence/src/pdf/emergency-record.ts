@@ -1,8 +1,7 @@
 import { parseInstant } from '#eventlog';
-import { emergencyTargets, type TargetResult } from '#rotation';
+import { countedInstant, emergencyTargets, type TargetResult, type TimelineEvent } from '#rotation';
 import { allOf, firstOf, instantOf, type RecordFacts, type RotationFact } from './record-facts.js';
 import {
-  approvalsValue,
   confirmationsSection,
   deviationLines,
   exceptionsSection,
@@ -110,12 +109,12 @@ function targetsSection(sheet: Sheet, facts: RecordFacts, discovered: number | u
   }
   sheet.table(
     [
-      { title: 'Target', weight: 40 },
+      { title: 'Target', weight: 35 },
       { title: 'Fact that settles it', weight: 34 },
       { title: 'Limit', weight: 14, align: 'right' },
-      { title: 'Actual', weight: 15, align: 'right' },
-      { title: 'Actual (UTC)', weight: 26 },
-      { title: '', weight: 20 },
+      { title: 'Actual', weight: 19, align: 'right' },
+      { title: 'Actual (UTC)', weight: 30 },
+      { title: 'Verdict', weight: 20 },
     ],
     targets.map((target) => [
       strongCell(target.name),
@@ -128,7 +127,7 @@ function targetsSection(sheet: Sheet, facts: RecordFacts, discovered: number | u
             { words: instantText(target.actualAt), style: STYLES.cell },
             ...(target.statedAt === undefined
               ? []
-              : [{ words: `stated for ${instantText(target.statedAt)}`, style: STYLES.small }]),
+              : [{ words: `stated: ${afterText(target.statedAt - discovered)}`, style: STYLES.small }]),
           ],
       verdictCell(target, asOf),
     ]),
@@ -176,10 +175,10 @@ function axisSection(sheet: Sheet, facts: RecordFacts, discovered: number | unde
   };
   for (const [type, label] of MARKS) {
     const event = firstOf(rotationEvents, type);
-    if (event !== undefined) mark(instantOf(event), label);
+    if (event !== undefined) mark(countedAt(event), label);
   }
   const contained = firstOf(containmentEvents, 'ContainmentApplied');
-  if (contained !== undefined) mark(instantOf(contained), 'Contained');
+  if (contained !== undefined) mark(countedAt(contained), 'Contained');
   mark(trustEnd(facts)?.at, 'Trust ended at latest', true);
   const limits = emergencyTargets(rotationEvents, containmentEvents)
     // A day-long limit would press everything else together; it stands in the table.
@@ -194,11 +193,17 @@ function axisSection(sheet: Sheet, facts: RecordFacts, discovered: number | unde
     marks: marks.sort((a, b) => a.at - b.at),
     limits,
     windows: [],
+    breakable: true,
   });
   sheet.paragraph(
     'Filled: recorded. Hollow: computed, an upper bound. Dashed: limits, never times of facts.',
     STYLES.small,
   );
+}
+
+/** As the targets count it, so that the drawing and the table agree. */
+function countedAt(event: TimelineEvent): number | undefined {
+  return event.provenance === 'imported' ? event.occurredAt : countedInstant(event);
 }
 
 /** The last instant at which a verifier may still have trusted a compromised version; the earlier of the two bounds. */
@@ -347,7 +352,11 @@ function obligationsSection(sheet: Sheet, facts: RecordFacts): void {
         declared?.data.approvalDueAt,
         settledApproval,
         facts,
-        approved === undefined && refused !== undefined ? `refused: ${refused.data.reason}` : undefined,
+        approved === undefined
+          ? refused === undefined
+            ? undefined
+            : `refused: ${refused.data.reason}`
+          : approvalWords(approved, facts),
       ),
       obligationRow(
         'Post-incident review',
@@ -358,7 +367,12 @@ function obligationsSection(sheet: Sheet, facts: RecordFacts): void {
       ),
     ],
   );
-  if (approved !== undefined) sheet.facts([['Approvals', approvalsValue(facts)]]);
+}
+
+function approvalWords(approved: RotationFact<'RotationApproved'>, { request }: RecordFacts): string {
+  const same = request !== undefined && approved.actor === request.data.requestedBy;
+  const who = same ? 'the same subject as the requester' : 'another subject than the requester';
+  return approved.data.note === undefined ? who : `${who}; ${approved.data.note}`;
 }
 
 function obligationRow(

@@ -106,7 +106,7 @@ function lastOf<Event extends { readonly type: string }, Type extends Event['typ
 }
 
 function outcomeOf(events: readonly RotationEvent[], timeline: readonly TimelineEntry[]): Outcome {
-  const end = timeline.findLast((entry) => entry.kind === 'end');
+  const end = timeline.find((entry) => entry.kind === 'end');
   const superseded = firstOf(events, 'RotationSuperseded');
   const endings: Partial<Record<RotationEvent['type'] | 'ContainmentApplied', string>> = {
     RotationCompleted: 'Completed',
@@ -147,7 +147,10 @@ function versionsOf(dossier: RotationDossier, plan: RotationPlan | undefined): r
     roles.set(versionId, known);
   };
   for (const id of plan?.outgoing ?? []) mark(id, 'old');
-  if (plan?.incoming !== undefined) mark(plan.incoming, 'new');
+  if (plan?.incoming !== undefined) {
+    const made = rotationEvents.some(({ type }) => type === 'KeyGenerated');
+    mark(plan.incoming, made ? 'new' : 'new, not generated');
+  }
   for (const event of rotationEvents) {
     if (event.type === 'KeyGenerated') mark(event.data.versionId, 'new');
     if (event.type === 'OldKeyRevoked') for (const id of event.data.versions) mark(id, 'old');

@@ -77,7 +77,7 @@ function phaseSection(sheet: Sheet, facts: RecordFacts): void {
   }
   const { accept, drain } = windowsOf(facts.dossier.rotationEvents);
   const windows = [axisWindow('Accept window', accept, facts), axisWindow('Drain window', drain, facts)];
-  drawTimeAxis(sheet, { alternative: axisInWords(marks), marks, limits: [], windows });
+  drawTimeAxis(sheet, { alternative: axisInWords(marks), marks, limits: [], windows, breakable: false });
   const { request, plan } = facts;
   const missing = [
     ...(request === undefined ? ['the request'] : []),
@@ -86,9 +86,16 @@ function phaseSection(sheet: Sheet, facts: RecordFacts): void {
       ([type]) => firstOf(facts.dossier.rotationEvents, type) === undefined && !skipped(facts, type),
     ).map(([, label]) => label.toLowerCase()),
   ];
-  if (facts.outcome.ended && missing.length > 0) {
-    sheet.paragraph([{ text: `Not recorded: ${missing.join(', ')}.` }], STYLES.small);
-  }
+  const legend =
+    accept.startedAt === undefined || plan === undefined
+      ? ''
+      : 'Bars: the windows as they ran. Outline up to the tick: as required.';
+  const gaps =
+    (facts.outcome.ended || plan === undefined) && missing.length > 0
+      ? `Not recorded: ${missing.join(', ')}.`
+      : '';
+  const note = [legend, gaps].filter((text) => text !== '').join(' ');
+  if (note !== '') sheet.paragraph(note, STYLES.small);
 }
 
 const PHASES = [
@@ -115,6 +122,7 @@ const TURNS = [
 /** Phases that a rotation which ended early never owed. */
 function skipped(facts: RecordFacts, type: (typeof PHASES)[number][0]): boolean {
   if (type === 'RotationRequested') return true;
+  if (facts.plan === undefined) return false;
   return firstOf(facts.dossier.rotationEvents, 'RotationCompleted') === undefined;
 }
 
@@ -140,8 +148,7 @@ function axisWindow(label: string, window: WindowRun, facts: RecordFacts): AxisW
   const { planned, startedAt, endedAt, actualMs } = window;
   const required = planned === undefined ? NOT_RECORDED : spanText(milliseconds(planned.required));
   const actual = actualMs === undefined ? unfinishedWindow(window, facts) : spanText(actualMs);
-  const cutShort = firstOf(facts.dossier.rotationEvents, 'RollbackRequested');
-  const openTo = cutShort === undefined ? undefined : instantOf(cutShort);
+  const openTo = openEnd(facts);
   return {
     label,
     detail: `required ${required}, actual ${actual}`,
@@ -152,6 +159,14 @@ function axisWindow(label: string, window: WindowRun, facts: RecordFacts): AxisW
       ? {}
       : { requiredTo: startedAt + milliseconds(planned.required) }),
   };
+}
+
+/** How far a window reached that did not end by itself: to what ended it, or to now. */
+function openEnd({ dossier, outcome, plan }: RecordFacts): number | undefined {
+  if (plan === undefined) return undefined;
+  const cutShort = firstOf(dossier.rotationEvents, 'RollbackRequested');
+  if (cutShort !== undefined) return instantOf(cutShort);
+  return outcome.ended ? outcome.at : dossier.asOf;
 }
 
 /** Month and day with the minute: the year stands everywhere else. */

@@ -7,7 +7,7 @@ import {
   type TimelineEntry,
   type WindowRun,
 } from '#rotation';
-import { allOf, firstOf, instantOf, type RecordFacts } from './record-facts.js';
+import { allOf, firstOf, instantOf, type RecordFacts, type VersionLine } from './record-facts.js';
 import { STYLES, type Cell, type Paragraph, type Sheet, type Span } from './sheet.js';
 import {
   absentCell,
@@ -44,17 +44,17 @@ export function versionsSection(sheet: Sheet, facts: RecordFacts): void {
     facts.versions.map((version) => [
       monoCell(version.versionId),
       cell(version.roles.join(', ')),
-      [
-        ...cellOrAbsent(version.algorithm),
-        {
-          words: version.strengthBits === undefined ? 'strength not recorded' : `${version.strengthBits} bit`,
-          style: STYLES.small,
-        },
-      ],
+      algorithmCell(version),
       version.fingerprint === undefined ? absentCell : monoCell(version.fingerprint),
       cellOrAbsent(version.createdAt === undefined ? undefined : instantText(version.createdAt)),
     ]),
   );
+}
+
+function algorithmCell({ algorithm, strengthBits }: VersionLine): Cell {
+  if (algorithm === undefined && strengthBits === undefined) return absentCell;
+  const strength = strengthBits === undefined ? 'strength not recorded' : `${strengthBits} bit`;
+  return [...cellOrAbsent(algorithm), { words: strength, style: STYLES.small }];
 }
 
 export function ownerValue({ owner }: RecordFacts): Cell {
@@ -82,11 +82,11 @@ export function windowsSection(sheet: Sheet, facts: RecordFacts): void {
   }
   sheet.table(
     [
-      { title: 'Window', weight: 15 },
-      { title: 'Computed', weight: 13 },
-      { title: 'Required', weight: 13 },
-      { title: 'Actual', weight: 14 },
-      { title: 'From – to (UTC)', weight: 25 },
+      { title: 'Window', weight: 10 },
+      { title: 'Computed', weight: 18 },
+      { title: 'Required', weight: 18 },
+      { title: 'Actual', weight: 20 },
+      { title: 'From – to (UTC)', weight: 26 },
       { title: 'Binding constraint and its terms', weight: 40 },
     ],
     [windowRow('Accept', accept, facts), windowRow('Drain', drain, facts)],
@@ -201,9 +201,9 @@ export function failuresSection(sheet: Sheet, facts: RecordFacts): void {
   }
   sheet.table(
     [
-      { title: 'Time (UTC)', weight: 22 },
-      { title: 'What', weight: 34 },
-      { title: 'Detail', weight: 64 },
+      { title: 'Time (UTC)', weight: 29 },
+      { title: 'What', weight: 36 },
+      { title: 'Detail', weight: 56 },
     ],
     failed.map((entry) => [timeCell(entry), strongCell(entry.title), cell(entry.detail)]),
   );
@@ -217,10 +217,10 @@ export function timelineSection(sheet: Sheet, facts: RecordFacts): void {
   sheet.table(
     [
       { title: 'No.', weight: 8, align: 'right' },
-      { title: 'Time (UTC)', weight: 21 },
-      { title: 'Fact', weight: 58 },
+      { title: 'Time (UTC)', weight: 30 },
+      { title: 'Fact', weight: 54 },
       { title: 'Who', weight: 22 },
-      { title: 'Provenance', weight: 14 },
+      { title: 'Provenance', weight: 15 },
     ],
     facts.timeline.map((entry) => {
       const look = entry.minor === true ? STYLES.cellMuted : STYLES.cellStrong;

@@ -20,9 +20,9 @@ export interface AxisWindow {
   readonly label: string;
   readonly detail: string;
   readonly from?: number;
-  /** Absent where it has not ended by itself; the bar is then open. */
+  /** Absent where it has not ended by itself. */
   readonly to?: number;
-  /** Where an open bar stops, if something else ended the window. */
+  /** How far a light bar reaches: it still runs, or something else ended it. Neither: nothing is drawn. */
   readonly openTo?: number;
   /** Where the required length would end. */
   readonly requiredTo?: number;
@@ -33,6 +33,8 @@ export interface TimeAxis {
   readonly marks: readonly AxisMark[];
   readonly limits: readonly AxisLimit[];
   readonly windows: readonly AxisWindow[];
+  /** Break the axis where one instant lies far beyond the others; never where lengths are to be compared. */
+  readonly breakable: boolean;
 }
 
 const LABEL = { ...STYLES.smallStrong, size: 7, leading: 9 } satisfies TextStyle;
@@ -41,33 +43,38 @@ const LIMIT = { ...STYLES.small, size: 6.75, leading: 8.5 } satisfies TextStyle;
 const LABEL_WIDTH = 62;
 const LABEL_GAP = 8;
 const WINDOW_ROW = 30;
+const EMPTY_WINDOW_ROW = 14;
 const LEADER = 24;
 const LIMIT_STEP = 9.5;
 
-/** Draws the facts along one axis. Where one mark is far away from the rest, the axis is broken, and says so. */
+/** Draws the facts along one axis. */
 export function drawTimeAxis(sheet: Sheet, axis: TimeAxis): void {
   const { marks } = axis;
   if (marks.length === 0) return;
   const { width, heightOf, measure } = sheet.measuring;
   const scale = scaleOf(axis, width);
-  const rows = labelRows(marks, scale.x, width);
+  const labels = placeLabels(marks, scale.x, width);
+  const { rows } = labels;
   const limits = placeLimits(axis.limits, scale.x, width, (text) => measure(text, LIMIT));
   const limitHeight =
     limits.length === 0 ? 0 : (Math.max(...limits.map(({ level }) => level)) + 1) * LIMIT_STEP + 8;
   const rowHeights = rows.map((row) =>
     Math.max(
       ...row.map(
-        ({ mark }) => heightOf(mark.label, LABEL, LABEL_WIDTH) + heightOf(mark.time, TIME, LABEL_WIDTH),
+        ({ mark }) => heightOf(mark.label, LABEL, labels.width) + heightOf(mark.time, TIME, labels.width),
       ),
     ),
   );
-  const windowHeight = axis.windows.length * WINDOW_ROW;
+  const windowTops = axis.windows.map((_, index) =>
+    axis.windows.slice(0, index).reduce((sum, window) => sum + windowRow(window), 0),
+  );
+  const windowHeight = axis.windows.reduce((sum, window) => sum + windowRow(window), 0);
   const axisY = windowHeight + limitHeight + 8;
   const labelsTop = axisY + LEADER;
   const height = labelsTop + rowHeights.reduce((sum, row) => sum + row + 10, 0) + 2;
 
   sheet.figure(height, axis.alternative, (canvas) => {
-    axis.windows.forEach((window, index) => drawWindow(canvas, window, index * WINDOW_ROW, scale));
+    axis.windows.forEach((window, index) => drawWindow(canvas, window, windowTops[index] ?? 0, scale));
     for (const { limit, x, level, textX, textWidth } of limits) {
       const top = windowHeight + level * LIMIT_STEP;
       canvas.line([x, top + 2], [x, axisY], COLOURS.faint, 0.5, true);
@@ -76,18 +83,18 @@ export function drawTimeAxis(sheet: Sheet, axis: TimeAxis): void {
     drawLine(canvas, axisY, scale);
     let top = labelsTop;
     rows.forEach((row, index) => {
-      for (const { mark, x, labelX } of row) {
-        const centre = labelX + LABEL_WIDTH / 2;
+      for (const { mark, x, centre } of row) {
+        const left = centre - labels.width / 2;
         canvas.line([x, axisY], [x, axisY + 7], COLOURS.faint, 0.5);
         canvas.line([x, axisY + 7], [centre, labelsTop - 3], COLOURS.faint, 0.5);
         if (index > 0) canvas.line([centre, labelsTop - 3], [centre, top - 2], COLOURS.faint, 0.5);
         const used = canvas.text(mark.label, LABEL, {
-          x: labelX,
+          x: left,
           y: top,
-          width: LABEL_WIDTH,
+          width: labels.width,
           align: 'center',
         });
-        canvas.text(mark.time, TIME, { x: labelX, y: top + used, width: LABEL_WIDTH, align: 'center' });
+        canvas.text(mark.time, TIME, { x: left, y: top + used, width: labels.width, align: 'center' });
       }
       top += (rowHeights[index] ?? 0) + 10;
     });
@@ -120,7 +127,7 @@ function scaleOf(axis: TimeAxis, width: number): Scale {
   ].sort((a, b) => a - b);
   const start = instants[0] ?? 0;
   const end = instants.at(-1) ?? start;
-  const near = nearEnd(instants);
+  const near = axis.breakable ? nearEnd(instants) : undefined;
   const left = INSET;
   const right = width - INSET;
   if (near === undefined) {
@@ -182,60 +189,73 @@ function drawWindow(canvas: Canvas, window: AxisWindow, top: number, scale: Scal
       width: canvas.width,
     },
   );
-  if (window.from === undefined) return;
+  const end = window.to ?? window.openTo;
+  if (window.from === undefined || end === undefined) return;
   const y = top + 12;
   const left = scale.x(window.from);
-  const right = scale.x(window.to ?? window.openTo ?? scale.end);
-  const barWidth = Math.max(right - left, 1.5);
-  const open = window.to === undefined;
-  canvas.bar(left, y, barWidth, 8, open ? { fill: COLOURS.accentLight } : { fill: COLOURS.accent });
+  const barWidth = Math.max(scale.x(end) - left, 1.5);
   if (window.requiredTo !== undefined) {
     // Beyond the axis' end the required length is only said, not drawn.
+    const required = scale.x(Math.min(window.requiredTo, scale.end));
+    canvas.bar(left, y, required - left, 8, { stroke: COLOURS.faint });
+  }
+  canvas.bar(left, y, barWidth, 8, { fill: window.to === undefined ? COLOURS.accentLight : COLOURS.accent });
+  if (window.requiredTo !== undefined) {
     const required = scale.x(Math.min(window.requiredTo, scale.end));
     canvas.line([required, y - 2.5], [required, y + 10.5], COLOURS.ink, 1);
   }
 }
 
+function windowRow({ from, to, openTo }: AxisWindow): number {
+  return from === undefined || (to ?? openTo) === undefined ? EMPTY_WINDOW_ROW : WINDOW_ROW;
+}
+
 interface PlacedMark {
   readonly mark: AxisMark;
   readonly x: number;
-  readonly labelX: number;
+  readonly centre: number;
 }
 
-/** Labels keep the order of their marks and never overlap; what one row cannot hold goes to a second and third. */
-function labelRows(
-  marks: readonly AxisMark[],
-  x: (at: number) => number,
-  width: number,
-): readonly (readonly PlacedMark[])[] {
+interface Labels {
+  readonly width: number;
+  readonly rows: readonly (readonly PlacedMark[])[];
+}
+
+/**
+ * Labels keep the order of their marks and never overlap. Where one row cannot hold them, every second one hangs lower,
+ * and its leader passes between two labels of the first row.
+ */
+function placeLabels(marks: readonly AxisMark[], x: (at: number) => number, width: number): Labels {
   const ordered = [...marks].sort((a, b) => a.at - b.at);
-  const perRow = Math.floor((width + LABEL_GAP) / (LABEL_WIDTH + LABEL_GAP));
-  const rowCount = Math.ceil(ordered.length / perRow);
-  const rows: AxisMark[][] = Array.from({ length: rowCount }, () => []);
-  ordered.forEach((mark, index) => rows[index % rowCount]?.push(mark));
-  return rows.map((row) =>
-    spread(
-      row.map((mark) => ({ mark, x: x(mark.at) })),
-      width,
-    ),
+  const oneRow = ordered.length * (LABEL_WIDTH + LABEL_GAP) <= width + LABEL_GAP;
+  const widest = (LABEL_WIDTH + LABEL_GAP) / (oneRow ? 1 : 2);
+  const step = Math.min(widest, (width - LABEL_WIDTH) / Math.max(ordered.length - 1, 1));
+  const labelWidth = oneRow ? LABEL_WIDTH : Math.min(LABEL_WIDTH, step * 2 - LABEL_GAP);
+  const placed = spread(
+    ordered.map((mark) => ({ mark, x: x(mark.at) })),
+    { step, from: labelWidth / 2, to: width - labelWidth / 2 },
   );
+  const rows = oneRow
+    ? [placed]
+    : [placed.filter((_, index) => index % 2 === 0), placed.filter((_, index) => index % 2 === 1)];
+  return { width: labelWidth, rows };
 }
 
+/** Centres as near to their marks as the step between them allows. */
 function spread(
-  row: readonly { readonly mark: AxisMark; readonly x: number }[],
-  width: number,
+  marks: readonly { readonly mark: AxisMark; readonly x: number }[],
+  { step, from, to }: { readonly step: number; readonly from: number; readonly to: number },
 ): readonly PlacedMark[] {
-  const step = LABEL_WIDTH + LABEL_GAP;
-  const lefts = row.map(({ x }) => Math.min(Math.max(x - LABEL_WIDTH / 2, 0), width - LABEL_WIDTH));
-  for (let index = 1; index < lefts.length; index += 1) {
-    lefts[index] = Math.max(lefts[index] ?? 0, (lefts[index - 1] ?? 0) + step);
+  const centres = marks.map(({ x }) => Math.min(Math.max(x, from), to));
+  for (let index = 1; index < centres.length; index += 1) {
+    centres[index] = Math.max(centres[index] ?? 0, (centres[index - 1] ?? 0) + step);
   }
-  let limit = width - LABEL_WIDTH;
-  for (let index = lefts.length - 1; index >= 0; index -= 1) {
-    lefts[index] = Math.min(lefts[index] ?? 0, limit);
-    limit = (lefts[index] ?? 0) - step;
+  let limit = to;
+  for (let index = centres.length - 1; index >= 0; index -= 1) {
+    centres[index] = Math.min(centres[index] ?? 0, limit);
+    limit = (centres[index] ?? 0) - step;
   }
-  return row.map(({ mark, x }, index) => ({ mark, x, labelX: lefts[index] ?? 0 }));
+  return marks.map(({ mark, x }, index) => ({ mark, x, centre: centres[index] ?? 0 }));
 }
 
 interface PlacedLimit {

@@ -550,8 +550,11 @@ function targetFact(
   }
 }
 
-/** A fact written after its due date never turns late into on time, unless the back end's own clock says so. */
-function countedInstant(event: TimelineEvent): number {
+/**
+ * The instant a verdict stands on. A fact written after its due date never turns late into on time, unless the back end's
+ * own clock says so.
+ */
+export function countedInstant(event: TimelineEvent): number {
   const backEndAt = 'backEndAt' in event.data ? event.data.backEndAt : undefined;
   const observed = backEndAt === undefined ? undefined : parseInstant(backEndAt);
   const trusted = event.provenance === 'performed' || event.provenance === 'observed';
