@@ -107,3 +107,15 @@ export {
 } from './infrastructure/aggregates.projection.js';
 export { claimsProjection } from './infrastructure/claims.projection.js';
 export { wakeupsProjection } from './infrastructure/wakeups.projection.js';
+export {
+  containmentView,
+  familyView,
+  policyView,
+  rotationView,
+  type ConsumerView,
+  type ContainmentView,
+  type FamilyView,
+  type PolicyView,
+  type RotationSurroundings,
+  type RotationViewJson,
+} from './application/views.js';

@@ -29,6 +29,11 @@ export interface RebuildProgress {
 export interface ReadModel {
   /** For queries. Read only what the last transaction left; label answers with `treeSize()`. */
   readonly db: SqlDatabase;
+  /**
+   * Writes bookkeeping beside a projection's rows (a worker's next look at a row), in one transaction. As disposable as
+   * the rows themselves: whoever writes it can do without it.
+   */
+  annotate<T>(work: (db: SqlDatabase) => T): T;
   /** The tree size up to which the tables are folded. */
   treeSize(): number;
   /** Resolves when (stream, revision) has been applied; rejects with `ReadModelBehindError` after `timeoutMs`. */
@@ -307,6 +312,10 @@ class FedReadModel implements ReadModel {
         },
       );
     });
+  }
+
+  annotate<T>(work: (db: SqlDatabase) => T): T {
+    return this.#tables.db.transaction(() => work(this.#tables.db));
   }
 
   treeSize(): number {

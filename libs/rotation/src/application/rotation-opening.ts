@@ -1,5 +1,5 @@
-import { DomainError, SYSTEM_ACTOR } from '#eventlog';
-import type { Cause } from '#eventlog/kit';
+import { DomainError, SYSTEM_ACTOR, WrongExpectedRevisionError, type NewEvent } from '#eventlog';
+import type { Cause, History } from '#eventlog/kit';
 import type { FamilySlot, FamilyState } from '../domain/family.decider.js';
 import { emergencyDecisions, planGraceful, TERMS_WITHOUT_POLICY } from '../domain/plan.js';
 import { rotationDecider } from '../domain/rotation.decider.js';
@@ -63,7 +63,8 @@ export async function completeOpening(ledger: Ledger, family: FamilyState, slot:
   } catch (error) {
     if (!(error instanceof DomainError)) throw error;
     // It was possible when it was asked and no longer is (a consumer was removed meanwhile): the record says so.
-    await ledger.append(
+    await appendFirst(
+      ledger,
       history,
       [
         ...rotationDecider.decide(base, state),
@@ -73,5 +74,19 @@ export async function completeOpening(ledger: Ledger, family: FamilyState, slot:
     );
     return;
   }
-  await ledger.append(history, decided, cause);
+  await appendFirst(ledger, history, decided, cause);
+}
+
+/** The command that opened it and the runner may both come here: whoever is second finds it done. */
+async function appendFirst(
+  ledger: Ledger,
+  at: History,
+  events: readonly NewEvent[],
+  cause: Cause,
+): Promise<void> {
+  try {
+    await ledger.append(at, events, cause);
+  } catch (error) {
+    if (!(error instanceof WrongExpectedRevisionError)) throw error;
+  }
 }

@@ -89,7 +89,7 @@ export class Waker {
     const { runner, readModel, clock, onError } = this.#options;
     this.#busy.add(id);
     // What arrives while we look makes the row due again; so it is marked as looked at before, not after.
-    readModel.db.prepare('UPDATE wakeups SET wake_at = NULL WHERE id = ?').run(id);
+    readModel.annotate((db) => db.prepare('UPDATE wakeups SET wake_at = NULL WHERE id = ?').run(id));
     let wake: Wake;
     try {
       wake =
@@ -104,13 +104,17 @@ export class Waker {
     }
     if (this.#stopped) return;
     if (wake.finished) {
-      readModel.db.prepare('UPDATE wakeups SET waits_for = NULL WHERE id = ?').run(id);
+      readModel.annotate((db) => db.prepare('UPDATE wakeups SET waits_for = NULL WHERE id = ?').run(id));
     } else {
-      readModel.db
-        .prepare(
-          'UPDATE wakeups SET waits_for = ?, wake_at = CASE WHEN wake_at IS NULL THEN ? ELSE min(wake_at, coalesce(?, wake_at)) END WHERE id = ?',
-        )
-        .run(wake.waitsFor, wake.until ?? null, wake.until ?? null, id);
+      const { waitsFor, until } = wake;
+      readModel.annotate((db) =>
+        db
+          .prepare(
+            `UPDATE wakeups SET waits_for = ?, wake_at = CASE WHEN wake_at IS NULL THEN ?
+             ELSE min(wake_at, coalesce(?, wake_at)) END WHERE id = ?`,
+          )
+          .run(waitsFor, until ?? null, until ?? null, id),
+      );
     }
     this.#hint();
   }

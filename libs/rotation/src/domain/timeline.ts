@@ -1,6 +1,6 @@
 import { formatInstant, parseInstant, SYSTEM_ACTOR, type Provenance } from '#eventlog';
 import type { ContainmentEvent } from './containment.events.js';
-import { milliseconds } from './duration.js';
+import { milliseconds, parseDuration } from './duration.js';
 import type { CONSUMER_ROLES } from './family.events.js';
 import type { EmergencyTarget } from './policy.events.js';
 import type { PlannedConsumer, PlannedWindow, RotationEvent, RotationPlan } from './rotation.events.js';
@@ -328,7 +328,7 @@ function wordsOf(event: TimelineEvent, context: Context): Words {
       return {
         kind: 'gate',
         title: `Gate passed: ${gate.replaceAll('-', ' ')}`,
-        detail: `required ${required}, actual ${actual}${binding === undefined ? '' : `; binding: ${binding}`}`,
+        detail: `required ${lengthText(required)}, actual ${lengthText(actual)}${binding === undefined ? '' : `; binding: ${binding}`}`,
       };
     }
     case 'GateOverridden':
@@ -689,6 +689,12 @@ function consumerName(id: string, { plan, names }: Context): string {
 
 function list(items: readonly string[]): string {
   return items.length === 0 ? 'none' : items.join(', ');
+}
+
+/** A gate's value: a length in words, anything else as it came. */
+function lengthText(value: string): string {
+  const length = parseDuration(value);
+  return length === undefined ? value : spanText(length);
 }
 
 function oneLine(text: string): string {

@@ -1,0 +1,19 @@
+export { AskRotation, AskRotationHandler, type RotationAsk } from './ask-rotation.js';
+export { ContainVersions, ContainVersionsHandler } from './contain-versions.js';
+export { ChangePolicy, ChangePolicyHandler, DefinePolicy, DefinePolicyHandler } from './define-policy.js';
+export { RegisterFamily, RegisterFamilyHandler } from './register-family.js';
+export {
+  PreviewRotation,
+  PreviewRotationHandler,
+  RequestRotation,
+  RequestRotationHandler,
+  type RotationPreview,
+  type RotationWish,
+} from './request-rotation.js';
+export {
+  consumerIdOf,
+  RegisterConsumer,
+  RegisterConsumerHandler,
+  ReviseFamily,
+  ReviseFamilyHandler,
+} from './revise-family.js';

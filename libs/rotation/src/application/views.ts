@@ -1,0 +1,351 @@
+import { formatInstant } from '#eventlog';
+import { milliseconds } from '../domain/duration.js';
+import type { FamilyState } from '../domain/family.decider.js';
+import type { ContainmentState } from '../domain/containment.state.js';
+import { boundAt, type PolicyState } from '../domain/policy.decider.js';
+import type { PolicyDetails } from '../domain/policy.events.js';
+import type { RotationPlan } from '../domain/rotation.events.js';
+import {
+  drainStart,
+  ENDED,
+  missingConfirmations,
+  type RotationPhase,
+  type RotationState,
+} from '../domain/rotation.state.js';
+import type { VersionSnapshot } from '../domain/vocabulary.js';
+import { emittingVersion } from '../domain/versions.js';
+
+/** What the API shows of each aggregate: plain JSON, instants RFC 3339, durations ISO 8601, `null` for "not recorded". */
+
+export interface FamilyView {
+  readonly id: string;
+  /** `environment/name`: how CLI, YAML and imports say it. */
+  readonly qualifiedName: string;
+  readonly environment: string;
+  readonly name: string;
+  readonly description: string | null;
+  readonly kind: string;
+  readonly algorithm: string | null;
+  readonly strengthBits: number | null;
+  readonly protects: string;
+  readonly usage: string;
+  readonly overlap: string;
+  readonly mode: string;
+  readonly authority: { readonly kind: string; readonly name?: string | undefined };
+  readonly owner: {
+    readonly role: string;
+    readonly deputy?: string | undefined;
+    readonly escalation?: string | undefined;
+  };
+  readonly team: string;
+  readonly backEnd: { readonly instance: string; readonly object: string } | null;
+  readonly artefactLife: string | null;
+  readonly frameworks: readonly string[];
+  readonly illustrative: boolean;
+  readonly runbook: Readonly<Record<string, string>>;
+  readonly consumers: readonly ConsumerView[];
+  readonly versions: readonly VersionSnapshot[];
+  /** The version that emits now, as far as it is recorded. */
+  readonly current: string | null;
+  readonly runningRotation: string | null;
+  /** Since when Keyturn has watched it. */
+  readonly coverageStart: string | null;
+  readonly revision: number;
+}
+
+export interface ConsumerView {
+  readonly id: string;
+  readonly name: string;
+  readonly roles: readonly string[];
+  readonly cacheTtl: string | null;
+  readonly refreshDelay: string | null;
+  readonly deployPropagation: string | null;
+  readonly neverRefreshes: boolean;
+  readonly thirdParty: boolean;
+  readonly instances: number;
+}
+
+export function familyView(state: FamilyState, revision: number): FamilyView | undefined {
+  const { details } = state;
+  if (details === undefined) return undefined;
+  return {
+    id: state.familyId,
+    qualifiedName: `${details.environment}/${details.name}`,
+    environment: details.environment,
+    name: details.name,
+    description: details.description ?? null,
+    kind: details.kind,
+    algorithm: details.algorithm ?? null,
+    strengthBits: details.strengthBits ?? null,
+    protects: details.protects,
+    usage: details.usage,
+    overlap: details.overlap,
+    mode: details.mode,
+    authority: details.authority,
+    owner: details.owner,
+    team: details.team,
+    backEnd: details.backEnd ?? null,
+    artefactLife: details.artefactLife ?? null,
+    frameworks: details.frameworks ?? [],
+    illustrative: details.illustrative,
+    runbook: state.runbook,
+    consumers: state.consumers.map((consumer) => ({
+      id: consumer.consumerId,
+      name: consumer.name,
+      roles: consumer.roles,
+      cacheTtl: consumer.cacheTtl ?? null,
+      refreshDelay: consumer.refreshDelay ?? null,
+      deployPropagation: consumer.deployPropagation ?? null,
+      neverRefreshes: consumer.neverRefreshes,
+      thirdParty: consumer.thirdParty,
+      instances: consumer.instances,
+    })),
+    versions: state.versions,
+    current: emittingVersion(state.versions)?.versionId ?? null,
+    runningRotation: state.slot?.open === true ? state.slot.rotation : null,
+    coverageStart: state.registeredAt === undefined ? null : formatInstant(state.registeredAt),
+    revision,
+  };
+}
+
+export interface RotationViewJson {
+  readonly id: string;
+  readonly family: { readonly id: string; readonly qualifiedName: string };
+  readonly strategy: string;
+  readonly trigger: string;
+  readonly reason: string;
+  readonly requestedBy: string;
+  readonly requestedAt: string | null;
+  readonly phase: RotationPhase;
+  readonly ended: boolean;
+  readonly imported: boolean;
+  readonly illustrative: boolean;
+  readonly paused: boolean;
+  readonly suspended: { readonly code: string; readonly reason: string; readonly person: string } | null;
+  /** What it waits for, in words; `null` where it is not waiting or nobody looked yet. */
+  readonly waitsFor: string | null;
+  readonly wakeAt: string | null;
+  readonly approvals: { readonly required: number; readonly by: readonly string[] };
+  readonly incoming: string | null;
+  readonly outgoing: readonly string[];
+  readonly confirmations: readonly {
+    readonly kind: 'acceptance' | 'emission';
+    readonly consumerId: string;
+    readonly consumer: string;
+    readonly version: string | null;
+    readonly confirmed: number;
+    readonly of: number;
+    readonly missing: boolean;
+  }[];
+  readonly windows: {
+    readonly accept: { readonly required: string; readonly binding: string; readonly endsAt: string | null };
+    readonly drain: { readonly required: string; readonly binding: string; readonly endsAt: string | null };
+  } | null;
+  readonly emergency: {
+    readonly compromisedVersions: readonly string[];
+    readonly discoveredAt: string;
+    readonly approvalDueAt: string;
+    readonly reviewDueAt: string;
+    readonly containment: string | null;
+    readonly approved: boolean;
+    readonly reviewed: boolean;
+  } | null;
+  readonly trustEndsAt: string | null;
+  readonly exceptions: readonly string[];
+  readonly plan: RotationPlan | null;
+  /** The exact CLI commands that move it on, where a person can. */
+  readonly next: readonly string[];
+  readonly revision: number;
+}
+
+export interface RotationSurroundings {
+  readonly qualifiedName: string;
+  readonly illustrative: boolean;
+  readonly revision: number;
+  readonly waitsFor?: string | undefined;
+  readonly wakeAt?: number | undefined;
+}
+
+function instant(at: number | undefined): string | null {
+  return at === undefined ? null : formatInstant(at);
+}
+
+export function rotationView(state: RotationState, around: RotationSurroundings): RotationViewJson {
+  const { plan, emergency } = state;
+  const ended = ENDED.includes(state.phase);
+  const target = state.returned?.to ?? state.switched?.to ?? null;
+  const start = drainStart(state);
+  const confirmations = (plan?.consumers ?? []).flatMap((consumer) =>
+    consumer.roles.map((role) => {
+      const kind = role === 'verifier' ? ('acceptance' as const) : ('emission' as const);
+      const gate = role === 'verifier' ? 'acceptance-confirmations' : 'emission-confirmations';
+      const entries = role === 'verifier' ? state.acceptance : state.emission;
+      const entry = entries.find((each) => each.consumerId === consumer.consumerId);
+      return {
+        kind,
+        consumerId: consumer.consumerId,
+        consumer: consumer.name,
+        version: role === 'verifier' ? (plan?.incoming ?? null) : target,
+        confirmed: entry?.instances.length ?? 0,
+        of: consumer.instances,
+        missing: missingConfirmations(state, gate).includes(consumer.consumerId),
+      };
+    }),
+  );
+  return {
+    id: state.rotationId,
+    family: { id: state.familyId, qualifiedName: around.qualifiedName },
+    strategy: state.request?.strategy ?? 'graceful',
+    trigger: state.request?.trigger ?? 'manual',
+    reason: state.request?.reason ?? '',
+    requestedBy: state.requestedBy ?? '',
+    requestedAt: instant(state.requestedAt),
+    phase: state.phase,
+    ended,
+    imported: state.imported,
+    illustrative: around.illustrative,
+    paused: state.paused,
+    suspended:
+      state.suspended === undefined
+        ? null
+        : { code: state.suspended.code, reason: state.suspended.reason, person: state.suspended.person },
+    waitsFor: ended ? null : (around.waitsFor ?? null),
+    wakeAt: ended ? null : instant(around.wakeAt === 0 ? undefined : around.wakeAt),
+    approvals: {
+      required: plan?.approvals ?? 0,
+      by: state.approvals.map((approval) => approval.subject),
+    },
+    incoming: plan?.incoming ?? null,
+    outgoing: plan?.outgoing ?? [],
+    confirmations,
+    windows:
+      plan === undefined
+        ? null
+        : {
+            accept: {
+              required: plan.windows.accept.required,
+              binding: plan.windows.accept.binding,
+              endsAt:
+                state.accepted === undefined
+                  ? null
+                  : formatInstant(state.accepted.at + milliseconds(plan.windows.accept.required)),
+            },
+            drain: {
+              required: plan.windows.drain.required,
+              binding: plan.windows.drain.binding,
+              endsAt:
+                start === undefined
+                  ? null
+                  : formatInstant(start.at + milliseconds(plan.windows.drain.required)),
+            },
+          },
+    emergency:
+      emergency === undefined
+        ? null
+        : {
+            compromisedVersions: emergency.compromised,
+            discoveredAt: formatInstant(emergency.discoveredAt),
+            approvalDueAt: formatInstant(emergency.approvalDueAt),
+            reviewDueAt: formatInstant(emergency.reviewDueAt),
+            containment: emergency.containment ?? null,
+            approved: state.approvals.length > 0,
+            reviewed: state.reviewedAt !== undefined,
+          },
+    trustEndsAt: instant(state.revoked?.trustEndsAt),
+    exceptions: plan?.exceptions ?? [],
+    plan: plan ?? null,
+    next: nextCommands(state, confirmations),
+    revision: around.revision,
+  };
+}
+
+/** The exact next command for a person at 2 a.m.; what only takes time is not listed. */
+function nextCommands(
+  state: RotationState,
+  confirmations: RotationViewJson['confirmations'],
+): readonly string[] {
+  if (state.imported) return [];
+  const id = state.rotationId;
+  if (ENDED.includes(state.phase)) {
+    return state.emergency !== undefined && state.approvals.length === 0 ? [`keyturn approve ${id}`] : [];
+  }
+  if (state.suspended !== undefined) {
+    return [
+      `keyturn retry ${id}`,
+      ...(state.emergency === undefined && state.revoked === undefined && state.rollback === undefined
+        ? [`keyturn rollback ${id} --reason "…"`]
+        : []),
+    ];
+  }
+  if (state.paused) return [`keyturn resume ${id}`];
+  if (state.phase === 'requested' && state.emergency === undefined) return [`keyturn approve ${id}`];
+  return confirmations
+    .filter((entry) => entry.missing && entry.version !== null && waitsFor(state, entry.kind))
+    .map(
+      (entry) =>
+        `keyturn confirm ${id} --consumer "${entry.consumer}" --kind ${entry.kind} --version ${entry.version ?? ''} --instance NAME`,
+    );
+}
+
+function waitsFor(state: RotationState, kind: 'acceptance' | 'emission'): boolean {
+  return kind === 'acceptance'
+    ? state.accepted !== undefined && state.switched === undefined && state.rollback === undefined
+    : state.switched !== undefined;
+}
+
+export interface PolicyView {
+  readonly id: string;
+  readonly name: string;
+  readonly selector: PolicyDetails['selector'];
+  readonly status: 'waits for approval' | 'approved' | 'in force' | 'retired';
+  readonly details: NonNullable<PolicyState['details']>;
+  readonly author: string;
+  readonly boundSince: string | null;
+  readonly revision: number;
+}
+
+export function policyView(state: PolicyState, revision: number, now: number): PolicyView | undefined {
+  const { details } = state;
+  if (details === undefined) return undefined;
+  const inForce = boundAt(state, now);
+  return {
+    id: state.policyId,
+    name: details.name,
+    selector: details.selector,
+    status: state.retired
+      ? 'retired'
+      : state.boundSince === undefined
+        ? 'waits for approval'
+        : inForce?.revision === state.revision
+          ? 'in force'
+          : 'approved',
+    details,
+    author: state.author ?? '',
+    boundSince: instant(state.boundSince),
+    revision,
+  };
+}
+
+export interface ContainmentView {
+  readonly id: string;
+  readonly family: string;
+  readonly status: ContainmentState['status'];
+  readonly versions: readonly string[];
+  readonly rotation: string | null;
+  readonly trustEndsAt: string | null;
+  readonly suspendedFor: string | null;
+  readonly revision: number;
+}
+
+export function containmentView(state: ContainmentState, revision: number): ContainmentView {
+  return {
+    id: state.containmentId,
+    family: state.familyId,
+    status: state.status,
+    versions: state.versions,
+    rotation: state.rotation ?? null,
+    trustEndsAt: instant(state.trustEndsAt),
+    suspendedFor: state.suspendedFor ?? null,
+    revision,
+  };
+}
