@@ -81,14 +81,14 @@ export function composeEmergencyRecord(sheet: Sheet, facts: RecordFacts): void {
   windowsSection(sheet, facts);
   const deviations = deviationLines(facts);
   if (deviations.length > 0) {
-    sheet.section('Deviations', 30);
+    sheet.section('Deviations');
     sheet.bullets(deviations);
   }
   exceptionsSection(sheet, facts);
   confirmationsSection(sheet, facts);
   failuresSection(sheet, facts);
-  timelineSection(sheet, facts);
   howToRead(sheet, facts);
+  timelineSection(sheet, facts);
 }
 
 function orNone(text: string | undefined): string {
@@ -100,7 +100,7 @@ function sinceDiscovery(at: number, discovered: number | undefined): string {
 }
 
 function targetsSection(sheet: Sheet, facts: RecordFacts, discovered: number | undefined): void {
-  sheet.section('Targets, counted from discovery', 90);
+  sheet.section('Targets, counted from discovery');
   const { rotationEvents, containmentEvents, asOf } = facts.dossier;
   const targets = emergencyTargets(rotationEvents, containmentEvents);
   if (targets.length === 0 || discovered === undefined) {
@@ -187,7 +187,7 @@ function axisSection(sheet: Sheet, facts: RecordFacts, discovered: number | unde
       at: target.dueAt,
       label: `limit ${afterText(target.within)} ${target.name}`,
     }));
-  sheet.section('From discovery on', 150);
+  sheet.section('From discovery on');
   drawTimeAxis(sheet, {
     alternative: axisInWords(marks),
     marks: marks.sort((a, b) => a.at - b.at),
@@ -223,7 +223,7 @@ function trustEnd(facts: RecordFacts): { readonly at: number; readonly from: str
 }
 
 function trustSection(sheet: Sheet, facts: RecordFacts, discovered: number | undefined): void {
-  sheet.section('Revoked is not the same as no longer trusted', 90);
+  sheet.section('Revoked is not the same as no longer trusted');
   const { rotationEvents, containmentEvents } = facts.dossier;
   const line = (label: string, at: number | undefined, meaning: string): readonly Cell[] => [
     strongCell(label),
@@ -271,7 +271,7 @@ function trustSection(sheet: Sheet, facts: RecordFacts, discovered: number | und
 
 function containmentSection(sheet: Sheet, facts: RecordFacts): void {
   const { containmentEvents } = facts.dossier;
-  sheet.section('Containment', 60);
+  sheet.section('Containment');
   const requests = allOf(containmentEvents, 'ContainmentRequested');
   const applications = allOf(containmentEvents, 'ContainmentApplied');
   if (requests.length === 0 && applications.length === 0) {
@@ -317,7 +317,7 @@ function containmentRow(
 }
 
 function decisionsSection(sheet: Sheet, facts: RecordFacts): void {
-  sheet.section('Decisions taken by declaring the emergency', 40);
+  sheet.section('Decisions taken by declaring the emergency');
   const { declared } = facts;
   if (declared === undefined) {
     sheet.paragraph([{ text: 'Declaration: ' }, notRecorded, { text: '.' }]);
@@ -333,7 +333,7 @@ function decisionsSection(sheet: Sheet, facts: RecordFacts): void {
 }
 
 function obligationsSection(sheet: Sheet, facts: RecordFacts): void {
-  sheet.section('Obligations', 70);
+  sheet.section('Obligations');
   const { declared, dossier } = facts;
   const approved = firstOf(dossier.rotationEvents, 'RotationApproved');
   const refused = firstOf(dossier.rotationEvents, 'RotationRejected');

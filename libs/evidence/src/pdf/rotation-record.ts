@@ -57,20 +57,20 @@ export function composeRotationRecord(sheet: Sheet, facts: RecordFacts): void {
   windowsSection(sheet, facts);
 
   const deviations = deviationLines(facts);
-  sheet.section('Deviations', 30);
+  sheet.section('Deviations');
   if (deviations.length === 0) sheet.paragraph('None recorded.');
   else sheet.bullets(deviations);
   exceptionsSection(sheet, facts);
 
   confirmationsSection(sheet, facts);
   failuresSection(sheet, facts);
-  timelineSection(sheet, facts);
   howToRead(sheet, facts);
+  timelineSection(sheet, facts);
 }
 
 function phaseSection(sheet: Sheet, facts: RecordFacts): void {
   const marks = phaseMarks(facts);
-  sheet.section('Phases', 150);
+  sheet.section('Phases');
   if (marks.length === 0) {
     sheet.paragraph('No fact with a time was recorded.');
     return;

@@ -1,7 +1,6 @@
 import {
   confirmationsOf,
   milliseconds,
-  spanText,
   windowsOf,
   type PlannedWindow,
   type TimelineEntry,
@@ -21,6 +20,7 @@ import {
   notRecorded,
   orNotRecorded,
   PROVENANCE_WORDS,
+  spanWords,
   strongCell,
   value,
 } from './wording.js';
@@ -75,7 +75,7 @@ export function policyValue({ plan }: RecordFacts): Cell {
 }
 
 export function windowsSection(sheet: Sheet, facts: RecordFacts): void {
-  sheet.section('Windows', 110);
+  sheet.section('Windows', facts.plan === undefined ? 110 : 0);
   const { accept, drain } = windowsOf(facts.dossier.rotationEvents);
   if (facts.plan === undefined) {
     sheet.paragraph('No plan was recorded, so what the windows had to be is not known.');
@@ -95,28 +95,31 @@ export function windowsSection(sheet: Sheet, facts: RecordFacts): void {
 
 function windowRow(name: string, window: WindowRun, facts: RecordFacts): readonly Cell[] {
   const { planned, startedAt, endedAt } = window;
+  const unfinished = unfinishedWindow(window, facts);
   return [
     strongCell(name),
     cellOrAbsent(planned === undefined ? undefined : durationText(planned.computed)),
     cellOrAbsent(planned === undefined ? undefined : durationText(planned.required)),
-    window.actualMs === undefined ? unfinishedCell(window, facts) : strongCell(spanText(window.actualMs)),
+    window.actualMs === undefined ? unfinishedCell(unfinished) : strongCell(spanWords(window.actualMs)),
     [
       ...cellOrAbsent(startedAt === undefined ? undefined : instantText(startedAt)),
-      ...cellOrAbsent(endedAt === undefined ? undefined : instantText(endedAt)),
+      ...(endedAt === undefined && unfinished !== NOT_RECORDED
+        ? []
+        : cellOrAbsent(endedAt === undefined ? undefined : instantText(endedAt))),
     ],
     planned === undefined ? absentCell : bindingCell(planned),
   ];
 }
 
-function unfinishedCell(window: WindowRun, facts: RecordFacts): Cell {
-  const words = unfinishedWindow(window, facts);
+function unfinishedCell(words: string): Cell {
   return words === NOT_RECORDED ? absentCell : cell(words);
 }
 
 /** Why a window has no actual length. */
 export function unfinishedWindow({ startedAt, endedAt }: WindowRun, facts: RecordFacts): string {
-  if (endedAt !== undefined || facts.plan === undefined) return NOT_RECORDED;
-  if (startedAt === undefined) return 'not begun';
+  if (facts.plan === undefined) return NOT_RECORDED;
+  if (startedAt === undefined) return endedAt === undefined ? 'not begun' : 'never began';
+  if (endedAt !== undefined) return NOT_RECORDED;
   const { rotationEvents } = facts.dossier;
   if (firstOf(rotationEvents, 'RotationSuperseded') !== undefined) return 'ended by the emergency';
   if (firstOf(rotationEvents, 'RollbackRequested') !== undefined) return 'ended by the rollback';
@@ -191,7 +194,7 @@ export function confirmationsSection(sheet: Sheet, facts: RecordFacts): void {
 }
 
 export function failuresSection(sheet: Sheet, facts: RecordFacts): void {
-  sheet.section('Failed attempts and retries', 40);
+  sheet.section('Failed attempts and retries');
   const failed = facts.timeline.filter(
     ({ kind, type }) => kind === 'failure' || type === 'RetryRequested' || type === 'ContainmentRetried',
   );
@@ -210,7 +213,7 @@ export function failuresSection(sheet: Sheet, facts: RecordFacts): void {
 }
 
 export function timelineSection(sheet: Sheet, facts: RecordFacts): void {
-  sheet.section('Timeline', 90);
+  sheet.section('Timeline', 130);
   sheet.paragraph(
     'Every fact in the order of the log; No. is the tree size at that fact. Intents stand in grey beside their outcomes.',
   );
@@ -244,7 +247,7 @@ export function timelineSection(sheet: Sheet, facts: RecordFacts): void {
 const WRITTEN_LATER = 60_000;
 
 function timeCell(entry: TimelineEntry): Cell {
-  const recorded: Paragraph = { words: `recorded ${instantText(entry.recordedAt)}`, style: STYLES.small };
+  const recorded: Paragraph = { words: `recorded ${instantText(entry.recordedAt)}`, style: STYLES.tiny };
   if (entry.instantNotRecorded) return [...absentCell, recorded];
   const late = Math.abs(entry.recordedAt - entry.at) >= WRITTEN_LATER;
   return [{ words: instantText(entry.at), style: STYLES.cell }, ...(late ? [recorded] : [])];
@@ -275,7 +278,7 @@ export function deviationLines(facts: RecordFacts): readonly (readonly Span[])[]
 export function exceptionsSection(sheet: Sheet, facts: RecordFacts): void {
   const { plan } = facts;
   if (plan === undefined || plan.exceptions.length === 0) return;
-  sheet.section('What the plan noted before it began', 40);
+  sheet.section('What the plan noted before it began');
   sheet.bullets(plan.exceptions);
 }
 
@@ -337,9 +340,7 @@ export function howToRead(sheet: Sheet, facts: RecordFacts): void {
     lead(word),
     { text: ` – ${meaning} ` },
   ]);
-  sheet.space(16);
-  sheet.callout([
-    { words: 'How to read this', style: STYLES.strong },
+  sheet.callout('How to read this', [
     { words: [lead('Provenance. '), ...provenances], style },
     {
       words: [

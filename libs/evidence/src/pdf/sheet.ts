@@ -38,6 +38,7 @@ export const STYLES = {
   absent: { face: 'regular', size: 8.25, leading: 11.25, colour: COLOURS.muted, slanted: true },
   small: { face: 'regular', size: 7.5, leading: 10.5, colour: COLOURS.muted },
   smallStrong: { face: 'strong', size: 7.5, leading: 10.5, colour: COLOURS.ink },
+  tiny: { face: 'regular', size: 7, leading: 9.5, colour: COLOURS.muted },
   running: { face: 'regular', size: 7.5, leading: 10, colour: COLOURS.muted },
 } as const satisfies Readonly<Record<string, TextStyle>>;
 
@@ -133,6 +134,7 @@ export class Sheet {
   private section_: Structure;
   private y = MARGIN.top;
   private pages = 0;
+  private pending: { readonly title: string; readonly keepWith: number } | undefined;
 
   constructor(private readonly options: SheetOptions) {
     this.doc = new PDFDocument({
@@ -172,6 +174,7 @@ export class Sheet {
     this.space(2);
     this.block('P', [{ words: subtitle, style: STYLES.subtitle }]);
     if (this.options.example) {
+      this.space(4);
       this.block('P', [
         { words: 'EXAMPLE DATA: made for a demonstration, evidence of nothing.', style: STYLES.strong },
       ]);
@@ -179,14 +182,10 @@ export class Sheet {
     this.space(10);
   }
 
-  /** Opens a section; its heading never stands alone at the foot of a page. */
-  section(title: string, keepWith = 70): void {
+  /** Opens a section; its heading is drawn with what follows it, so that it never stands alone at the foot of a page. */
+  section(title: string, keepWith = 0): void {
     this.openSection();
-    const space = this.y > MARGIN.top ? 20 : 0;
-    if (this.y + space + STYLES.section.leading + keepWith > BOTTOM) this.newPage();
-    else this.y += space;
-    this.block('H2', [{ words: title, style: STYLES.section }]);
-    this.space(5);
+    this.pending = { title, keepWith };
   }
 
   paragraph(words: Words, style: TextStyle = STYLES.body): void {
@@ -200,6 +199,7 @@ export class Sheet {
 
   /** Label and value, side by side; a table whose first column are its headers. */
   facts(rows: readonly (readonly [label: string, value: Cell])[], labelWidth = 124): void {
+    this.reserve(40);
     const table = this.child('Table');
     const widths = [labelWidth, CONTENT_WIDTH - labelWidth - COLUMN_GAP];
     for (const [label, value] of rows) {
@@ -217,7 +217,6 @@ export class Sheet {
 
   /** A table with a header that is repeated on every page it reaches. */
   table(columns: readonly Column[], rows: readonly (readonly Cell[])[]): void {
-    const table = this.child('Table');
     const total = columns.reduce((sum, column) => sum + column.weight, 0);
     const room = CONTENT_WIDTH - COLUMN_GAP * (columns.length - 1);
     const widths = columns.map((column) => (column.weight / total) * room);
@@ -227,9 +226,12 @@ export class Sheet {
     );
     const headHeight = Math.max(...titles.map((lines) => heightOf(lines))) + CELL_PADDING * 2;
 
-    const first = rows[0];
-    const firstHeight = first === undefined ? 0 : this.rowHeight(first, widths, CELL_PADDING);
-    this.reserve(headHeight + Math.min(firstHeight, 120));
+    // A short table stays together; a long one begins with its first row.
+    const heights = rows.slice(0, 12).map((row) => this.rowHeight(row, widths, CELL_PADDING));
+    const whole = heights.reduce((sum, height) => sum + height, 0);
+    const together = rows.length <= heights.length && whole <= 240 ? whole : Math.min(heights[0] ?? 0, 120);
+    this.reserve(headHeight + together);
+    const table = this.child('Table');
     const head = (repeated: boolean): void => {
       const top = this.y;
       const drawTitles = (index: number, lines: readonly Line[]): void =>
@@ -273,6 +275,7 @@ export class Sheet {
   }
 
   bullets(items: readonly Words[], style: TextStyle = STYLES.body): void {
+    this.reserve(style.leading * 2);
     const list = this.child('L');
     items.forEach((item, index) => {
       const lines = this.wrap(item, style, CONTENT_WIDTH - 18);
@@ -294,12 +297,16 @@ export class Sheet {
     list.end();
   }
 
-  /** A shaded box that stands on one page. */
-  callout(paragraphs: readonly Paragraph[]): void {
+  /** A shaded box with its own heading; it stands on one page. */
+  callout(title: string, paragraphs: readonly Paragraph[]): void {
+    this.openSection();
     const inset = 12;
     const width = CONTENT_WIDTH - inset * 2;
-    const wrapped = paragraphs.map(({ words, style }) => this.wrap(words, style, width));
+    const wrapped = [{ words: title, style: STYLES.strong }, ...paragraphs].map(({ words, style }) =>
+      this.wrap(words, style, width),
+    );
     const height = wrapped.reduce((sum, lines) => sum + heightOf(lines) + 4, 0) - 4 + inset * 2;
+    if (this.y > MARGIN.top) this.space(18);
     this.reserve(height);
     const top = this.y;
     this.artifact('Layout', () => {
@@ -307,12 +314,13 @@ export class Sheet {
       this.doc.rect(MARGIN.left, top, 2.5, height).fill(COLOURS.accent);
     });
     this.y = top + inset;
-    for (const lines of wrapped) {
-      const element = this.child('P');
-      this.flow(element, 'P', lines, MARGIN.left + inset, width);
+    wrapped.forEach((lines, index) => {
+      const type = index === 0 ? 'H2' : 'P';
+      const element = this.child(type);
+      this.flow(element, type, lines, MARGIN.left + inset, width);
       element.end();
       this.space(4);
-    }
+    });
     this.y = top + height + 4;
   }
 
@@ -371,9 +379,21 @@ export class Sheet {
     this.y = MARGIN.top;
   }
 
+  /** Makes room for what must stand together, and draws a heading that waits for it. */
   private reserve(height: number): void {
+    const heading = this.pending;
+    this.pending = undefined;
+    const gap = heading !== undefined && this.y > MARGIN.top ? 20 : 0;
+    const needed =
+      heading === undefined ? height : gap + STYLES.section.leading + 5 + Math.max(height, heading.keepWith);
     // What is taller than a page cannot be kept together; it starts where it stands.
-    if (this.y + height > BOTTOM && height <= BOTTOM - MARGIN.top && this.y > MARGIN.top) this.newPage();
+    const fits = this.y + needed <= BOTTOM;
+    const movable = needed <= BOTTOM - MARGIN.top || heading !== undefined;
+    if (!fits && movable && this.y > MARGIN.top) this.newPage();
+    if (heading === undefined) return;
+    if (this.y > MARGIN.top) this.y += gap;
+    this.block('H2', [{ words: heading.title, style: STYLES.section }]);
+    this.space(5);
   }
 
   private header(): void {
@@ -698,7 +718,7 @@ export class Sheet {
 
 /** Words and single spaces. A space at the edge of a span counts: it stands between two looks. */
 function drawableTokens(text: string, face: Face): readonly string[] {
-  const collapsed = text.replaceAll(/\s+/gu, ' ');
+  const collapsed = text.replaceAll(/[^\S\u00a0]+/gu, ' ');
   const drawn = drawable(collapsed, face);
   const lead = collapsed.startsWith(' ') && !drawn.startsWith(' ') ? ' ' : '';
   const tail = collapsed.endsWith(' ') && !drawn.endsWith(' ') ? ' ' : '';

@@ -123,7 +123,7 @@ function scaleOf(axis: TimeAxis, width: number): Scale {
   const instants = [
     ...axis.marks.map(({ at }) => at),
     ...axis.limits.map(({ at }) => at),
-    ...axis.windows.flatMap(({ from, to }) => [from, to].filter((at) => at !== undefined)),
+    ...axis.windows.flatMap((window) => windowInstants(window)),
   ].sort((a, b) => a - b);
   const start = instants[0] ?? 0;
   const end = instants.at(-1) ?? start;
@@ -194,16 +194,16 @@ function drawWindow(canvas: Canvas, window: AxisWindow, top: number, scale: Scal
   const y = top + 12;
   const left = scale.x(window.from);
   const barWidth = Math.max(scale.x(end) - left, 1.5);
-  if (window.requiredTo !== undefined) {
-    // Beyond the axis' end the required length is only said, not drawn.
-    const required = scale.x(Math.min(window.requiredTo, scale.end));
-    canvas.bar(left, y, required - left, 8, { stroke: COLOURS.faint });
-  }
+  const required = window.requiredTo === undefined ? undefined : scale.x(window.requiredTo);
+  if (required !== undefined) canvas.bar(left, y, required - left, 8, { stroke: COLOURS.faint });
   canvas.bar(left, y, barWidth, 8, { fill: window.to === undefined ? COLOURS.accentLight : COLOURS.accent });
-  if (window.requiredTo !== undefined) {
-    const required = scale.x(Math.min(window.requiredTo, scale.end));
-    canvas.line([required, y - 2.5], [required, y + 10.5], COLOURS.ink, 1);
-  }
+  if (required !== undefined) canvas.line([required, y - 2.5], [required, y + 10.5], COLOURS.ink, 1);
+}
+
+/** Everything of a window that is drawn; one without a start draws nothing. */
+function windowInstants({ from, to, openTo, requiredTo }: AxisWindow): readonly number[] {
+  if (from === undefined || (to ?? openTo) === undefined) return [];
+  return [from, to ?? openTo, requiredTo].filter((at) => at !== undefined);
 }
 
 function windowRow({ from, to, openTo }: AxisWindow): number {

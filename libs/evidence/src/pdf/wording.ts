@@ -24,7 +24,12 @@ export function instantTextOf(text: string | undefined): string | undefined {
 
 export function durationText(duration: string): string {
   const milliseconds = parseDuration(duration);
-  return milliseconds === undefined ? duration : spanText(milliseconds);
+  return milliseconds === undefined ? duration : spanWords(milliseconds);
+}
+
+/** A span whose numbers keep their units at a line's end. */
+export function spanWords(milliseconds: number): string {
+  return spanText(milliseconds).replaceAll(/(?<=\d) /gu, '\u00a0');
 }
 
 /** `T+0:15`, `T+26:10:05`: hours and minutes after discovery. */
