@@ -10,5 +10,5 @@ export {
   type ConfigProblem,
 } from './config.js';
 export { derivedId, systemIds, type Ids } from './ids.js';
-export { armFailpoint, failpoint, interceptFailpoint } from './failpoint.js';
+export { armFailpoint, failpoint, interceptFailpoint, observeFailpoints } from './failpoint.js';
 export { SecretValue } from './secret-value.js';

@@ -120,8 +120,13 @@ export class RotationRunner {
     return run;
   }
 
-  async #advance(rotationId: string, familyId: string | undefined, signal: AbortSignal): Promise<Wake> {
-    for (let turn = 0; turn < MOST_TURNS; turn += 1) {
+  async #advance(
+    rotationId: string,
+    familyId: string | undefined,
+    signal: AbortSignal,
+    turns: number,
+  ): Promise<Wake> {
+    for (let turn = 0; turn < turns; turn += 1) {
       if (signal.aborted)
         return { finished: false, until: 0, waitsFor: 'its worker, which was told to stop' };
       const read = await this.#read(rotationId, familyId);
