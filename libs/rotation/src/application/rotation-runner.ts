@@ -77,10 +77,13 @@ export class RotationRunner {
     this.#performer = new StepPerformer(options.ledger, options.worker);
   }
 
-  /** Advances one rotation as far as it goes. One call at a time per rotation; a second waits for the first. */
-  advance(rotationId: string, familyId?: string): Promise<Wake> {
+  /**
+   * Advances one rotation as far as it goes, or for `turns` decisions. One call at a time per rotation; a second waits for
+   * the first.
+   */
+  advance(rotationId: string, familyId?: string, turns = MOST_TURNS): Promise<Wake> {
     return this.#serially(rotationStream(rotationId), (signal) =>
-      this.#advance(rotationId, familyId, signal),
+      this.#advance(rotationId, familyId, signal, turns),
     );
   }
 
