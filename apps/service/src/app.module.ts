@@ -1,0 +1,37 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR } from '@nestjs/core';
+import { CqrsModule } from '@nestjs/cqrs';
+import type { Keyturn } from './composition.js';
+import { HealthController } from './health.controller.js';
+import { AccessGuard } from './http/access.guard.js';
+import { CommandInterceptor } from './http/command.interceptor.js';
+import { ApiDocsController, ApiDocument } from './http/openapi.js';
+import { ProblemDetailsFilter } from './http/problem-details.filter.js';
+import { KEYTURN, OPENAPI_DOCUMENT } from './injection-tokens.js';
+import { JwksController } from './jwks.controller.js';
+import { LogController } from './log.controller.js';
+import { TOKEN_HANDLERS } from './token.handlers.js';
+import { TokensController } from './tokens.controller.js';
+
+/** What HTTP offers. A new part adds its controllers and handlers to these two lists. */
+const CONTROLLERS = [HealthController, JwksController, TokensController, LogController, ApiDocsController];
+const HANDLERS = [...TOKEN_HANDLERS];
+
+@Module({})
+export class AppModule {
+  static for(keyturn: Keyturn): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [CqrsModule.forRoot()],
+      controllers: CONTROLLERS,
+      providers: [
+        { provide: KEYTURN, useValue: keyturn },
+        { provide: OPENAPI_DOCUMENT, useClass: ApiDocument },
+        { provide: APP_GUARD, useClass: AccessGuard },
+        { provide: APP_INTERCEPTOR, useClass: CommandInterceptor },
+        { provide: APP_FILTER, useClass: ProblemDetailsFilter },
+        ...HANDLERS,
+      ],
+    };
+  }
+}

@@ -1,0 +1,26 @@
+import { accessEvents, accessProjection } from '#access';
+import type { EventDefinitions } from '#eventlog';
+import type { Projection } from '#eventlog/kit';
+import {
+  claimEvents,
+  containmentEvents,
+  familyEvents,
+  importEvents,
+  policyEvents,
+  rotationEvents,
+} from '#rotation';
+import { commandIndexProjection } from './command-index.projection.js';
+
+/** Everything this Keyturn can read and fold. An event type or projection that is not here does not exist for it. */
+
+export const DEFINITIONS: readonly EventDefinitions[] = [
+  accessEvents,
+  claimEvents,
+  containmentEvents,
+  familyEvents,
+  importEvents,
+  policyEvents,
+  rotationEvents,
+];
+
+export const PROJECTIONS: readonly Projection[] = [accessProjection, commandIndexProjection];

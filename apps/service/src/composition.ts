@@ -1,0 +1,194 @@
+import { chmodSync, existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { OpenBootstrap, tokenDirectory, type OneTimeSignIn, type TokenDirectory } from '#access';
+import {
+  createMasterKeyFile,
+  loadMasterKey,
+  openLocalKeyBackend,
+  type LocalKeyBackend,
+} from '#custody/local';
+import type { EventLog } from '#eventlog';
+import {
+  openEventStore,
+  openReadModel,
+  type EventStore,
+  type ReadModel,
+  type StreamPosition,
+} from '#eventlog/kit';
+import { openSqliteEventLog } from '#eventlog/sqlite';
+import { systemClock, systemIds, type Clock, type Config, type Ids, type SecretValue } from '#platform';
+import { DEFINITIONS, PROJECTIONS } from './catalog.js';
+
+/** How long an answer waits for the read model to show what was just written, or all that was written before. */
+export const READ_MODEL_PATIENCE_MS = 2_000;
+
+/** Where the parts of a Keyturn lie in its data directory. */
+export interface Places {
+  /** The log and its lock stand here. */
+  readonly log: string;
+  readonly custody: string;
+  readonly readModel: string;
+  readonly masterKey: string;
+}
+
+export function placesOf(config: Pick<Config, 'dataDir' | 'masterKeyFile'>): Places {
+  const { dataDir, masterKeyFile } = config;
+  return {
+    log: dataDir,
+    custody: join(dataDir, 'custody'),
+    readModel: join(dataDir, 'read-model.sqlite'),
+    masterKey: masterKeyFile,
+  };
+}
+
+export interface Overrides {
+  readonly clock?: Clock;
+  readonly ids?: Ids;
+  /** Writes the log on the calling thread: tests and crash children. */
+  readonly inlineLog?: boolean;
+}
+
+/** The parts of one Keyturn, opened. Knows nothing of HTTP. */
+export interface Keyturn {
+  readonly config: Config;
+  readonly places: Places;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: EventLog;
+  readonly store: EventStore;
+  readonly readModel: ReadModel;
+  readonly tokens: TokenDirectory;
+  readonly backend: LocalKeyBackend;
+  /** Why no requests should be sent here; `undefined` when they may. */
+  unready(): string | undefined;
+  /** Shows what was just appended to every reader of the read model, or fails with `ReadModelBehindError`. */
+  settle(at: Pick<StreamPosition, 'stream' | 'revision'>): Promise<void>;
+  /** The one-time sign-in of a service nobody has signed in to; made anew by each call, so print it. */
+  openBootstrap(): Promise<OneTimeSignIn | undefined>;
+  /** Runs before anything is closed, newest first: runners, subscriptions. */
+  beforeClose(hook: () => Promise<void>): void;
+  /** Says from now on that no requests should be sent here. */
+  beginClosing(): void;
+  /** Hooks, read model, back end, log: each one while what it needs is still open. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Opens everything in the data directory, or nothing: whatever was opened before a failure is closed again. */
+export async function openKeyturn(config: Config, overrides: Overrides = {}): Promise<Keyturn> {
+  const { clock = systemClock, ids = systemIds, inlineLog = false } = overrides;
+  const places = placesOf(config);
+  const opened: (() => Promise<void> | void)[] = [];
+  try {
+    mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+    // Whoever made the folder before may have left it open; nobody else has business in it.
+    chmodSync(config.dataDir, 0o700);
+    // The lock first: a second Keyturn on this directory ends here, before it touches anything.
+    const log = await openSqliteEventLog({ directory: places.log }, { inline: inlineLog });
+    opened.unshift(() => log.close());
+    const store = await openEventStore({ log, definitions: DEFINITIONS, clock, ids });
+    const masterKey = obtainMasterKey(config, places);
+    const backend = openLocalKeyBackend({ directory: places.custody, masterKey, clock });
+    opened.unshift(() => {
+      backend.close();
+    });
+    const readModel = await openReadModel({ store, path: places.readModel, projections: PROJECTIONS });
+    opened.unshift(() => readModel.close());
+    return new OpenedKeyturn({ config, places, clock, ids, log, store, readModel, backend }, opened);
+  } catch (error) {
+    for (const close of opened) await Promise.resolve(close()).catch(() => undefined);
+    throw error;
+  }
+}
+
+function obtainMasterKey(config: Config, places: Places): SecretValue {
+  if (config.masterKey !== undefined) {
+    return loadMasterKey({ value: config.masterKey, name: 'KEYTURN_MASTER_KEY' });
+  }
+  // Only where no key was ever sealed: beside existing keys a new one would open nothing.
+  if (!existsSync(places.masterKey) && !existsSync(places.custody)) createMasterKeyFile(places.masterKey);
+  return loadMasterKey({ file: places.masterKey });
+}
+
+type Parts = Pick<Keyturn, 'config' | 'places' | 'clock' | 'ids' | 'log' | 'store' | 'readModel' | 'backend'>;
+
+class OpenedKeyturn implements Keyturn {
+  readonly config: Config;
+  readonly places: Places;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: EventLog;
+  readonly store: EventStore;
+  readonly readModel: ReadModel;
+  readonly tokens: TokenDirectory;
+  readonly backend: LocalKeyBackend;
+  readonly #parts: readonly (() => Promise<void> | void)[];
+  readonly #hooks: (() => Promise<void>)[] = [];
+  #unready: string | undefined = CATCHING_UP;
+  #closing: Promise<void> | undefined;
+
+  constructor(parts: Parts, close: readonly (() => Promise<void> | void)[]) {
+    this.config = parts.config;
+    this.places = parts.places;
+    this.clock = parts.clock;
+    this.ids = parts.ids;
+    this.log = parts.log;
+    this.store = parts.store;
+    this.readModel = parts.readModel;
+    this.backend = parts.backend;
+    this.tokens = tokenDirectory(parts.readModel.db);
+    this.#parts = close;
+    this.readModel.caughtUp().then(
+      () => {
+        if (this.#closing === undefined && this.#unready === CATCHING_UP) this.#unready = undefined;
+      },
+      () => undefined,
+    );
+    void this.readModel.failed.then((error) => {
+      this.#unready = `the read model stopped: ${error.message}`;
+    });
+  }
+
+  unready(): string | undefined {
+    return this.#unready;
+  }
+
+  async settle({ stream, revision }: Pick<StreamPosition, 'stream' | 'revision'>): Promise<void> {
+    if (revision >= 0) await this.readModel.waitFor(stream, revision, READ_MODEL_PATIENCE_MS);
+  }
+
+  async openBootstrap(): Promise<OneTimeSignIn | undefined> {
+    await this.readModel.caughtUp();
+    const made = await new OpenBootstrap(this.store, this.tokens).execute();
+    if (made !== undefined) await this.settle(made.at);
+    return made;
+  }
+
+  beforeClose(hook: () => Promise<void>): void {
+    this.#hooks.unshift(hook);
+  }
+
+  beginClosing(): void {
+    this.#unready = 'the service is stopping';
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.beginClosing();
+    const failures: unknown[] = [];
+    for (const close of [...this.#hooks, ...this.#parts]) {
+      try {
+        await close();
+      } catch (error) {
+        // The others are closed nevertheless: above all the log, which holds the lock.
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw new AggregateError(failures, 'not everything could be closed');
+  }
+}
+
+const CATCHING_UP = 'the read model has not caught up yet';

@@ -1,0 +1,33 @@
+import { Controller, Get, Inject } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import { DomainError } from '#eventlog';
+import type { Keyturn } from './composition.js';
+import { Public } from './http/access.guard.js';
+import { KEYTURN } from './injection-tokens.js';
+
+@ApiTags('health')
+@Controller('health')
+export class HealthController {
+  constructor(@Inject(KEYTURN) private readonly keyturn: Keyturn) {}
+
+  /** The process answers. Asks nothing of the log: a full disk is no reason to be restarted. */
+  @Get('live')
+  @Public()
+  live(): { readonly status: 'live' } {
+    return { status: 'live' };
+  }
+
+  /** Requests may be sent here: the log is open, the read model has caught up once and is fed. */
+  @Get('ready')
+  @Public()
+  async ready(): Promise<{
+    readonly status: 'ready';
+    readonly treeSize: number;
+    readonly readModel: number;
+  }> {
+    const { log, readModel } = this.keyturn;
+    const reason = this.keyturn.unready();
+    if (reason !== undefined) throw new DomainError('service.not-ready', `Not ready: ${reason}`);
+    return { status: 'ready', treeSize: await log.treeSize(), readModel: readModel.treeSize() };
+  }
+}

@@ -1,0 +1,109 @@
+import { Body, Param, Query, type PipeTransform } from '@nestjs/common';
+import { ApiBody, ApiParam, ApiQuery } from '@nestjs/swagger';
+import { z } from 'zod';
+import { DomainError } from '#eventlog';
+import { pointer, unknownFields, type FieldError } from './unknown-fields.js';
+
+/** What was sent does not fit. All that is wrong at once; names the fields and the rules, never the values. */
+export class InvalidRequestError extends DomainError {
+  constructor(
+    code: 'request.invalid' | 'query.invalid' | 'path.invalid',
+    readonly errors: readonly FieldError[],
+  ) {
+    super(
+      code,
+      errors.map(({ field, message }) => (field === '' ? message : `${field}: ${message}`)).join('; '),
+    );
+    this.name = 'InvalidRequestError';
+  }
+}
+
+type Place = 'request.invalid' | 'query.invalid' | 'path.invalid';
+
+class ZodPipe<Schema extends z.ZodType> implements PipeTransform<unknown, z.output<Schema>> {
+  constructor(
+    private readonly schema: Schema,
+    private readonly place: Place,
+  ) {}
+
+  transform(value: unknown): z.output<Schema> {
+    // A query has no prototype; an absent body says `{}`.
+    const given: unknown = this.place === 'request.invalid' ? (value ?? {}) : { ...Object(value) };
+    const parsed = this.schema.safeParse(given);
+    const unknown = unknownFields(this.schema, given);
+    if (parsed.success && unknown.length === 0) return parsed.data;
+    // zod's own word on unknown keys names no known ones.
+    const issues = (parsed.error?.issues ?? []).filter((issue) => issue.code !== 'unrecognized_keys');
+    const errors = [...issues.map(fieldError), ...unknown];
+    throw new InvalidRequestError(this.place, errors.slice(0, MOST_ERRORS));
+  }
+}
+
+/** More than these help nobody. */
+const MOST_ERRORS = 50;
+
+function fieldError(issue: z.core.$ZodIssue): FieldError {
+  return { field: pointer(issue.path), message: issue.message };
+}
+
+/** The body, validated by a schema that also documents it. Fields nobody knows are refused, however deep. */
+export function ZodBody(schema: z.ZodType): ParameterDecorator {
+  return documented(Body(new ZodPipe(schema, 'request.invalid')), () =>
+    ApiBody({ schema: jsonSchemaOf(schema), required: true }),
+  );
+}
+
+/** The query as an object of strings; numbers by `z.coerce`. */
+export function ZodQuery(schema: z.ZodObject): ParameterDecorator {
+  return documented(Query(new ZodPipe(schema, 'query.invalid')), () =>
+    each(schema, (name, part, required) => ApiQuery({ name, required, schema: jsonSchemaOf(part) })),
+  );
+}
+
+/** One part of the path. */
+export function ZodParam(name: string, schema: z.ZodType): ParameterDecorator {
+  const pipe = new ZodPipe(z.object({ [name]: schema }), 'path.invalid');
+  const only: PipeTransform = {
+    transform: (value: unknown) => pipe.transform({ [name]: value })[name],
+  };
+  return documented(Param(name, only), () => ApiParam({ name, schema: jsonSchemaOf(schema) }));
+}
+
+/** A parameter decorator with a method decorator's documentation. */
+function documented(parameter: ParameterDecorator, documentation: () => MethodDecorator): ParameterDecorator {
+  return (target, key, index) => {
+    parameter(target, key, index);
+    if (key === undefined) return;
+    const descriptor = Object.getOwnPropertyDescriptor(target, key);
+    if (descriptor !== undefined) documentation()(target, key, descriptor);
+  };
+}
+
+function each(
+  schema: z.ZodObject,
+  decorate: (name: string, part: z.ZodType, required: boolean) => MethodDecorator,
+): MethodDecorator {
+  return (target, key, descriptor) => {
+    for (const [name, part] of Object.entries(schema.shape)) {
+      if (part instanceof z.ZodType)
+        decorate(name, part, !part.safeParse(undefined).success)(target, key, descriptor);
+    }
+  };
+}
+
+type ApiSchema = Extract<
+  Extract<Parameters<typeof ApiQuery>[0], { schema: unknown }>['schema'],
+  { type?: unknown }
+>;
+
+/** What a client may send, as OpenAPI 3.1 writes it. */
+function jsonSchemaOf(schema: z.ZodType): ApiSchema {
+  const { $schema: _, ...json } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+  // OpenAPI 3.1 takes JSON Schema 2020-12 as it is; the package's types still describe 3.0.
+  if (!isApiSchema(json)) throw new Error('a JSON schema is an object');
+  return json;
+}
+
+function isApiSchema(schema: unknown): schema is ApiSchema {
+  return typeof schema === 'object' && schema !== null;
+}

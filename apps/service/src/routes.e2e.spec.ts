@@ -1,0 +1,62 @@
+import { PERMISSIONS_OF, ROLES } from '#access';
+import type { RouteAccess } from './http/access.guard.js';
+import { startService, type StartedService } from './testing/started-service.js';
+
+/** Every route and what it asks. A route that is not here fails the run: decide, then write it down. */
+const TABLE: Readonly<Record<string, RouteAccess>> = {
+  'GET /health/live': 'public',
+  'GET /health/ready': 'public',
+  'GET /jwks/:familyId': 'public',
+  'GET /api/docs': 'public',
+  'GET /api/docs/openapi.json': 'public',
+  'POST /api/v1/tokens/bootstrap': 'public',
+  'GET /api/v1/me': 'any-token',
+  'GET /api/v1/tokens': 'token:admin',
+  'POST /api/v1/tokens': 'token:admin',
+  'DELETE /api/v1/tokens/:id': 'token:admin',
+  'GET /api/v1/log/events': 'log:read',
+};
+
+let service: StartedService;
+const tokens = new Map<string, string>();
+
+beforeAll(async () => {
+  service = await startService();
+  for (const role of ROLES) tokens.set(role, (await service.tokenWith([role])).token);
+});
+
+afterAll(async () => {
+  await service.stop();
+});
+
+it('has a row for every route of the router, and a route for every row', () => {
+  const routed = Object.fromEntries(
+    service.routes.map(({ method, url, access }) => [`${method} ${url}`, access]),
+  );
+  expect(routed).toEqual(TABLE);
+});
+
+const cells = Object.entries(TABLE).flatMap(([route, access]) =>
+  [...ROLES, 'nobody' as const].map((role): [string, string, RouteAccess] => [role, route, access]),
+);
+
+it.each(cells)('%s %s', async (role, route, access) => {
+  const [method = '', pattern = ''] = route.split(' ');
+  const path = pattern.replaceAll(/:\w+/g, '00000000-0000-4000-8000-000000000000');
+  const token = tokens.get(role) ?? null;
+  const { status, body } = await service.call(method, path, {
+    token,
+    ...(method === 'POST' ? { body: {} } : {}),
+  });
+  const known = ROLES.find((each) => each === role);
+  if (access === 'public')
+    expect([401, 403]).not.toContain(body['code'] === 'access.code-refused' ? 0 : status);
+  else if (known === undefined) expect([status, body['code']]).toEqual([401, 'access.unauthenticated']);
+  else if (access === 'any-token' || PERMISSIONS_OF[known].includes(access))
+    expect([401, 403]).not.toContain(status);
+  else expect([status, body['code']]).toEqual([403, 'access.forbidden']);
+});
+
+it('refuses a HEAD as it refuses its GET', async () => {
+  expect((await service.call('HEAD', '/api/v1/tokens', { token: null })).status).toBe(401);
+});
