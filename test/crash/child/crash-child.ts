@@ -1,0 +1,472 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { openDatabase, openSqliteEventLog } from '#eventlog/sqlite';
+import { openEventStore } from '#eventlog/kit';
+import { BackendError, type Attempt, type KeyBackend } from '#custody';
+import { loadMasterKey, openLocalKeyBackend } from '#custody/local';
+import { armFailpoint, derivedId, observeFailpoints, systemIds, type Clock, type Instant } from '#platform';
+import {
+  BackEnds,
+  claimEvents,
+  containmentEvents,
+  ENDED,
+  familyEvents,
+  importEvents,
+  Ledger,
+  policyEvents,
+  rotationEvents,
+  RotationRunner,
+  stepEvents,
+  type CommandContext,
+} from '#rotation';
+import {
+  AskRotation,
+  AskRotationHandler,
+  ChangePolicy,
+  ChangePolicyHandler,
+  ContainVersions,
+  ContainVersionsHandler,
+  DefinePolicy,
+  DefinePolicyHandler,
+  RegisterConsumer,
+  RegisterConsumerHandler,
+  RegisterFamily,
+  RegisterFamilyHandler,
+  RequestRotation,
+  RequestRotationHandler,
+  type RotationAsk,
+  type RotationWish,
+} from '#rotation/application';
+
+/**
+ * One process of the crash matrix: opens a data directory, plays a scenario as far as it is not on record yet, and may be
+ * told to die at a failpoint. Played again after a death it goes on from what is on disk; nothing else is remembered.
+ * Time is virtual (it starts at the newest record and jumps to what is waited for), so a case takes a fraction of a second.
+ */
+
+class VirtualClock implements Clock {
+  #now: Instant;
+
+  constructor(start: Instant) {
+    this.#now = start;
+  }
+
+  now(): Instant {
+    return this.#now;
+  }
+
+  monotonic(): number {
+    return this.#now;
+  }
+
+  jumpTo(instant: Instant): void {
+    this.#now = Math.max(this.#now, instant);
+  }
+}
+
+const START = Date.parse('2026-03-01T09:00:00.000Z');
+const REQUESTER = '6a1d6a56-3c6e-4c6a-8f5e-0a6c7c1f2d33';
+const APPROVER = 'd6646945-7446-516c-9f17-05fa9a386cb3';
+
+export type Sabotage = 'none' | 'no-observing' | 'double-effect';
+
+/**
+ * Broken on purpose: the matrix must see it. `no-observing`: a takeover neither looks nor is recognised by its key.
+ * `double-effect`: every effect is performed twice under different keys.
+ */
+function sabotaged(backEnd: KeyBackend, sabotage: Sabotage): KeyBackend {
+  if (sabotage === 'none') return backEnd;
+  const forget = (attempt: Attempt, suffix: string): Attempt => ({
+    ...attempt,
+    key: `${attempt.key}#${suffix}`,
+  });
+  return new Proxy(backEnd, {
+    get(target, property, receiver) {
+      const value: unknown = Reflect.get(target, property, receiver);
+      if (typeof value !== 'function') return value;
+      if (property === 'observe') {
+        return async (object: string) => {
+          const { entry: _entry, ...seen } = await target.observe(object);
+          return { ...seen, versions: [] };
+        };
+      }
+      if (!EFFECTS.includes(String(property))) return value.bind(target);
+      return async (attempt: Attempt, input: unknown) => {
+        if (sabotage === 'no-observing') return value.call(target, forget(attempt, attempt.attemptId), input);
+        try {
+          await value.call(target, forget(attempt, 'again'), input);
+        } catch (error) {
+          if (!(error instanceof BackendError)) throw error;
+        }
+        return value.call(target, attempt, input);
+      };
+    },
+  });
+}
+
+const EFFECTS = ['generate', 'publish', 'switchEmission', 'withdraw', 'contain'];
+
+interface Story {
+  readonly clock: VirtualClock;
+  readonly ledger: Ledger;
+  readonly runner: RotationRunner;
+  readonly backEnds: BackEnds;
+  readonly ids: {
+    readonly policy: string;
+    readonly family: string;
+    readonly emitter: string;
+    readonly verifier: string;
+  };
+  readonly context: (label: string, subject?: string) => CommandContext;
+}
+
+function contexts(logId: string): Story['context'] {
+  return (label, subject = REQUESTER) => ({
+    subject,
+    commandId: derivedId(logId, 'crash', subject, label),
+    requestHash: '0'.repeat(64),
+    via: 'cli',
+  });
+}
+
+async function setUp(story: Story): Promise<void> {
+  const { ledger, backEnds, context } = story;
+  await new DefinePolicyHandler(ledger).execute(
+    new DefinePolicy(context('policy'), {
+      name: 'crash matrix',
+      selector: { environment: 'test' },
+      terms: {
+        stopEmitting: 'P90D',
+        stopAccepting: 'P120D',
+        margins: { clockSkew: 'PT1S', safety: 'PT1S' },
+        approvals: 1,
+        settle: 'PT10M',
+        watch: 'PT1M',
+        emergency: { approvalWithin: 'P1D', reviewWithin: 'P1D', targets: [] },
+      },
+      basis: {
+        setBy: 'the crash matrix',
+        riskAnalysis: 'none: a test',
+        reviewedOn: '2026-01-01',
+        nextReview: '2027-01-01',
+      },
+      effectiveFrom: new Date(START).toISOString(),
+    }),
+  );
+  await new ChangePolicyHandler(ledger).execute(
+    new ChangePolicy(context('policy-approval', APPROVER), story.ids.policy, { type: 'approve' }),
+  );
+  await new RegisterFamilyHandler(ledger, backEnds).execute(
+    new RegisterFamily(context('family'), {
+      name: 'crash signing key',
+      environment: 'test',
+      kind: 'asymmetric-key',
+      algorithm: 'ES256',
+      protects: 'other',
+      usage: 'sign',
+      overlap: 'dual',
+      mode: 'driven',
+      authority: { kind: 'keyturn' },
+      owner: { role: 'platform' },
+      team: 'platform',
+      backEnd: { instance: 'local', object: 'keys/crash' },
+      artefactLife: 'PT1H',
+      illustrative: true,
+    }),
+  );
+  const consumers = new RegisterConsumerHandler(ledger);
+  await consumers.execute(
+    new RegisterConsumer(context('emitter'), story.ids.family, {
+      name: 'issuer',
+      roles: ['emitter'],
+      neverRefreshes: false,
+      thirdParty: false,
+      instances: 1,
+    }),
+  );
+  await consumers.execute(
+    new RegisterConsumer(context('verifier'), story.ids.family, {
+      name: 'gateway',
+      roles: ['verifier'],
+      cacheTtl: 'PT5M',
+      neverRefreshes: false,
+      thirdParty: false,
+      instances: 2,
+    }),
+  );
+}
+
+/** What a scenario does when the rotation has come to a phase; each ask has a fixed command id. */
+interface Turn {
+  readonly at: string;
+  readonly ask: RotationAsk;
+  readonly subject?: string;
+}
+
+function rotationIdOf(story: Story, label: string): string {
+  return derivedId(story.ledger.logId, story.context(label).commandId);
+}
+
+async function request(story: Story, label: string, wish: RotationWish): Promise<string> {
+  const id = rotationIdOf(story, label);
+  const { state } = await story.ledger.family(story.ids.family);
+  // Already opened: what is missing of it is the runner's to complete, not the command's.
+  const known = state.slot?.rotation === id || state.closed.some((closed) => closed.rotation === id);
+  if (!known && !(await story.ledger.rotation(id)).state.exists) {
+    const policies = { policyIds: () => Promise.resolve([story.ids.policy]) };
+    await new RequestRotationHandler(story.ledger, story.backEnds, policies).execute(
+      new RequestRotation(story.context(label), story.ids.family, wish),
+    );
+  }
+  return id;
+}
+
+/** Plays one rotation to its end: confirms when asked, jumps the clock to what is waited for. */
+async function play(
+  story: Story,
+  rotationId: string,
+  label: string,
+  turns: readonly Turn[],
+  until?: string,
+): Promise<void> {
+  const { ledger, runner, clock, ids, context } = story;
+  const asks = new AskRotationHandler(ledger);
+  const asked = new Set<Turn>();
+  for (let round = 0; round < 400; round += 1) {
+    // One decision at a time, so that a scenario can step in between any two.
+    const wake = await runner.advance(rotationId, ids.family, 1);
+    const { state } = await ledger.rotation(rotationId);
+    if (until !== undefined && state.phase === until) return;
+    const turn = turns.find((each) => !asked.has(each) && each.at === state.phase);
+    if (turn !== undefined) {
+      asked.add(turn);
+      if (!(await alreadyAsked(story, rotationId, turn))) {
+        await asks.execute(
+          new AskRotation(
+            context(`${label}-${turn.at}-${turn.ask.type}`, turn.subject),
+            rotationId,
+            turn.ask,
+          ),
+        );
+        continue;
+      }
+    }
+    if (state.phase === 'requested' && !turns.some((each) => each.at === 'requested')) {
+      await asks.execute(
+        new AskRotation(context(`${label}-approve`, APPROVER), rotationId, { type: 'approve' }),
+      );
+      continue;
+    }
+    if (wake.finished) return;
+    const { plan } = state;
+    if (
+      state.accepted !== undefined &&
+      plan?.incoming !== undefined &&
+      state.acceptance.length === 0 &&
+      !ENDED.includes(state.phase)
+    ) {
+      await asks.execute(
+        new AskRotation(context(`${label}-accepts`), rotationId, {
+          type: 'confirm',
+          kind: 'acceptance',
+          consumerId: ids.verifier,
+          versionId: plan.incoming,
+          instances: ['gateway-1', 'gateway-2'],
+        }),
+      );
+      continue;
+    }
+    const target = state.returned?.to ?? state.switched?.to;
+    if (target !== undefined && state.emission.length === 0 && !ENDED.includes(state.phase)) {
+      await asks.execute(
+        new AskRotation(context(`${label}-emits-${target}`), rotationId, {
+          type: 'confirm',
+          kind: 'emission',
+          consumerId: ids.emitter,
+          versionId: target,
+          instances: ['issuer-1'],
+        }),
+      );
+      continue;
+    }
+    // `its turn` is the end of a single-turn advance: there is more to decide at once.
+    if (wake.waitsFor !== 'its turn' && wake.until !== undefined) clock.jumpTo(wake.until);
+    if (wake.waitsFor !== 'its turn' && wake.until === undefined) {
+      throw new Error(`${label} waits for ${wake.waitsFor} and nobody comes (phase ${state.phase})`);
+    }
+  }
+  throw new Error(`${label} did not end`);
+}
+
+async function alreadyAsked(story: Story, rotationId: string, turn: Turn): Promise<boolean> {
+  const { state } = await story.ledger.rotation(rotationId);
+  return turn.ask.type === 'rollback' ? state.rollback !== undefined : false;
+}
+
+const GRACEFUL: RotationWish = { strategy: 'graceful', trigger: 'manual', reason: 'the crash matrix' };
+const EMERGENCY: RotationWish = {
+  strategy: 'emergency',
+  trigger: 'compromise',
+  reason: 'the crash matrix',
+  emergency: { contain: true, incident: 'INC-1' },
+};
+
+const ROLLBACK_PHASES = ['requested', 'approved', 'generated', 'accepting', 'emitting', 'draining'] as const;
+
+async function graceful(story: Story): Promise<void> {
+  await play(story, await request(story, 'graceful', GRACEFUL), 'graceful', []);
+}
+
+async function emergencyOver(story: Story, phase: string): Promise<void> {
+  const running = await request(story, 'graceful', GRACEFUL);
+  const { state } = await story.ledger.family(story.ids.family);
+  if (state.slot?.rotation === running) await play(story, running, 'graceful', [], phase);
+  await play(story, await request(story, 'emergency', EMERGENCY), 'emergency', []);
+  // The superseded one may still hold what it claimed.
+  await story.runner.advance(running, story.ids.family);
+}
+
+type Scenario = (story: Story, directory: string) => Promise<void>;
+
+const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  'empty-log': () => Promise.resolve(),
+  setup: setUp,
+  // The first rotation of a family: there is nothing old yet.
+  template: async (story) => {
+    await setUp(story);
+    await play(story, await request(story, 'first', GRACEFUL), 'first', []);
+  },
+  graceful,
+  ...Object.fromEntries(
+    ROLLBACK_PHASES.map((phase): [string, Scenario] => [
+      `rollback-${phase}`,
+      async (story) => {
+        await play(story, await request(story, 'graceful', GRACEFUL), 'graceful', [
+          { at: phase, ask: { type: 'rollback', reason: 'the crash matrix' } },
+        ]);
+      },
+    ]),
+  ),
+  emergency: async (story) => {
+    await play(story, await request(story, 'emergency', EMERGENCY), 'emergency', []);
+  },
+  'emergency-over-accepting': (story) => emergencyOver(story, 'accepting'),
+  'emergency-over-draining': (story) => emergencyOver(story, 'draining'),
+  contain: async (story) => {
+    const { ledger, runner, ids, context } = story;
+    const { state } = await ledger.family(ids.family);
+    const versions = state.versions.filter((version) => version.accepted).map((version) => version.versionId);
+    const containment = derivedId(ledger.logId, context('contain').commandId);
+    if (!state.suspected.some((suspicion) => suspicion.containment === containment)) {
+      await new ContainVersionsHandler(ledger).execute(
+        new ContainVersions(context('contain'), ids.family, { versions, reason: 'the crash matrix' }),
+      );
+    }
+    await runner.advanceContainment(containment, ids.family);
+  },
+};
+
+/** What a child reports on standard output. */
+export interface Report {
+  readonly passed: readonly string[];
+  readonly streams: Readonly<
+    Record<string, readonly { readonly type: string; readonly provenance: string; readonly data: unknown }[]>
+  >;
+  readonly effects: readonly { readonly key: string; readonly effect: string; readonly versions: string }[];
+  readonly served: unknown;
+}
+
+async function main(): Promise<void> {
+  const [directory = '', scenario = '', failpointName = '', hit = '1', sabotage = 'none'] =
+    process.argv.slice(2);
+  const log = await openSqliteEventLog({ directory });
+  let newest = START;
+  for await (const event of log.readAll()) {
+    const recordedAt = /"recordedAt":"([^"]+)"/.exec(event.record)?.[1];
+    if (recordedAt !== undefined) newest = Math.max(newest, Date.parse(recordedAt));
+  }
+  const clock = new VirtualClock(newest);
+  const store = await openEventStore({
+    log,
+    clock,
+    ids: systemIds,
+    definitions: [
+      familyEvents,
+      policyEvents,
+      rotationEvents,
+      stepEvents,
+      containmentEvents,
+      claimEvents,
+      importEvents,
+    ],
+  });
+  const local = openLocalKeyBackend({
+    directory,
+    masterKey: loadMasterKey({ file: join(directory, 'master.key') }),
+    clock,
+  });
+  const ledger = new Ledger(store);
+  const context = contexts(store.logId);
+  const backEnds = new BackEnds([sabotaged(local, parseSabotage(sabotage))]);
+  const worker = `crash#${systemIds.random()}`;
+  const named = (name: string): string => derivedId(store.logId, 'consumer-name', 'test', name);
+  const story: Story = {
+    clock,
+    ledger,
+    backEnds,
+    context,
+    // The log's lock is held by us: every other incarnation is dead.
+    runner: new RotationRunner({ ledger, backEnds, worker, othersAreDead: (other) => other !== worker }),
+    ids: {
+      policy: derivedId(store.logId, context('policy').commandId),
+      family: derivedId(store.logId, context('family').commandId),
+      emitter: named('issuer'),
+      verifier: named('gateway'),
+    },
+  };
+  const played = SCENARIOS[scenario];
+  if (played === undefined) throw new Error(`there is no scenario ${scenario}`);
+  const passed: string[] = [];
+  observeFailpoints((name) => {
+    passed.push(name);
+  });
+  if (failpointName !== '') armFailpoint(failpointName, Number(hit));
+  await played(story, directory);
+  observeFailpoints(undefined);
+
+  const streams: Record<string, { type: string; provenance: string; data: unknown }[]> = {};
+  for await (const logged of log.readAll()) {
+    const event = store.decode(logged);
+    const events = (streams[event.stream] ??= []);
+    events.push({ type: event.type, provenance: event.provenance, data: event.data });
+  }
+  local.close();
+  await log.close();
+  const custody = openDatabase(join(directory, 'custody.sqlite'), { readOnly: true });
+  const effects = custody
+    .prepare('SELECT key, effect, versions FROM ledger ORDER BY key')
+    .all()
+    .map((row) => ({
+      key: String(row['key']),
+      effect: String(row['effect']),
+      versions: String(row['versions']),
+    }));
+  custody.close();
+  const report: Report = { passed, streams, effects, served: servedDocument(directory, story.ids.family) };
+  process.stdout.write(JSON.stringify(report));
+}
+
+function parseSabotage(text: string): Sabotage {
+  return text === 'no-observing' || text === 'double-effect' ? text : 'none';
+}
+
+/** The document as verifiers get it. */
+function servedDocument(directory: string, familyId: string): unknown {
+  try {
+    return JSON.parse(readFileSync(join(directory, 'jwks', `${familyId}.json`), 'utf8'));
+  } catch {
+    return null;
+  }
+}
+
+await main();

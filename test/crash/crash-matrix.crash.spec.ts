@@ -1,0 +1,285 @@
+import { execFile } from 'node:child_process';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createMasterKeyFile } from '#custody/local';
+import { SEAMS, STEP_BOUNDARIES, stepTable } from '#rotation';
+import type { Report } from './child/crash-child.js';
+
+/**
+ * The crash matrix (style: What counts as proved). Every scenario is played once without a death; the failpoints it
+ * passes, each with its count, are its cases. For each case a child process is killed there, really (SIGKILL), and a
+ * second child goes on from the disk. Then the history must equal the uninterrupted one after the listed rule, and the
+ * back end's own ledger must hold the same effects, once each.
+ */
+
+const root = process.cwd();
+const CHILD = join(root, 'dist/test/crash/child/crash-child.js');
+const SCENARIOS = [
+  'setup',
+  'graceful',
+  'rollback-requested',
+  'rollback-approved',
+  'rollback-generated',
+  'rollback-accepting',
+  'rollback-emitting',
+  'rollback-draining',
+  'emergency',
+  'emergency-over-accepting',
+  'emergency-over-draining',
+  'contain',
+] as const;
+/** A matrix that shrinks fails: raise it when scenarios, steps or seams are added. */
+const COMMITTED_CASES = 300;
+const LANES = 2;
+
+interface Ended {
+  readonly signal: string | null;
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function play(
+  directory: string,
+  scenario: string,
+  failpoint = '',
+  hit = 1,
+  sabotage = 'none',
+): Promise<Ended> {
+  return new Promise((resolve) => {
+    const child = execFile(
+      process.execPath,
+      [CHILD, directory, scenario, failpoint, String(hit), sabotage],
+      { cwd: root, timeout: 60_000, maxBuffer: 64 * 1024 * 1024 },
+      (_error, stdout, stderr) => {
+        resolve({ signal: child.signalCode, code: child.exitCode, stdout, stderr });
+      },
+    );
+  });
+}
+
+function reported(ended: Ended): Report {
+  if (ended.code !== 0)
+    throw new Error(`the child ended with ${ended.code ?? ended.signal}: ${ended.stderr}`);
+  return JSON.parse(ended.stdout) as Report;
+}
+
+/** What may differ between an interrupted history and an uninterrupted one: attempts, ids of attempts, times, new keys. */
+const DROPPED_EVENTS = ['StepStarted', 'StepFailed'];
+const DROPPED_FIELDS = [
+  'attemptId',
+  'settledBy',
+  'backEndAt',
+  'trustEndsAt',
+  'createdAt',
+  'fingerprint',
+  'actual',
+  'since',
+  'discoveredAt',
+  'approvalDueAt',
+  'reviewDueAt',
+];
+
+function plain(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([name]) => !DROPPED_FIELDS.includes(name))
+      .map(([name, inner]) => [name, plain(inner)]),
+  );
+}
+
+function comparable(report: Report): unknown {
+  const streams = Object.entries(report.streams).map(([stream, events]) => {
+    const kept = events.filter((event) => !DROPPED_EVENTS.includes(event.type)).map(plain);
+    // A gate that is recorded with an intent is recorded again with the next attempt's intent.
+    const once = kept.filter((event, index) => {
+      const text = JSON.stringify(event);
+      return (
+        !text.includes('"GateEvaluated"') ||
+        kept.findIndex((other) => JSON.stringify(other) === text) === index
+      );
+    });
+    return [stream, once] as const;
+  });
+  return { streams: Object.fromEntries(streams), effects: report.effects, served: kids(report.served) };
+}
+
+function kids(served: unknown): unknown {
+  if (typeof served !== 'object' || served === null || !('keys' in served) || !Array.isArray(served.keys))
+    return served;
+  const keys: readonly unknown[] = served.keys;
+  return keys.map((key) => (typeof key === 'object' && key !== null && 'kid' in key ? key.kid : key)).sort();
+}
+
+interface Case {
+  readonly scenario: string;
+  readonly failpoint: string;
+  readonly hit: number;
+}
+
+function casesOf(scenario: string, passed: readonly string[]): readonly Case[] {
+  const counts = new Map<string, number>();
+  return passed.map((failpoint) => {
+    const hit = (counts.get(failpoint) ?? 0) + 1;
+    counts.set(failpoint, hit);
+    return { scenario, failpoint, hit };
+  });
+}
+
+async function inLanes<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const waiting = [...items];
+  const lane = async (): Promise<void> => {
+    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await work(item);
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+}
+
+let base: string;
+let empty: string;
+let template: string;
+
+function fresh(scenario: string): string {
+  const directory = mkdtempSync(join(base, 'case-'));
+  cpSync(scenario === 'setup' ? empty : template, directory, { recursive: true });
+  return directory;
+}
+
+/** Kills at the case's failpoint, goes on, and says what was wrong; nothing where all is as it must be. */
+async function prove(one: Case, expected: Report, sabotage = 'none'): Promise<string | undefined> {
+  const directory = fresh(one.scenario);
+  try {
+    const killed = await play(directory, one.scenario, one.failpoint, one.hit, sabotage);
+    if (killed.signal !== 'SIGKILL' || !killed.stderr.includes(`failpoint reached: ${one.failpoint}`)) {
+      return `the child did not die there (${killed.code ?? killed.signal}): ${killed.stderr.slice(0, 400)}`;
+    }
+    const resumed = await play(directory, one.scenario, '', 1, sabotage);
+    if (resumed.code !== 0) return `it did not go on: ${resumed.stderr.slice(0, 800)}`;
+    const actual = comparable(reported(resumed));
+    const wanted = comparable(expected);
+    return difference(wanted, actual);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function difference(wanted: unknown, actual: unknown, path = ''): string | undefined {
+  if (JSON.stringify(wanted) === JSON.stringify(actual)) return undefined;
+  if (typeof wanted === 'object' && wanted !== null && typeof actual === 'object' && actual !== null) {
+    const names = new Set([...Object.keys(wanted), ...Object.keys(actual)]);
+    for (const name of names) {
+      const inner = difference(
+        Object.entries(wanted).find(([key]) => key === name)?.[1],
+        Object.entries(actual).find(([key]) => key === name)?.[1],
+        `${path}/${name}`,
+      );
+      if (inner !== undefined) return inner;
+    }
+  }
+  return `${path}: wanted ${JSON.stringify(wanted)?.slice(0, 300)}, got ${JSON.stringify(actual)?.slice(0, 300)}`;
+}
+
+function sources(directory: string): readonly string[] {
+  return readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) return sources(path);
+    return entry.name.endsWith('.ts') && !entry.name.endsWith('.spec.ts') ? [path] : [];
+  });
+}
+
+describe('the crash matrix', () => {
+  const uninterrupted = new Map<string, Report>();
+  let cases: readonly Case[] = [];
+
+  beforeAll(async () => {
+    const built = statSync(CHILD).mtimeMs;
+    const newest = Math.max(...sources(join(root, 'libs')).map((path) => statSync(path).mtimeMs));
+    if (built < newest && process.env['CI'] === undefined) {
+      // tsc leaves files alone whose output would not change; the build's own stamp is what counts.
+      const stamp = statSync(join(root, 'dist/.tsbuildinfo')).mtimeMs;
+      if (stamp < newest) throw new Error('dist is older than its sources: run npm run build');
+    }
+    base = mkdtempSync(join(tmpdir(), 'keyturn-crash-'));
+    empty = join(base, 'empty');
+    template = join(base, 'template');
+    for (const directory of [empty, template]) {
+      cpSync(mkdtempSync(join(base, 'new-')), directory, { recursive: true });
+    }
+    createMasterKeyFile(join(empty, 'master.key'));
+    createMasterKeyFile(join(template, 'master.key'));
+    reported(await play(empty, 'empty-log'));
+    reported(await play(template, 'template'));
+    await inLanes([...SCENARIOS], async (scenario) => {
+      const directory = fresh(scenario);
+      uninterrupted.set(scenario, reported(await play(directory, scenario)));
+      rmSync(directory, { recursive: true, force: true });
+    });
+    cases = SCENARIOS.flatMap((scenario) => casesOf(scenario, uninterrupted.get(scenario)?.passed ?? []));
+  }, 120_000);
+
+  afterAll(() => {
+    rmSync(base, { recursive: true, force: true });
+  });
+
+  it('has a case for every boundary of every step, every seam, and every failpoint in the source', () => {
+    const passed = new Set(cases.map((one) => one.failpoint));
+    const wanted = [
+      ...Object.keys(stepTable).flatMap((step) =>
+        STEP_BOUNDARIES.map((boundary) => `step:${step}:${boundary}`),
+      ),
+      ...SEAMS,
+    ];
+    expect(wanted.filter((name) => !passed.has(name))).toEqual([]);
+    const literals = sources(join(root, 'libs'))
+      .concat(sources(join(root, 'apps')))
+      .flatMap((path) => [...readFileSync(path, 'utf8').matchAll(/[^a-zA-Z]failpoint\('([^']+)'\)/g)])
+      .map((match) => match[1] ?? '');
+    expect(literals.length).toBeGreaterThan(10);
+    expect(literals.filter((name) => !passed.has(name))).toEqual([]);
+    expect(cases.length).toBeGreaterThanOrEqual(COMMITTED_CASES);
+  });
+
+  it('performs at least one effect in every scenario that acts', () => {
+    for (const scenario of SCENARIOS) {
+      if (scenario === 'setup') continue;
+      const before = uninterrupted.get('setup')?.effects.length ?? 0;
+      const effects = uninterrupted.get(scenario)?.effects ?? [];
+      const acts = !['rollback-requested', 'rollback-approved'].includes(scenario);
+      expect({ scenario, acts: effects.length > before + 3 }).toEqual({ scenario, acts });
+    }
+  });
+
+  it('goes on from a death anywhere: same history, every effect once in the back end’s ledger', async () => {
+    const wrong: string[] = [];
+    let proved = 0;
+    await inLanes(cases, async (one) => {
+      const expected = uninterrupted.get(one.scenario);
+      const problem = expected === undefined ? 'no uninterrupted run' : await prove(one, expected);
+      if (problem === undefined) proved += 1;
+      else wrong.push(`${one.scenario} × ${one.failpoint} (${one.hit}): ${problem}`);
+    });
+    console.log(`crash matrix: ${proved} of ${cases.length}`);
+    expect(wrong).toEqual([]);
+    expect(proved).toBe(cases.length);
+  }, 900_000);
+
+  it('goes red when a takeover does not observe', async () => {
+    const expected = uninterrupted.get('graceful');
+    const one = cases.find(
+      (each) => each.scenario === 'graceful' && each.failpoint === 'step:generate:after-effect',
+    );
+    if (expected === undefined || one === undefined) throw new Error('the case is missing');
+    expect(await prove(one, expected, 'no-observing')).toBeDefined();
+  }, 60_000);
+
+  it('goes red when an effect is performed twice', async () => {
+    const expected = uninterrupted.get('graceful');
+    const one = cases.find(
+      (each) => each.scenario === 'graceful' && each.failpoint === 'step:emit:after-outcome',
+    );
+    if (expected === undefined || one === undefined) throw new Error('the case is missing');
+    expect(await prove(one, expected, 'double-effect')).toBeDefined();
+  }, 60_000);
+});
