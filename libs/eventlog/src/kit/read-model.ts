@@ -1,10 +1,11 @@
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setImmediate as breath } from 'node:timers/promises';
+import { isNativeError } from 'node:util/types';
 import { z } from 'zod';
 import { EventLogError, type LoggedEvent, type Subscription } from '../event-log.js';
 import type { RecordedEvent } from '../recorded-event.js';
-import { openDatabase, sqlFailure, type SqlDatabase } from '../sqlite/index.js';
+import { messageOf, openDatabase, sqlFailure, type SqlDatabase } from '../sqlite/index.js';
 import type { EventStore } from './event-store.js';
 
 /**
@@ -189,6 +190,8 @@ function openTables(
       throw error;
     }
   };
+  // An empty file was cut: opened as it is, it would pass for a new one that others may still have open.
+  if (path !== ':memory:' && existsSync(path) && statSync(path).size === 0) removeDatabase(path);
   try {
     return open();
   } catch (error) {
@@ -306,7 +309,7 @@ class FedReadModel implements ReadModel {
       this.#subscription.ended.then(
         () => this.#stop('the log was closed'),
         (reason: unknown) => {
-          const error = reason instanceof Error ? reason : new Error(String(reason));
+          const error = isNativeError(reason) ? reason : new Error(String(reason));
           this.#stop(`it stopped: ${error.message}`);
           resolve(error);
         },
@@ -383,7 +386,7 @@ class FedReadModel implements ReadModel {
       try {
         listener(events);
       } catch (error) {
-        process.emitWarning(error instanceof Error ? error : String(error));
+        process.emitWarning(`a listener of the read model failed: ${messageOf(error)}`);
       }
     }
   }

@@ -1,3 +1,5 @@
+import { isNativeError } from 'node:util/types';
+
 /** What a failed SQLite call means for whoever made it. */
 export type SqlFailure =
   /** The file is not what was written: stop. */
@@ -13,9 +15,16 @@ export type SqlFailure =
   /** A mistake of ours, or no SQLite error at all. */
   | 'other';
 
+/** What an error says, from whatever realm. */
+export function messageOf(error: unknown): string {
+  return isNativeError(error) ? error.message : String(error);
+}
+
 /** Reads the primary result code (sqlite.org/rescode.html) off an error of the driver. */
 export function sqlFailure(error: unknown): SqlFailure {
-  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return 'other';
+  // Not by `instanceof`: the driver's errors may be of another realm (jest).
+  if (typeof error !== 'object' || error === null || !('errcode' in error)) return 'other';
+  if (typeof error.errcode !== 'number') return 'other';
   return FAILURES[error.errcode & 0xff] ?? 'other';
 }
 

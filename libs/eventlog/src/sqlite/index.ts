@@ -6,7 +6,7 @@ export {
   type SqlStatement,
   type SqlValue,
 } from './driver.js';
-export { sqlFailure, type SqlFailure } from './failure.js';
+export { messageOf, sqlFailure, type SqlFailure } from './failure.js';
 export {
   LOCK_FILE,
   LOG_FILE,

@@ -2,7 +2,7 @@ import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSyn
 import { dirname } from 'node:path';
 import { LogCorruptError, LogTooNewError, LogUnavailableError } from '../event-log.js';
 import { openDatabase, type SqlDatabase } from './driver.js';
-import { sqlFailure } from './failure.js';
+import { messageOf, sqlFailure } from './failure.js';
 
 /** "KYTN": tells `file` and us whose database this is. */
 const APPLICATION_ID = 0x4b59544e;
@@ -111,7 +111,7 @@ export function openOrExplain<T>(path: string, work: () => T): T {
 }
 
 function explain(path: string, error: unknown): unknown {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   const failure = sqlFailure(error);
   if (failure === 'corrupt') return corrupt(path, message);
   if (failure === 'other') return error;

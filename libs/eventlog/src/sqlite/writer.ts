@@ -1,6 +1,6 @@
 import { NO_STREAM } from '../event-log.js';
 import type { SqlDatabase } from './driver.js';
-import { sqlFailure } from './failure.js';
+import { messageOf, sqlFailure } from './failure.js';
 import { corruptMessage } from './log-file.js';
 
 /** One event on its way to the writer: plain data, since it crosses to a worker thread. */
@@ -204,8 +204,4 @@ function isAppended(outcome: AppendOutcome): outcome is AppendOutcome & { kind: 
 
 function answerAll(requests: readonly AppendRequest[], outcome: AppendOutcome): AppendOutcome[] {
   return requests.map(() => outcome);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,10 +1,9 @@
-import { writeSync } from 'node:fs';
 import { openSqliteEventLog } from '../sqlite/index.js';
 import { probeEvents, probeStream } from './probe-events.js';
 
 /**
  * A process that appends with 16 writers until it is killed, and says each append that was acknowledged as one line
- * `stream revision ids leaves` on fd 1. Run with the log's folder, and `inline` to write on its own thread.
+ * `stream revision ids leaves` on stdout. Run with the log's folder, and `inline` to write on its own thread.
  */
 const [directory, mode] = process.argv.slice(2);
 if (directory === undefined) throw new Error('the folder of the log is missing');
@@ -15,8 +14,15 @@ async function write(): Promise<never> {
   for (let revision = 0; ; revision += 2) {
     const events = probeEvents(stream, revision, `first ${revision}`, `second ${revision}`);
     await log.append(stream, revision - 1, events);
-    for (const event of events) writeSync(1, `${stream} ${event.revision} ${event.id} ${event.leaf}\n`);
+    await say(events.map((event) => `${stream} ${event.revision} ${event.id} ${event.leaf}\n`).join(''));
   }
+}
+
+/** Settles when it was written: a reader that does not keep up holds the writers back. */
+function say(lines: string): Promise<void> {
+  return new Promise((resolve) => {
+    process.stdout.write(lines, () => resolve());
+  });
 }
 
 await Promise.all(Array.from({ length: 16 }, write));

@@ -25,21 +25,21 @@ export function frozenFold<Command, State, New extends NewEvent, Recorded>(
 }
 
 export interface Given<Command, New> {
-  when(command: Command): When<New>;
+  readonly when: (command: Command) => When<New>;
 }
 
 export interface When<New> {
   /** Exactly these events, in this order. */
-  then(...events: readonly New[]): void;
+  readonly then: (...events: readonly New[]) => void;
   /** Nothing to do: the repeat of a command that was obeyed. */
-  thenNothing(): void;
+  readonly thenNothing: () => void;
   /** A `DomainError` of this code, with at least these details. */
-  thenRejected(code: string, details?: Readonly<Record<string, unknown>>): void;
+  readonly thenRejected: (code: string, details?: Readonly<Record<string, unknown>>) => void;
 }
 
 export interface DeciderSpec<Command, New, Recorded> {
   /** New events are recorded in order (`history`); recorded ones are taken as they are. */
-  given(...events: readonly (New | Recorded)[]): Given<Command, New>;
+  readonly given: (...events: readonly (New | Recorded)[]) => Given<Command, New>;
 }
 
 /** `given(...events).when(command).then(...events)`, over frozen values, each decision made twice. */

@@ -45,9 +45,9 @@ export function recorded(event: NewEvent, overrides: EnvelopeOverrides = {}): Re
 }
 
 /** One stream's history: new events get rising revisions, tree sizes and times; recorded ones stay as they are. */
-export function history<Event extends NewEvent | RecordedEvent>(
-  ...events: readonly Event[]
-): HistoryOf<Event>[];
+export function history<Events extends readonly (NewEvent | RecordedEvent)[]>(
+  ...events: Events
+): HistoryOf<Events[number]>[];
 export function history(...events: readonly (NewEvent | RecordedEvent)[]): RecordedEvent[] {
   return events.map((event, revision) => (isRecorded(event) ? event : recorded(event, { revision })));
 }
