@@ -206,20 +206,34 @@ function countedAt(event: TimelineEvent): number | undefined {
   return event.provenance === 'imported' ? event.occurredAt : countedInstant(event);
 }
 
-/** The last instant at which a verifier may still have trusted a compromised version; the earlier of the two bounds. */
+/**
+ * The last instant at which a verifier may still have trusted a compromised version: for each version the earliest bound
+ * that a fact computed, of all versions the latest. Absent where one version has no bound.
+ */
 function trustEnd(facts: RecordFacts): { readonly at: number; readonly from: string } | undefined {
   const { rotationEvents, containmentEvents } = facts.dossier;
   const bounds = [
-    ...allOf(containmentEvents, 'ContainmentApplied').map(({ data }) => ({
-      at: parseInstant(data.trustEndsAt),
-      from: 'containment',
-    })),
-    ...allOf(rotationEvents, 'OldKeyRevoked').map(({ data }) => ({
-      at: data.trustEndsAt === undefined ? undefined : parseInstant(data.trustEndsAt),
-      from: 'revocation',
-    })),
-  ].flatMap(({ at, from }) => (at === undefined ? [] : [{ at, from }]));
-  return bounds.sort((a, b) => a.at - b.at)[0];
+    ...allOf(containmentEvents, 'ContainmentApplied').map(({ data }) => ({ ...data, from: 'containment' })),
+    ...allOf(rotationEvents, 'OldKeyRevoked').map(({ data }) => ({ ...data, from: 'revocation' })),
+  ].flatMap(({ versions, trustEndsAt, from }) => {
+    const at = trustEndsAt === undefined ? undefined : parseInstant(trustEndsAt);
+    return at === undefined ? [] : [{ versions, at, from }];
+  });
+  const asked = facts.declared?.data ?? facts.request?.data.emergency;
+  const earliest = (asked?.compromisedVersions ?? []).map((version) =>
+    bounds
+      .filter(({ versions }) => versions.includes(version))
+      .reduce<(typeof bounds)[number] | undefined>(
+        (first, bound) => (first === undefined || bound.at < first.at ? bound : first),
+        undefined,
+      ),
+  );
+  let latest: (typeof bounds)[number] | undefined;
+  for (const bound of earliest) {
+    if (bound === undefined) return undefined;
+    if (latest === undefined || bound.at > latest.at) latest = bound;
+  }
+  return latest;
 }
 
 function trustSection(sheet: Sheet, facts: RecordFacts, discovered: number | undefined): void {

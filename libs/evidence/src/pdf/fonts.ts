@@ -99,7 +99,7 @@ function faceFor(grapheme: string, face: Face): Face | undefined {
 }
 
 function codePointsOf(text: string): readonly number[] {
-  return [...text].map((character) => character.codePointAt(0) ?? 0);
+  return Array.from(text, (character) => character.codePointAt(0) ?? 0);
 }
 
 function spell(codePoint: number): string {

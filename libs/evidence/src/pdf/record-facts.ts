@@ -43,7 +43,7 @@ export interface RecordFacts {
   nameOf(subject: string): string;
 }
 
-export interface Outcome {
+interface Outcome {
   /** A plain fact, never a judgement. */
   readonly words: string;
   readonly at?: number;

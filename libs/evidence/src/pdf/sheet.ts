@@ -1,4 +1,4 @@
-import PDFDocument from 'pdfkit';
+import PdfKit from 'pdfkit';
 import { drawable, fontFile, runsOf, type Face } from './fonts.js';
 
 /** The look of every record: one ink, one accent, much white. */
@@ -137,7 +137,7 @@ export class Sheet {
   private pending: { readonly title: string; readonly keepWith: number } | undefined;
 
   constructor(private readonly options: SheetOptions) {
-    this.doc = new PDFDocument({
+    this.doc = new PdfKit({
       size: 'A4',
       margin: 0,
       bufferPages: true,

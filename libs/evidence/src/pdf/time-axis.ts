@@ -109,7 +109,7 @@ export function drawTimeAxis(sheet: Sheet, axis: TimeAxis): void {
 }
 
 interface Scale {
-  x(at: number): number;
+  readonly x: (at: number) => number;
   /** Where the axis is broken. */
   readonly breakAt?: number;
   readonly start: number;

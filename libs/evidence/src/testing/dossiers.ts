@@ -7,13 +7,13 @@ type DataOf<Event extends { readonly type: string }, Type extends string> =
 type FamilyDetails = DataOf<NewFamilyEvent, 'FamilyRegistered'>;
 type Confirmation = DataOf<NewRotationEvent, 'AcceptanceConfirmed'>;
 
-export const ALICE = idOf('alice');
-export const BOB = idOf('bob');
-export const CAROL = idOf('carol');
-export const NAMES = { [ALICE]: 'Alice Moreau', [BOB]: 'Bob Tanaka', [CAROL]: 'Carol Østergård' };
+const ALICE = idOf('alice');
+const BOB = idOf('bob');
+const CAROL = idOf('carol');
+const NAMES = { [ALICE]: 'Alice Moreau', [BOB]: 'Bob Tanaka', [CAROL]: 'Carol Østergård' };
 
-export const OLD = 'orders-2025-08';
-export const NEW = 'orders-2025-11';
+const OLD = 'orders-2025-08';
+const NEW = 'orders-2025-11';
 
 const family: FamilyDetails = {
   name: 'orders-signing',

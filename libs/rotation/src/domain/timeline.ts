@@ -78,7 +78,7 @@ export function asOf<Event extends { readonly occurredAt?: number; readonly reco
   return events.filter((event) => instantOf(event) <= instant);
 }
 
-export type TargetVerdict = 'met' | 'late' | 'not recorded' | 'not judged';
+type TargetVerdict = 'met' | 'late' | 'not recorded' | 'not judged';
 
 export interface TargetResult {
   readonly name: string;
