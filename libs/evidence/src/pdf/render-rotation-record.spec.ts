@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals';
 import { renderRotationRecord } from './render-rotation-record.js';
 import {
   emergencyDossier,
@@ -25,6 +26,8 @@ const textOnce = async (dossierOf: () => RotationDossier): Promise<string> =>
 const textOf = async (dossier: RotationDossier): Promise<string> =>
   readPdf(await renderRotationRecord(dossier)).pages.join(' ');
 
+jest.setTimeout(30_000);
+
 /** Each record is drawn once for all of its questions. */
 const drawn = new Map<() => RotationDossier, Promise<Buffer>>();
 function drawnOnce(dossierOf: () => RotationDossier): Promise<Buffer> {
@@ -39,7 +42,8 @@ it('the same facts give the same bytes, at another second too', async () => {
   for (const [index, [, dossierOf]] of DOSSIERS.entries()) {
     expect(first[index]?.equals(await renderRotationRecord(dossierOf()))).toBe(true);
   }
-});
+  // Twelve records on a busy machine take longer than the usual five seconds.
+}, 120_000);
 
 describe.each(DOSSIERS)('the record: %s', (_, dossierOf) => {
   // Read by hand, not by poppler: objects, streams and text come out of the file's own tables.
