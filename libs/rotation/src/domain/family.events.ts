@@ -54,6 +54,17 @@ export const familyDetailsSchema = z.object({
 });
 export type FamilyDetails = z.output<typeof familyDetailsSchema>;
 
+/**
+ * What only an imported fact needs: who did it (the actor is who imported it), and the span in which it happened where
+ * no instant was recorded (contracts, The envelope).
+ */
+export const importedFactFields = {
+  by: lineSchema.optional(),
+  occurredWithin: z.object({ from: instantSchema, to: instantSchema }).optional(),
+};
+
+export const coverageSchema = z.object({ from: instantSchema, basis: textSchema });
+
 export const CONSUMER_ROLES = ['emitter', 'verifier'] as const;
 
 export const consumerDetailsSchema = z.object({
@@ -117,7 +128,10 @@ export const familyEvents = {
   FamilyRegistered: {
     version: 1,
     about: 'A secret family is watched from now on.',
-    schema: familyDetailsSchema,
+    schema: familyDetailsSchema.extend({
+      /** Declared by an import: watched since then, on this basis. Attested, never observed by us. */
+      coverage: coverageSchema.optional(),
+    }),
   },
   RunbookRevised: {
     version: 1,
@@ -166,6 +180,7 @@ export const familyEvents = {
       exposedFrom: instantSchema.optional(),
       incident: lineSchema.optional(),
       rotation: uuidSchema.optional(),
+      ...importedFactFields,
     }),
   },
   RotationOpened: {

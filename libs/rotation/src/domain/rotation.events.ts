@@ -1,7 +1,12 @@
 import { z } from 'zod';
 import { instantSchema, type EventDefinitions, type NewEventOf, type RecordedEventOf } from '#eventlog';
 import { durationSchema } from './duration.js';
-import { CONSUMER_ROLES, emergencyRequestSchema, rotationRequestSchema } from './family.events.js';
+import {
+  CONSUMER_ROLES,
+  emergencyRequestSchema,
+  importedFactFields,
+  rotationRequestSchema,
+} from './family.events.js';
 import { policyTermsSchema, targetSchema } from './policy.events.js';
 import { stepReferenceSchema, stepSchema, type NewStepEvent, type StepEvent } from './step.events.js';
 import {
@@ -85,6 +90,7 @@ const confirmation = z.object({
   consumerId: uuidSchema,
   versionId: versionIdSchema,
   instances: z.array(lineSchema).min(1).max(10_000),
+  ...importedFactFields,
 });
 
 export const GATES = [
@@ -98,7 +104,13 @@ export const rotationEvents = {
   RotationRequested: {
     version: 1,
     about: 'Somebody asked for a rotation.',
-    schema: rotationRequestSchema.extend({ family: uuidSchema, supersedes: uuidSchema.optional() }),
+    schema: rotationRequestSchema.extend({
+      family: uuidSchema,
+      supersedes: uuidSchema.optional(),
+      /** What an imported history calls it. */
+      label: lineSchema.optional(),
+      ...importedFactFields,
+    }),
   },
   RotationPlanned: { version: 1, about: 'The plan, frozen at its start.', schema: planSchema },
   RotationApproved: {
@@ -132,13 +144,16 @@ export const rotationEvents = {
       algorithm: z.string().max(40),
       strengthBits: z.int().positive().optional(),
       fingerprint: z.string().max(200).optional(),
-      by: lineSchema.optional(),
+      ...importedFactFields,
     }),
   },
   DualAcceptDeployed: {
     version: 1,
     about: 'Old and new are accepted side by side; the accept window starts here.',
-    schema: stepReferenceSchema.extend({ versions: z.array(versionIdSchema).max(100) }),
+    schema: stepReferenceSchema.extend({
+      versions: z.array(versionIdSchema).max(100),
+      ...importedFactFields,
+    }),
   },
   AcceptanceConfirmed: {
     version: 1,
@@ -152,6 +167,7 @@ export const rotationEvents = {
       from: versionIdSchema.optional(),
       to: versionIdSchema,
       share: z.int().min(0).max(100),
+      ...importedFactFields,
     }),
   },
   EmissionConfirmed: {
@@ -186,6 +202,7 @@ export const rotationEvents = {
       versions: z.array(versionIdSchema).max(100),
       /** The computed upper bound: no verifier of the plan trusts them after it. */
       trustEndsAt: instantSchema.optional(),
+      ...importedFactFields,
     }),
   },
   OldKeyRejectionVerified: {
@@ -194,17 +211,18 @@ export const rotationEvents = {
     schema: stepReferenceSchema.extend({
       refused: z.array(z.object({ versionId: versionIdSchema, how: lineSchema })).max(100),
       accepted: z.array(z.object({ versionId: versionIdSchema, how: lineSchema })).max(100),
+      ...importedFactFields,
     }),
   },
   SessionsInvalidated: {
     version: 1,
     about: 'Sessions were ended.',
-    schema: z.object({ note: textSchema.optional() }),
+    schema: z.object({ note: textSchema.optional(), ...importedFactFields }),
   },
   ReauthenticationVerified: {
     version: 1,
     about: 'People can sign in again, and somebody looked.',
-    schema: z.object({ note: textSchema.optional() }),
+    schema: z.object({ note: textSchema.optional(), ...importedFactFields }),
   },
   RollbackRequested: {
     version: 1,
@@ -224,7 +242,7 @@ export const rotationEvents = {
   RotationRolledBack: {
     version: 1,
     about: 'Back where it began. Never shown as completed.',
-    schema: z.object({}),
+    schema: z.object({ ...importedFactFields }),
   },
   PauseRequested: {
     version: 1,
@@ -238,7 +256,11 @@ export const rotationEvents = {
     about: 'Somebody gives it up before anything emitted with the new version.',
     schema: z.object({ reason: textSchema }),
   },
-  RotationAbandoned: { version: 1, about: 'Given up; nothing of it is accepted.', schema: z.object({}) },
+  RotationAbandoned: {
+    version: 1,
+    about: 'Given up; nothing of it is accepted.',
+    schema: z.object({ ...importedFactFields }),
+  },
   RotationSuspended: {
     version: 1,
     about: 'It needs a person; never skipped, never in the way of others.',
@@ -263,7 +285,7 @@ export const rotationEvents = {
   RotationCompleted: {
     version: 1,
     about: 'Accepted, emitted, revoked and watched.',
-    schema: z.object({ leftAccepted: z.array(versionIdSchema).max(100) }),
+    schema: z.object({ leftAccepted: z.array(versionIdSchema).max(100), ...importedFactFields }),
   },
   DeviationRecorded: {
     version: 1,
@@ -273,7 +295,7 @@ export const rotationEvents = {
   NoteAdded: {
     version: 1,
     about: 'Something worth keeping beside the facts.',
-    schema: z.object({ note: textSchema, by: lineSchema.optional() }),
+    schema: z.object({ note: textSchema, ...importedFactFields }),
   },
   TelemetryRecorded: {
     version: 1,
@@ -285,12 +307,13 @@ export const rotationEvents = {
       previous: z.int().min(0),
       invalid: z.int().min(0),
       note: textSchema.optional(),
+      ...importedFactFields,
     }),
   },
   PostIncidentReviewed: {
     version: 1,
     about: 'The review after an emergency was held.',
-    schema: z.object({ summary: textSchema }),
+    schema: z.object({ summary: textSchema, ...importedFactFields }),
   },
 } as const satisfies EventDefinitions;
 
