@@ -112,7 +112,7 @@ function join(path: string, name: string): string {
 }
 
 /** `String.prototype.isWellFormed` of Node 20, which the ES2023 library types do not know yet. */
-export function isWellFormed(text: string): boolean {
+function isWellFormed(text: string): boolean {
   return !LONE_SURROGATE.test(text);
 }
 

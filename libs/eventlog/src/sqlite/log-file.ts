@@ -118,7 +118,7 @@ function explain(path: string, error: unknown): unknown {
   return new LogUnavailableError(`${path} cannot be used: ${message}`, { cause: error });
 }
 
-export function corrupt(path: string, problem: string): LogCorruptError {
+function corrupt(path: string, problem: string): LogCorruptError {
   return new LogCorruptError(corruptMessage(path, problem));
 }
 
