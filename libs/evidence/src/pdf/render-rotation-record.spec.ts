@@ -191,6 +191,7 @@ describe('an imported history with gaps', () => {
     expect(text).toContain('Policy not recorded');
     expect(text).toContain('Not recorded: the request, the plan, new emits, refusal tested.');
     expect(text).toContain('Accept not recorded not recorded not recorded 2025-11-13 11:00:00 not recorded');
+    expect(text).toContain('Drain not recorded not recorded not recorded not recorded 2025-11-20 15:00:00');
     expect(text).toContain('current 2,847, previous 52, invalid 2');
     expect(text).toContain('automation@ stockease.com recorded by Alice Moreau imported');
     expect(text).toContain('not recorded recorded 2026-01-05 12:00:00 Note About 52 users');

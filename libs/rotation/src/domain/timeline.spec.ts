@@ -315,7 +315,7 @@ describe('the windows', () => {
       ),
     ]);
     expect(accept).toEqual({ startedAt: START });
-    expect(drain).toEqual({});
+    expect(drain).toEqual({ endedAt: START + HOUR });
   });
 });
 

@@ -155,7 +155,7 @@ export function windowsOf(events: readonly RotationEvent[]): {
     drain: run(
       plan?.windows.drain,
       switched === undefined ? undefined : drainStart(ordered, plan, switched),
-      revoked === undefined || switched === undefined ? undefined : windowInstant(revoked),
+      revoked === undefined ? undefined : windowInstant(revoked),
     ),
   };
 }
