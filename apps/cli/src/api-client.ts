@@ -1,0 +1,295 @@
+import { z } from 'zod';
+import type { SecretValue } from '#platform';
+import { InterruptedError, ProblemError, UnavailableError, type Problem } from './failures.js';
+import { printable } from './terminal.js';
+
+/** How long an answer may take, from the first byte sent to the last one read. */
+export const ANSWER_MS = 10_000;
+/** Documents and files are larger. */
+export const DOCUMENT_MS = 60_000;
+/** A stream may run for hours; it says something more often than this. */
+export const SILENCE_MS = 60_000;
+/** Waits before a safe request is repeated. */
+const AGAIN_AFTER_MS = [200, 800];
+const PASSING = [502, 503, 504];
+/** More than this nobody lists on a terminal. */
+const MOST_PAGES = 200;
+
+export interface ClientOptions {
+  readonly url: string;
+  readonly token: SecretValue | undefined;
+  /** One a run of the command: a repeat of the run with the same one doubles nothing. */
+  readonly idempotencyKey: string;
+  readonly interrupted: AbortSignal;
+  readonly sleep: (milliseconds: number, signal: AbortSignal) => Promise<void>;
+  /** For people: what somebody typed must not reach their terminal as escape sequences. */
+  readonly forPeople: boolean;
+}
+
+export type Query = Readonly<Record<string, string | number | undefined>>;
+
+export interface SendOptions {
+  readonly body?: unknown;
+  /** Sent as it is, instead of `body`. */
+  readonly document?: Buffer | undefined;
+  readonly query?: Query | undefined;
+  readonly ifMatch?: number | undefined;
+  /** Where one run sends several requests. */
+  readonly idempotencyKey?: string | undefined;
+  readonly signal?: AbortSignal;
+  readonly patienceMs?: number;
+}
+
+interface Request extends SendOptions {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly path: string;
+}
+
+const problemSchema = z.looseObject({
+  title: z.string(),
+  status: z.number().optional(),
+  detail: z.string().optional(),
+  code: z.string(),
+  correlationId: z.string().optional(),
+  errors: z.array(z.looseObject({ field: z.string(), message: z.string() })).optional(),
+});
+
+/** Speaks to a running Keyturn. Never shows the token, never follows a redirect with it. */
+export class ApiClient {
+  constructor(readonly options: ClientOptions) {}
+
+  async get<Schema extends z.ZodType>(
+    path: string,
+    schema: Schema,
+    query: Query = {},
+  ): Promise<z.output<Schema>> {
+    return this.#read(await this.#repeatable({ method: 'GET', path, query }), schema);
+  }
+
+  /** Every item of a list, page by page. */
+  async all<Item extends z.ZodType>(path: string, item: Item, query: Query = {}): Promise<Listed<Item>> {
+    const page = z.looseObject({
+      items: z.array(item),
+      next: z.string().nullish(),
+      treeSize: z.number().optional(),
+      asOf: z.string().optional(),
+    });
+    const items: z.output<Item>[] = [];
+    let cursor: string | undefined;
+    let first: { treeSize?: number | undefined; asOf?: string | undefined } | undefined;
+    for (let pages = 0; pages < MOST_PAGES; pages += 1) {
+      const got = await this.get(path, page, { ...query, cursor });
+      first ??= got;
+      items.push(...got.items);
+      if (got.next === null || got.next === undefined) break;
+      cursor = got.next;
+    }
+    return { items, treeSize: first?.treeSize, asOf: first?.asOf };
+  }
+
+  async post<Schema extends z.ZodType>(
+    path: string,
+    schema: Schema,
+    options: SendOptions = {},
+  ): Promise<z.output<Schema>> {
+    return this.send('POST', path, schema, options);
+  }
+
+  async send<Schema extends z.ZodType>(
+    method: 'POST' | 'PUT' | 'DELETE',
+    path: string,
+    schema: Schema,
+    options: SendOptions = {},
+  ): Promise<z.output<Schema>> {
+    const idempotencyKey = options.idempotencyKey ?? this.options.idempotencyKey;
+    // Never repeated by itself: whoever asked decides, and has the key to do it safely.
+    const answer = await this.#exchange({ method, path, ...options, idempotencyKey });
+    return this.#read(answer, schema, idempotencyKey);
+  }
+
+  /** A document, such as a PDF. */
+  async bytes(path: string): Promise<Buffer> {
+    const { body } = await this.#repeatable({ method: 'GET', path, patienceMs: DOCUMENT_MS });
+    return body;
+  }
+
+  /** The answer's lines as they come, each a JSON value. */
+  async *lines<Schema extends z.ZodType>(path: string, schema: Schema): AsyncGenerator<z.output<Schema>> {
+    const { idempotencyKey } = this.options;
+    const silence = new AbortController();
+    const give = (): void => {
+      silence.abort(new DOMException('silent for too long', 'TimeoutError'));
+    };
+    let timer = setTimeout(give, SILENCE_MS);
+    try {
+      const response = await this.#fetch({ method: 'POST', path, signal: silence.signal, idempotencyKey });
+      if (!response.ok) {
+        throw problemIn(response, Buffer.from(await response.arrayBuffer()), idempotencyKey);
+      }
+      let rest = '';
+      const decoder = new TextDecoder();
+      for await (const chunk of response.body ?? []) {
+        clearTimeout(timer);
+        timer = setTimeout(give, SILENCE_MS);
+        const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+        rest = lines.pop() ?? '';
+        for (const line of lines) if (line.trim() !== '') yield this.#value(line, schema, idempotencyKey);
+      }
+      if (rest.trim() !== '') yield this.#value(rest, schema, idempotencyKey);
+    } catch (error) {
+      throw this.#failure(error, SILENCE_MS, idempotencyKey);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #repeatable(request: Request): Promise<Answer> {
+    for (const wait of AGAIN_AFTER_MS) {
+      try {
+        return await this.#exchange(request);
+      } catch (error) {
+        const passing =
+          (error instanceof ProblemError && PASSING.includes(error.status)) ||
+          (error instanceof UnavailableError && error.kind !== 'timeout');
+        if (!passing) throw error;
+        await this.options.sleep(wait, this.options.interrupted);
+      }
+    }
+    return this.#exchange(request);
+  }
+
+  async #exchange(request: Request): Promise<Answer> {
+    const { patienceMs = ANSWER_MS, idempotencyKey } = request;
+    const late = AbortSignal.timeout(patienceMs);
+    const signal = request.signal === undefined ? late : AbortSignal.any([late, request.signal]);
+    try {
+      const response = await this.#fetch({ ...request, signal });
+      const body = Buffer.from(await response.arrayBuffer());
+      if (!response.ok) throw problemIn(response, body, idempotencyKey);
+      return { body };
+    } catch (error) {
+      throw this.#failure(error, patienceMs, idempotencyKey);
+    }
+  }
+
+  #fetch(request: Request): Promise<Response> {
+    const { method, path, body, document, query = {}, ifMatch, idempotencyKey, signal } = request;
+    const url = new URL(`${this.options.url}/api/v1${path}`);
+    for (const [name, value] of Object.entries(query)) {
+      if (value !== undefined) url.searchParams.set(name, String(value));
+    }
+    const content = document ?? (body === undefined ? undefined : JSON.stringify(body));
+    const headers: Record<string, string> = { accept: 'application/json' };
+    if (content !== undefined) headers['content-type'] = 'application/json';
+    if (method !== 'GET' && idempotencyKey !== undefined) headers['idempotency-key'] = idempotencyKey;
+    if (ifMatch !== undefined) headers['if-match'] = `"${ifMatch}"`;
+    const { token, interrupted } = this.options;
+    if (token !== undefined) headers['authorization'] = `Bearer ${token.reveal().toString('utf8')}`;
+    return fetch(url, {
+      method,
+      headers,
+      // A redirect would carry the token to wherever it points.
+      redirect: 'error',
+      signal: signal === undefined ? interrupted : AbortSignal.any([interrupted, signal]),
+      ...(content === undefined ? {} : { body: content }),
+    });
+  }
+
+  #read<Schema extends z.ZodType>(
+    { body }: Answer,
+    schema: Schema,
+    idempotencyKey?: string,
+  ): z.output<Schema> {
+    return this.#value(body.length === 0 ? 'null' : body.toString('utf8'), schema, idempotencyKey);
+  }
+
+  #value<Schema extends z.ZodType>(text: string, schema: Schema, idempotencyKey?: string): z.output<Schema> {
+    const { forPeople } = this.options;
+    let value: unknown;
+    try {
+      value = JSON.parse(text, (_name, part: unknown) =>
+        forPeople && typeof part === 'string' ? printable(part) : part,
+      );
+    } catch {
+      throw this.#strange('it is not JSON', idempotencyKey);
+    }
+    const parsed = schema.safeParse(value);
+    if (parsed.success) return parsed.data;
+    const [issue] = parsed.error.issues;
+    throw this.#strange(
+      `${issue?.path.map(String).join('.') ?? ''}: ${issue?.message ?? ''}`,
+      idempotencyKey,
+    );
+  }
+
+  #strange(why: string, idempotencyKey?: string): UnavailableError {
+    return new UnavailableError(
+      'broken',
+      `The answer of ${this.options.url} is not what this keyturn expects (${why}). Are both of the same version?`,
+      idempotencyKey,
+    );
+  }
+
+  #failure(error: unknown, patienceMs: number, idempotencyKey?: string): unknown {
+    if (this.options.interrupted.aborted) return new InterruptedError();
+    if (error instanceof ProblemError || error instanceof UnavailableError) return error;
+    const { url } = this.options;
+    if (error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError')) {
+      return new UnavailableError(
+        'timeout',
+        `${url} did not answer within ${patienceMs / 1_000} s`,
+        idempotencyKey,
+      );
+    }
+    // Of fetch's own errors only the code is said: a message may quote what was sent.
+    const code = networkCode(error);
+    return code === undefined
+      ? error
+      : new UnavailableError(
+          NEVER_SENT.includes(code) ? 'refused' : 'broken',
+          `Nothing usable came from ${url} (${code})`,
+          NEVER_SENT.includes(code) ? undefined : idempotencyKey,
+        );
+  }
+}
+
+export interface Listed<Item extends z.ZodType> {
+  readonly items: readonly z.output<Item>[];
+  readonly treeSize: number | undefined;
+  readonly asOf: string | undefined;
+}
+
+interface Answer {
+  readonly body: Buffer;
+}
+
+/** Nobody heard the request, so nothing was done. */
+const NEVER_SENT = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'];
+
+function networkCode(error: unknown): string | undefined {
+  if (!(error instanceof TypeError)) return undefined;
+  const { cause } = error;
+  if (cause instanceof AggregateError) return networkCode(new TypeError('', { cause: cause.errors[0] }));
+  if (typeof cause === 'object' && cause !== null && 'code' in cause) return String(cause.code);
+  return 'connection broken';
+}
+
+function problemIn(response: Response, body: Buffer, idempotencyKey?: string): ProblemError {
+  let value: unknown;
+  try {
+    value = JSON.parse(body.toString('utf8'));
+  } catch {
+    value = undefined;
+  }
+  const parsed = problemSchema.safeParse(value);
+  // A proxy in between answers in its own words, or in none.
+  const problem: Problem = parsed.success
+    ? parsed.data
+    : {
+        title: response.statusText === '' ? 'Error' : response.statusText,
+        status: response.status,
+        code: `http.${response.status}`,
+        detail: 'Answered without saying why: is there a proxy between, or another service at this address?',
+      };
+  return new ProblemError(problem, response.status, idempotencyKey);
+}

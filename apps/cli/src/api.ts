@@ -1,0 +1,227 @@
+import { z } from 'zod';
+
+/**
+ * What is read of the service's answers. Loose: what a newer service adds passes through to `--json`; what is missing is
+ * said at once, and not in the middle of a table.
+ */
+
+const familyRef = z.looseObject({ id: z.string(), qualifiedName: z.string() });
+
+const windowSchema = z.looseObject({
+  required: z.string(),
+  binding: z.string(),
+  endsAt: z.string().nullable(),
+});
+
+export const rotationSchema = z.looseObject({
+  id: z.string(),
+  family: familyRef,
+  strategy: z.string(),
+  trigger: z.string(),
+  reason: z.string(),
+  requestedAt: z.string().nullable(),
+  phase: z.string(),
+  ended: z.boolean(),
+  imported: z.boolean(),
+  illustrative: z.boolean(),
+  paused: z.boolean(),
+  suspended: z.looseObject({ code: z.string(), reason: z.string(), person: z.string() }).nullable(),
+  waitsFor: z.string().nullable(),
+  wakeAt: z.string().nullable(),
+  approvals: z.looseObject({ required: z.number(), by: z.array(z.string()) }),
+  incoming: z.string().nullable(),
+  outgoing: z.array(z.string()),
+  confirmations: z.array(
+    z.looseObject({
+      kind: z.string(),
+      consumer: z.string(),
+      version: z.string().nullable(),
+      confirmed: z.number(),
+      of: z.number(),
+      missing: z.boolean(),
+    }),
+  ),
+  windows: z.looseObject({ accept: windowSchema, drain: windowSchema }).nullable(),
+  emergency: z
+    .looseObject({
+      compromisedVersions: z.array(z.string()),
+      discoveredAt: z.string(),
+      approvalDueAt: z.string(),
+      reviewDueAt: z.string(),
+      approved: z.boolean(),
+      reviewed: z.boolean(),
+    })
+    .nullable(),
+  trustEndsAt: z.string().nullable(),
+  exceptions: z.array(z.string()),
+  next: z.array(z.string()),
+});
+export type Rotation = z.output<typeof rotationSchema>;
+
+export const familySchema = z.looseObject({
+  id: z.string(),
+  qualifiedName: z.string(),
+  environment: z.string(),
+  name: z.string(),
+  description: z.string().nullable(),
+  kind: z.string(),
+  protects: z.string(),
+  mode: z.string(),
+  overlap: z.string(),
+  owner: z.looseObject({
+    role: z.string(),
+    deputy: z.string().optional(),
+    escalation: z.string().optional(),
+  }),
+  team: z.string(),
+  backEnd: z.looseObject({ instance: z.string(), object: z.string() }).nullable(),
+  illustrative: z.boolean(),
+  consumers: z.array(
+    z.looseObject({
+      id: z.string(),
+      name: z.string(),
+      roles: z.array(z.string()),
+      cacheTtl: z.string().nullable(),
+      neverRefreshes: z.boolean(),
+      thirdParty: z.boolean(),
+      instances: z.number(),
+    }),
+  ),
+  versions: z.array(
+    z.looseObject({
+      versionId: z.string(),
+      algorithm: z.string().optional(),
+      createdAt: z.string().optional(),
+      accepted: z.boolean(),
+      emittingShare: z.number().optional(),
+      compromised: z.boolean(),
+      destroyed: z.boolean(),
+    }),
+  ),
+  current: z.string().nullable(),
+  runningRotation: z.string().nullable(),
+  coverageStart: z.string().nullable(),
+  revision: z.number(),
+});
+export type Family = z.output<typeof familySchema>;
+
+export const policySchema = z.looseObject({
+  id: z.string(),
+  name: z.string(),
+  selector: z.looseObject({
+    protection: z.string().optional(),
+    kind: z.string().optional(),
+    environment: z.string().optional(),
+  }),
+  status: z.string(),
+  author: z.string(),
+  boundSince: z.string().nullable(),
+  details: z.looseObject({
+    terms: z.looseObject({ stopEmitting: z.string(), stopAccepting: z.string(), approvals: z.number() }),
+  }),
+});
+export type Policy = z.output<typeof policySchema>;
+
+const datesShape = {
+  acceptEndsAt: z.string().nullish(),
+  earliestEmit: z.string().nullish(),
+  earliestRevoke: z.string().nullish(),
+  earliestCompleted: z.string().nullish(),
+  steps: z.array(z.looseObject({ step: z.string(), earliest: z.string().nullable() })).optional(),
+};
+
+export const previewSchema = z.looseObject({
+  plan: z.looseObject({
+    incoming: z.string().optional(),
+    outgoing: z.array(z.string()),
+    approvals: z.number(),
+    windows: z.looseObject({
+      accept: z.looseObject({ required: z.string(), binding: z.string() }),
+      drain: z.looseObject({ required: z.string(), binding: z.string() }),
+    }),
+    policy: z.looseObject({ name: z.string() }).optional(),
+    trustTerm: z.string(),
+    exceptions: z.array(z.string()),
+  }),
+  request: z.looseObject({
+    emergency: z.looseObject({ compromisedVersions: z.array(z.string()), contain: z.boolean() }).optional(),
+  }),
+  whoBreaks: z.array(z.string()),
+  supersedes: z.string().optional(),
+  dates: z.looseObject(datesShape).optional(),
+  ...datesShape,
+});
+export type Preview = z.output<typeof previewSchema>;
+
+export const timelineSchema = z.looseObject({
+  rotation: rotationSchema,
+  entries: z.array(
+    z.looseObject({
+      type: z.string(),
+      at: z.string(),
+      recordedAt: z.string(),
+      instantNotRecorded: z.boolean(),
+      title: z.string(),
+      detail: z.string(),
+      actorName: z.string(),
+      doneBy: z.string().optional(),
+      provenance: z.string(),
+      kind: z.string(),
+      minor: z.boolean().optional(),
+    }),
+  ),
+  targets: z.array(
+    z.looseObject({
+      name: z.string(),
+      within: z.union([z.string(), z.number()]),
+      actualAt: z.union([z.string(), z.number()]).nullish(),
+      verdict: z.string(),
+    }),
+  ),
+  treeSize: z.number(),
+});
+export type Timeline = z.output<typeof timelineSchema>;
+export type TimelineLine = Timeline['entries'][number];
+
+export const dueSchema = z.looseObject({
+  family: familyRef,
+  status: z.string(),
+  due: z.string().nullish(),
+  since: z.string().nullish(),
+  overdueDays: z.number().nullish(),
+  basis: z.string().nullish(),
+  provenance: z.string().nullish(),
+  what: z.string(),
+});
+export type Due = z.output<typeof dueSchema>;
+
+export const containmentSchema = z.looseObject({
+  id: z.string(),
+  status: z.string(),
+  versions: z.array(z.string()),
+  trustEndsAt: z.string().nullable(),
+  suspendedFor: z.string().nullable(),
+});
+
+export const tokenSchema = z.looseObject({
+  id: z.string(),
+  subject: z.string(),
+  name: z.string().optional(),
+  label: z.string(),
+  roles: z.array(z.string()),
+  status: z.string(),
+  expiresAt: z.string().nullish(),
+  /** There once, in the answer that made it. */
+  token: z.string().optional(),
+});
+export type Token = z.output<typeof tokenSchema>;
+
+export const progressSchema = z.looseObject({
+  done: z.number().optional(),
+  total: z.number().optional(),
+  finished: z.boolean().optional(),
+  /** Said in the stream, where the status line had left already. */
+  code: z.string().optional(),
+  title: z.string().optional(),
+  detail: z.string().optional(),
+});

@@ -1,0 +1,51 @@
+import type { Command } from 'commander';
+import { z } from 'zod';
+import { defineCommand } from '../define-command.js';
+import { findApprovable, rotationAfter } from '../find.js';
+import { rotationPage } from '../rotation-text.js';
+import { Session, type CommonOptions } from '../session.js';
+import type { Surroundings } from '../surroundings.js';
+
+interface ApproveOptions extends CommonOptions {
+  readonly note?: string;
+}
+
+export function registerApprove(program: Command, around: Surroundings): void {
+  defineCommand(program, {
+    usage: 'approve',
+    summary: 'Approve a rotation or a policy',
+    about:
+      'Whoever asked for it, or wrote it, cannot approve it. An emergency is approved in retrospect, also after it ended.',
+    examples: [
+      'keyturn approve 3f2a91c0 --note "checked with the on-call"',
+      'keyturn approve production/session-jwt',
+      'keyturn approve "PCI production"',
+    ],
+    changes: true,
+  })
+    .argument(
+      '<id>',
+      'a rotation or policy: its id, the beginning of one, environment/name, or a policy name',
+    )
+    .option('--note <text>', 'what was checked')
+    .action(async (text: string, options: ApproveOptions) => {
+      const session = new Session(around, options);
+      const found = await findApprovable(session, text);
+      const body = options.note === undefined ? {} : { note: options.note };
+      if (found.kind === 'policy') {
+        const { id, name } = found.policy;
+        const answer = await session.client.post(`/policies/${id}/approve`, z.unknown(), { body });
+        session.answer(answer ?? { id }, () => {
+          session.line(session.paint(`Approved: policy ${name}.`, 'green'));
+        });
+        return;
+      }
+      const { id } = found.rotation;
+      const answer = await session.client.post(`/rotations/${id}/approve`, z.unknown(), { body });
+      const rotation = await rotationAfter(session, answer, id);
+      session.answer(rotation, () => {
+        session.line(session.paint('Approved.', 'green'));
+        session.lines(rotationPage(session, rotation));
+      });
+    });
+}

@@ -1,0 +1,152 @@
+import { Option, type Command } from 'commander';
+import { z } from 'zod';
+import { previewSchema, type Family, type Preview } from '../api.js';
+import { defineCommand, FAMILY_ARGUMENT } from '../define-command.js';
+import { CliFailure, EndedOtherwise, InterruptedError, UsageError } from '../failures.js';
+import { findFamily, rotationAfter } from '../find.js';
+import { showAndFollow } from '../follow.js';
+import { previewPage } from '../rotation-text.js';
+import { Session, type CommonOptions } from '../session.js';
+import type { Surroundings } from '../surroundings.js';
+import { instantArgument } from '../words.js';
+import { TRIGGERS } from './rotate.js';
+
+interface EmergencyOptions extends CommonOptions {
+  readonly compromised?: readonly string[];
+  readonly all?: boolean;
+  readonly discoveredAt?: string;
+  readonly exposedFrom?: string;
+  readonly incident?: string;
+  readonly contain: boolean;
+  readonly reason?: string;
+  readonly trigger: string;
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+  readonly wait?: boolean;
+}
+
+export function registerEmergency(program: Command, around: Surroundings): void {
+  defineCommand(program, {
+    usage: 'emergency',
+    summary: 'Rotate a compromised secret at once: contain, replace, revoke',
+    about:
+      'Shows who breaks, asks, then acts. Needs no approval before: that, and a post-incident review, are owed afterwards.\nSupersedes a planned rotation of the family. Without a terminal it never asks and needs --yes.',
+    examples: [
+      'keyturn emergency production/session-jwt --dry-run',
+      'keyturn emergency production/session-jwt --compromised k1 --discovered-at "20m ago" --incident INC-2041',
+      'keyturn emergency production/session-jwt --all --reason "key found in a public repository" --yes',
+    ],
+    changes: true,
+  })
+    .argument('<family>', FAMILY_ARGUMENT)
+    .option('--compromised <versions...>', 'the versions that leaked')
+    .option('--all', 'every version that is accepted now; so it is, too, where none is named')
+    .option('--discovered-at <instant>', 'T+ counts from it: RFC 3339, or "20m ago" (default: now)')
+    .option('--exposed-from <instant>', 'since when it may have been known to others')
+    .option('--incident <reference>', 'where the incident is worked on')
+    .option('--no-contain', 'do not take the compromised versions out before the new one is there')
+    .option('--reason <text>', 'what happened, for the record')
+    .addOption(
+      new Option('--trigger <trigger>', 'what made it necessary').choices(TRIGGERS).default('compromise'),
+    )
+    .option('--dry-run', 'show what it would do and who breaks, start nothing')
+    .option('--yes', 'do not ask')
+    .option('--wait', 'until it ends or needs a person; exit code 4 where it did not complete')
+    .action(async (text: string, options: EmergencyOptions) => {
+      const wish = wishOf(options, around.clock.now());
+      const asks = options.yes !== true && options.dryRun !== true;
+      if (asks && (options.json === true || !around.input.isTTY || !around.err.isTTY)) {
+        throw new UsageError(
+          'nobody can be asked here: add --yes to declare the emergency, or --dry-run to look',
+        );
+      }
+      const session = new Session(around, options);
+      const family = await findFamily(session, text);
+      const path = `/families/${family.id}/rotations`;
+      const preview = await previewOf(session, path, wish, options);
+      if (preview !== undefined) {
+        if (options.dryRun === true) {
+          session.answer(preview, () => {
+            show(session, family, preview);
+          });
+          return;
+        }
+        show(session, family, preview);
+      }
+      if (asks) await ask(around, family);
+      const answer = await session.client.post(path, z.unknown(), { body: wish });
+      session.line();
+      await showAndFollow(session, await rotationAfter(session, answer, ''), options.wait === true);
+    });
+}
+
+/** An emergency always has a next move: with --yes, a preview that cannot be had holds nothing up. */
+async function previewOf(
+  session: Session,
+  path: string,
+  wish: Readonly<Record<string, unknown>>,
+  options: EmergencyOptions,
+): Promise<Preview | undefined> {
+  if (options.json === true && options.dryRun !== true) return undefined;
+  try {
+    return await session.client.post(path, previewSchema, {
+      body: wish,
+      query: { plan: 'true' },
+      // Never the run's own key: a preview must not answer for the rotation.
+      idempotencyKey: session.around.ids.random(),
+    });
+  } catch (error) {
+    const goesOn =
+      options.yes === true &&
+      options.dryRun !== true &&
+      error instanceof CliFailure &&
+      !(error instanceof InterruptedError);
+    if (!goesOn) throw error;
+    session.aside(`Who breaks cannot be shown: ${error.message}. Declaring nevertheless.`);
+    return undefined;
+  }
+}
+
+function show(session: Session, family: Family, preview: Preview): void {
+  const { emergency } = preview.request;
+  const { paint } = session;
+  session.line(`${paint(family.qualifiedName, 'bold')}  ${paint('EMERGENCY', 'bold', 'red')}`);
+  if (emergency !== undefined) {
+    session.line(
+      `  ${paint('compromised', 'dim')} ${paint(emergency.compromisedVersions.join(', '), 'red')}`,
+    );
+    session.line(
+      `  ${paint('contain', 'dim')}     ${emergency.contain ? 'at once, before the new version is there' : 'not before the new version is there'}`,
+    );
+  }
+  session.lines(previewPage(session, preview));
+}
+
+async function ask(around: Surroundings, family: Family): Promise<void> {
+  const answer = await around.input.ask(
+    `\nDeclare the emergency for ${family.qualifiedName} now? [y/N] `,
+    around.interrupted,
+  );
+  if (!/^y(es)?$/i.test(answer.trim())) throw new EndedOtherwise('Nothing was started.');
+}
+
+function wishOf(options: EmergencyOptions, now: number): Readonly<Record<string, unknown>> {
+  const { compromised, all, discoveredAt, exposedFrom, incident, contain, trigger } = options;
+  if (compromised !== undefined && all === true) {
+    throw new UsageError('either --compromised with the versions, or --all');
+  }
+  const because =
+    incident === undefined ? 'declared from the command line, no reason given' : `incident ${incident}`;
+  return {
+    strategy: 'emergency',
+    trigger,
+    reason: options.reason ?? because,
+    emergency: {
+      ...(compromised === undefined ? {} : { compromisedVersions: compromised }),
+      ...(discoveredAt === undefined ? {} : { discoveredAt: instantArgument(discoveredAt, now) }),
+      ...(exposedFrom === undefined ? {} : { exposedFrom: instantArgument(exposedFrom, now) }),
+      ...(incident === undefined ? {} : { incident }),
+      contain,
+    },
+  };
+}

@@ -1,0 +1,123 @@
+import type { Command } from 'commander';
+import { timelineSchema, type Timeline, type TimelineLine } from '../api.js';
+import { defineCommand, parsedBy, ROTATION_ARGUMENT } from '../define-command.js';
+import { findRotation } from '../find.js';
+import { rhythmOf, speedArgument } from '../replay-rhythm.js';
+import { Session, type CommonOptions } from '../session.js';
+import type { Surroundings } from '../surroundings.js';
+import type { Style } from '../terminal.js';
+import { parseInstant } from '#eventlog';
+import { coarse, day, instantArgument, lengthOf } from '../words.js';
+
+interface ReplayOptions extends CommonOptions {
+  readonly at?: string;
+  readonly speed: string;
+  readonly full?: boolean;
+}
+
+export function registerReplay(program: Command, around: Surroundings): void {
+  defineCommand(program, {
+    usage: 'replay',
+    summary: "A rotation's timeline in its own rhythm, and an emergency against its T+ targets",
+    about:
+      'Long silences are cut to two seconds. Into a pipe it is printed at once. What was not recorded reads "not recorded".',
+    examples: [
+      'keyturn replay production/session-jwt',
+      'keyturn replay 3f2a91c0 --speed 600x',
+      'keyturn replay 3f2a91c0 --at 2026-01-31T02:30:00Z --speed max',
+    ],
+  })
+    .argument('<rotation>', ROTATION_ARGUMENT)
+    .option('--at <instant>', 'only what was so then: RFC 3339, or "2h ago"')
+    .option('--speed <factor>', 'times faster than it happened; max or 0 for all at once', '60x')
+    .option('--full', 'with the intents and other lines a short view leaves out')
+    .action(async (text: string, options: ReplayOptions) => {
+      const speed = parsedBy(speedArgument)(options.speed);
+      const at = options.at === undefined ? undefined : instantArgument(options.at, around.clock.now());
+      const session = new Session(around, options);
+      const { id } = await findRotation(session, text, { orLast: true });
+      const timeline = await session.client.get(`/rotations/${id}/timeline`, timelineSchema, { at });
+      if (session.json) session.answer(timeline, () => undefined);
+      else await play(session, timeline, around.out.isTTY ? speed : undefined, options.full === true);
+    });
+}
+
+async function play(
+  session: Session,
+  timeline: Timeline,
+  speed: number | undefined,
+  full: boolean,
+): Promise<void> {
+  const { paint, around } = session;
+  const { rotation, treeSize, targets } = timeline;
+  const entries = timeline.entries.filter((entry) => full || entry.minor !== true);
+  session.line(
+    `${paint(rotation.family.qualifiedName, 'bold')}  ${rotation.strategy} rotation ${rotation.id}${
+      rotation.illustrative ? '  EXAMPLE DATA' : ''
+    }`,
+  );
+  session.line(paint(`tree size ${treeSize}, times in UTC`, 'dim'));
+  session.line();
+  const zero =
+    rotation.emergency?.discoveredAt ?? entries.find((entry) => !entry.instantNotRecorded)?.at ?? '';
+  const rhythm = rhythmOf(entries, speed);
+  for (const [index, entry] of entries.entries()) {
+    const pause = rhythm[index] ?? 0;
+    if (pause > 0) await around.sleep(pause, around.interrupted);
+    session.lines(entryLines(session, entry, zero));
+  }
+  if (entries.length === 0) session.line('Nothing was recorded until then.');
+  if (targets.length > 0) {
+    session.line();
+    session.table(targets, [
+      { title: 'TARGET', cell: (target) => target.name, shrinks: true },
+      { title: 'WITHIN', cell: (target) => spanOf(target.within) },
+      {
+        title: 'ACTUAL',
+        cell: ({ actualAt }) =>
+          actualAt === null || actualAt === undefined ? 'not recorded' : offset(zero, instantOf(actualAt)),
+      },
+      { title: 'VERDICT', cell: (target) => target.verdict, style: ({ verdict }) => verdictStyle(verdict) },
+    ]);
+  }
+}
+
+function entryLines({ paint }: Session, entry: TimelineLine, zero: string): readonly string[] {
+  const { at, recordedAt, instantNotRecorded, title, detail, actorName, doneBy, provenance, kind } = entry;
+  const time = instantNotRecorded ? 'not recorded'.padEnd(19) : at.slice(0, 19).replace('T', ' ');
+  const since = (instantNotRecorded ? '' : offset(zero, at)).padStart(13);
+  const who = doneBy === undefined ? actorName : `${doneBy}, recorded by ${actorName}`;
+  const later = !instantNotRecorded && at !== recordedAt ? `, recorded ${day(recordedAt)}` : '';
+  const indent = ' '.repeat(36);
+  return [
+    `${paint(time, 'dim')} ${paint(since, 'dim')}  ${paint(title, 'bold', ...kindStyle(kind))}`,
+    ...(detail === '' ? [] : [`${indent}${detail}`]),
+    paint(`${indent}${who}, ${provenance}${later}`, 'dim'),
+  ];
+}
+
+function offset(zero: string, at: string): string {
+  const from = parseInstant(zero);
+  const to = parseInstant(at);
+  if (from === undefined || to === undefined) return '';
+  return to < from ? `T−${coarse(from - to)}` : `T+${coarse(to - from)}`;
+}
+
+function instantOf(at: string | number): string {
+  return typeof at === 'number' ? new Date(at).toISOString() : at;
+}
+
+function spanOf(within: string | number): string {
+  return typeof within === 'number' ? coarse(within) : lengthOf(within);
+}
+
+function kindStyle(kind: string): readonly Style[] {
+  if (kind === 'failure') return ['red'];
+  if (kind === 'gate' || kind === 'decision') return ['yellow'];
+  return kind === 'effect' || kind === 'confirmation' ? ['green'] : [];
+}
+
+function verdictStyle(verdict: string): readonly Style[] {
+  if (verdict === 'met') return ['green'];
+  return verdict === 'late' ? ['red'] : ['yellow'];
+}

@@ -1,0 +1,50 @@
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import type { Command } from 'commander';
+import { defineCommand, ROTATION_ARGUMENT } from '../define-command.js';
+import { RefusedError, UsageError } from '../failures.js';
+import { findRotation } from '../find.js';
+import { Session, type CommonOptions } from '../session.js';
+import type { Surroundings } from '../surroundings.js';
+
+interface ReportOptions extends CommonOptions {
+  readonly output: string;
+  readonly force?: boolean;
+}
+
+export function registerReport(program: Command, around: Surroundings): void {
+  defineCommand(program, {
+    usage: 'report',
+    summary: "Write a rotation's record as a PDF",
+    examples: ['keyturn report production/session-jwt -o session-jwt.pdf'],
+  })
+    .argument('<rotation>', ROTATION_ARGUMENT)
+    .requiredOption('-o, --output <file>', 'where to write it')
+    .option('--force', 'replace the file if it is there')
+    .action(async (text: string, options: ReportOptions) => {
+      const { output, force } = options;
+      if (force !== true && existsSync(output)) {
+        throw new RefusedError('file.exists', `${output} is there already: use --force to replace it`);
+      }
+      const session = new Session(around, options);
+      const { id } = await findRotation(session, text, { orLast: true });
+      const pdf = await session.client.bytes(`/rotations/${id}/record.pdf`);
+      save(output, pdf);
+      session.answer({ rotation: id, file: output, bytes: pdf.length }, () => {
+        session.line(`Written: ${output} (${pdf.length} bytes)`);
+      });
+    });
+}
+
+/** Whole or not at all: half a record must not lie where somebody sends it from. */
+function save(output: string, content: Buffer): void {
+  const fresh = `${output}.${process.pid}.part`;
+  try {
+    writeFileSync(fresh, content, { flag: 'wx' });
+    renameSync(fresh, output);
+  } catch (error) {
+    rmSync(fresh, { force: true });
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    throw new UsageError(`${output} cannot be written (${code})`);
+  }
+}

@@ -1,0 +1,94 @@
+import type { Command } from 'commander';
+import { dueSchema, rotationSchema } from '../api.js';
+import { defineCommand, ROTATION_ARGUMENT } from '../define-command.js';
+import { findRotation } from '../find.js';
+import { LOOK_EVERY_MS } from '../follow.js';
+import { rotationColumns, rotationPage } from '../rotation-text.js';
+import { Session, type CommonOptions } from '../session.js';
+import type { Surroundings } from '../surroundings.js';
+import { day, shortId } from '../words.js';
+
+interface StatusOptions extends CommonOptions {
+  readonly watch?: boolean;
+}
+
+interface Look {
+  readonly value: unknown;
+  readonly page: readonly string[];
+}
+
+/** Cursor home, then everything below is blank: no flicker. */
+const REDRAW = '\u001B[H\u001B[J';
+
+export function registerStatus(program: Command, around: Surroundings): void {
+  defineCommand(program, {
+    usage: 'status',
+    summary: 'All rotations under way, what waits for a person, and how much is overdue',
+    about:
+      'With a rotation, that one in full. Whatever waits for a person is shown with the exact next command.',
+    examples: ['keyturn status', 'keyturn status --watch', 'keyturn status production/session-jwt'],
+    json: 'answer with JSON only; with --watch one line a look',
+  })
+    .argument('[rotation]', ROTATION_ARGUMENT)
+    .option('--watch', 'look again until Ctrl-C')
+    .action(async (text: string | undefined, options: StatusOptions) => {
+      const session = new Session(around, options);
+      const look = () => (text === undefined ? lookAtAll(session) : lookAtOne(session, text));
+      if (options.watch !== true) {
+        const { value, page } = await look();
+        session.answer(value, () => {
+          session.lines(page);
+        });
+        return;
+      }
+      let before = '';
+      for (;;) {
+        const { value, page } = await look();
+        const shown = page.join('\n');
+        if (session.json) session.jsonLine(value);
+        else if (around.out.isTTY) {
+          const at = day(new Date(session.now()).toISOString());
+          session.line(
+            `${REDRAW}${shown}\n\n${session.paint(`${at}, looks every ${LOOK_EVERY_MS / 1_000} s`, 'dim')}`,
+          );
+        } else if (shown !== before) session.line(`${shown}\n`);
+        before = shown;
+        await around.sleep(LOOK_EVERY_MS, around.interrupted);
+      }
+    });
+}
+
+async function lookAtOne(session: Session, text: string): Promise<Look> {
+  const rotation = await findRotation(session, text, { orLast: true });
+  return { value: rotation, page: rotationPage(session, rotation) };
+}
+
+async function lookAtAll(session: Session): Promise<Look> {
+  const { client, paint } = session;
+  const [open, overdue] = await Promise.all([
+    client.all('/rotations', rotationSchema, { state: 'open' }),
+    client.all('/schedule/overdue', dueSchema),
+  ]);
+  const { items } = open;
+  const waiting = items.filter((rotation) => rotation.next.length > 0);
+  const count = overdue.items.length;
+  return {
+    value: { rotations: items, overdue: count, treeSize: open.treeSize ?? overdue.treeSize },
+    page: [
+      ...(items.length === 0
+        ? ['No rotation is under way.']
+        : session.tableLines(items, rotationColumns(session.now()))),
+      ...(waiting.length === 0 ? [] : ['', paint('Waits for a person', 'bold')]),
+      ...waiting.flatMap((rotation) => [
+        `  ${rotation.family.qualifiedName} ${paint(shortId(rotation.id), 'dim')}${
+          rotation.suspended === null ? '' : `  ${paint(rotation.suspended.reason, 'yellow')}`
+        }`,
+        ...rotation.next.map((command) => `    ${paint(command, 'cyan')}`),
+      ]),
+      '',
+      count === 0
+        ? 'Nothing is overdue among the families known here.'
+        : paint(`${count} overdue: keyturn overdue`, 'yellow'),
+    ],
+  };
+}

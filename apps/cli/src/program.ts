@@ -1,0 +1,180 @@
+import { Command, CommanderError } from 'commander';
+import { EventLogError, LogLockedError } from '#eventlog';
+import { ConfigError } from '#platform';
+import { registerAbandon } from './commands/abandon.js';
+import { registerApprove } from './commands/approve.js';
+import { registerConfirm } from './commands/confirm.js';
+import { registerContain } from './commands/contain.js';
+import { registerDemo } from './commands/demo.js';
+import { registerEmergency } from './commands/emergency.js';
+import { registerFamilies } from './commands/families.js';
+import { registerImport } from './commands/import.js';
+import { registerNote } from './commands/note.js';
+import { registerOverdue } from './commands/overdue.js';
+import { registerOverride } from './commands/override.js';
+import { registerPause } from './commands/pause.js';
+import { registerPolicies } from './commands/policies.js';
+import { registerRebuild } from './commands/rebuild.js';
+import { registerReject } from './commands/reject.js';
+import { registerReplay } from './commands/replay.js';
+import { registerReport } from './commands/report.js';
+import { registerResume } from './commands/resume.js';
+import { registerRetry } from './commands/retry.js';
+import { registerReview } from './commands/review.js';
+import { registerRollback } from './commands/rollback.js';
+import { registerRotate } from './commands/rotate.js';
+import { registerSchedule } from './commands/schedule.js';
+import { registerServe } from './commands/serve.js';
+import { registerStatus } from './commands/status.js';
+import { registerToken } from './commands/token.js';
+import { EXIT, EXIT_CODES_TEXT, type ExitCode } from './exit-codes.js';
+import {
+  CliFailure,
+  EndedOtherwise,
+  InterruptedError,
+  RefusedError,
+  UnavailableError,
+  UsageError,
+} from './failures.js';
+import { adviceOn, failureJson, problemLines } from './problem-text.js';
+import type { Surroundings } from './surroundings.js';
+import { paintFor } from './terminal.js';
+
+export function buildProgram(around: Surroundings): Command {
+  const program = new Command('keyturn')
+    .summary('Records, drives and proves key and secret rotations')
+    .description(
+      'Keyturn records every step of every key and secret rotation, drives the rotation, and proves it afterwards.',
+    )
+    // Else the --version of `confirm` and `contain` would be taken for the program's own options.
+    .enablePositionalOptions()
+    .showHelpAfterError('(add --help for what it takes, and an example)')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => {
+        around.out.write(text);
+      },
+      writeErr: (text) => {
+        around.err.write(text);
+      },
+      getOutHelpWidth: () => around.out.columns ?? 100,
+      getErrHelpWidth: () => around.err.columns ?? 100,
+      getOutHasColors: () => around.out.colours,
+      getErrHasColors: () => around.err.colours,
+    })
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ keyturn demo
+  $ keyturn serve
+  $ keyturn status
+  $ keyturn rotate production/session-jwt --dry-run
+  $ keyturn emergency production/session-jwt --compromised k1 --incident INC-2041
+
+${EXIT_CODES_TEXT}
+
+Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in with), NO_COLOR.`,
+    );
+  program.commandsGroup('Run it:');
+  registerServe(program, around);
+  registerDemo(program);
+  registerToken(program, around);
+  registerRebuild(program, around);
+  program.commandsGroup('Declare:');
+  registerImport(program, around);
+  registerFamilies(program, around);
+  registerPolicies(program, around);
+  program.commandsGroup('Rotate:');
+  registerRotate(program, around);
+  registerApprove(program, around);
+  registerReject(program, around);
+  registerConfirm(program, around);
+  registerOverride(program, around);
+  registerPause(program, around);
+  registerResume(program, around);
+  registerRetry(program, around);
+  registerRollback(program, around);
+  registerAbandon(program, around);
+  registerNote(program, around);
+  program.commandsGroup('In an emergency:');
+  registerEmergency(program, around);
+  registerContain(program, around);
+  registerReview(program, around);
+  program.commandsGroup('Look:');
+  registerStatus(program, around);
+  registerOverdue(program, around);
+  registerSchedule(program, around);
+  registerReplay(program, around);
+  registerReport(program, around);
+  return program;
+}
+
+/** Runs one command line and answers its exit code; never throws, never ends the process. */
+export async function runCli(argv: readonly string[], around: Surroundings): Promise<ExitCode> {
+  const json = argv.includes('--json');
+  const program = buildProgram(json ? { ...around, err: SILENT } : around);
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return EXIT.ok;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
+    const failure = failureOf(error, around);
+    say(failure, { json, around, said: error instanceof CommanderError });
+    return failure.exitCode;
+  }
+}
+
+/** With --json nothing but JSON is written. */
+const SILENT = { isTTY: false, columns: undefined, colours: false, write: () => undefined };
+
+interface Saying {
+  readonly json: boolean;
+  readonly around: Surroundings;
+  /** Commander has written its own words already. */
+  readonly said: boolean;
+}
+
+function say(failure: CliFailure, { json, around, said }: Saying): void {
+  if (json) {
+    // The result stands on the output already; the exit code says the rest.
+    if (!(failure instanceof EndedOtherwise)) around.out.write(`${JSON.stringify(failureJson(failure))}\n`);
+    return;
+  }
+  if (said) return;
+  const { err } = around;
+  if (failure instanceof InterruptedError) {
+    err.write('\nInterrupted; what was recorded goes on without this terminal.\n');
+    return;
+  }
+  const lines =
+    failure instanceof EndedOtherwise
+      ? [failure.message]
+      : [...problemLines(failure.problem, paintFor(err)), ...adviceOn(failure)];
+  err.write(`${lines.join('\n')}\n`);
+}
+
+function failureOf(error: unknown, { interrupted }: Surroundings): CliFailure {
+  if (error instanceof CliFailure) return error;
+  if (interrupted.aborted) return new InterruptedError();
+  if (error instanceof CommanderError) return new UsageError(error.message.replace(/^error: /, ''));
+  if (error instanceof ConfigError) {
+    return new UsageError(
+      'The environment cannot be used',
+      error.problems.map(({ variable, message }) => ({ field: variable, message })),
+    );
+  }
+  if (error instanceof LogLockedError) {
+    return new RefusedError(
+      error.code,
+      'Another Keyturn has this data directory open; its KEYTURN_URL leads to it',
+    );
+  }
+  if (error instanceof EventLogError)
+    return new UnavailableError('broken', `${error.message} (${error.code})`);
+  // Nobody foresaw it: the stack is what whoever mends it needs.
+  return new UnavailableError(
+    'broken',
+    error instanceof Error ? (error.stack ?? error.message) : String(error),
+  );
+}
