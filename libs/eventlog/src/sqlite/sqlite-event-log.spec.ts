@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { jest } from '@jest/globals';
 import { systemClock, systemIds } from '#platform';
 import { z } from 'zod';
 import {
@@ -22,6 +23,9 @@ import { ThreadWriter } from './writer-thread.js';
 const definitions = [
   { Probed: { version: 1, about: 'A probe.', schema: z.strictObject({ text: z.string() }) } },
 ];
+
+// Every append is an fsync and every child a process: a busy machine makes them slow, not wrong.
+jest.setTimeout(60_000);
 
 describe('SQLite event log', () => {
   let directory: string;

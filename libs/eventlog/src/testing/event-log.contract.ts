@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import {
   AppendTooLargeError,
   InvalidAppendError,
@@ -26,6 +26,8 @@ export interface ContractLog {
 
 /** What every event log must do (the MUSTs of the port): each adapter's spec calls this in one line. */
 export function eventLogContract(name: string, open: () => Promise<ContractLog>): void {
+  // Every append is an fsync: a busy machine makes them slow, not wrong.
+  jest.setTimeout(60_000);
   describe(`event log contract: ${name}`, () => {
     let opened: ContractLog;
     let log: EventLog;
