@@ -115,7 +115,10 @@ export async function assembleApp(keyturn: Keyturn): Promise<CreatedApp> {
   fastify.addHook('onSend', (request, reply, _payload, done) => {
     const context = contextOf(request);
     if (context !== undefined) void reply.header('x-correlation-id', context.correlationId);
+    if (inFlight.closing) void reply.header('connection', 'close');
     void reply.header('x-content-type-options', 'nosniff');
+    // Answers hold tokens and what only some may see; what may be kept says so itself.
+    if (!reply.hasHeader('cache-control')) void reply.header('cache-control', 'no-store');
     done();
   });
   const logger = new Logger('Http');

@@ -1,6 +1,10 @@
+import { jest } from '@jest/globals';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { startService, type Answer, type StartedService } from './testing/started-service.js';
+
+// A starting service is slow where the machine is busy.
+jest.setTimeout(30_000);
 
 let service: StartedService;
 

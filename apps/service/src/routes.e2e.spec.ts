@@ -1,6 +1,10 @@
+import { jest } from '@jest/globals';
 import { PERMISSIONS_OF, ROLES } from '#access';
 import type { RouteAccess } from './http/access.guard.js';
 import { startService, type StartedService } from './testing/started-service.js';
+
+// A starting service is slow where the machine is busy.
+jest.setTimeout(30_000);
 
 /** Every route and what it asks. A route that is not here fails the run: decide, then write it down. */
 const TABLE: Readonly<Record<string, RouteAccess>> = {

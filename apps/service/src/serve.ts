@@ -69,6 +69,7 @@ interface Running {
 
 async function shutDown({ app, keyturn, inFlight, graceMs }: Running): Promise<void> {
   keyturn.beginClosing();
+  inFlight.beginClosing();
   const server: { closeAllConnections(): void } = app.getHttpServer();
   const giveUp = setTimeout(() => {
     inFlight.refuseAll();

@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +7,9 @@ import { loadConfig } from '#platform';
 import { openKeyturn } from './composition.js';
 import { serve } from './serve.js';
 import { startService, type StartedService } from './testing/started-service.js';
+
+// A starting service is slow where the machine is busy.
+jest.setTimeout(30_000);
 
 let service: StartedService;
 

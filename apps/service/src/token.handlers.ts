@@ -25,7 +25,7 @@ export class IssueAccessToken extends Command<IssuedToken> {
 }
 
 @CommandHandler(IssueAccessToken)
-export class IssueAccessTokenHandler implements ICommandHandler<IssueAccessToken> {
+class IssueAccessTokenHandler implements ICommandHandler<IssueAccessToken> {
   constructor(@Inject(KEYTURN) private readonly keyturn: Keyturn) {}
 
   async execute({ token, cause }: IssueAccessToken): Promise<IssuedToken> {
@@ -45,7 +45,7 @@ export class RevokeAccessToken extends Command<void> {
 }
 
 @CommandHandler(RevokeAccessToken)
-export class RevokeAccessTokenHandler implements ICommandHandler<RevokeAccessToken> {
+class RevokeAccessTokenHandler implements ICommandHandler<RevokeAccessToken> {
   constructor(@Inject(KEYTURN) private readonly keyturn: Keyturn) {}
 
   /** Answered only when the token opens nothing any more. */
@@ -61,7 +61,7 @@ export class ExchangeOneTimeCode extends Command<IssuedToken> {
 }
 
 @CommandHandler(ExchangeOneTimeCode)
-export class ExchangeOneTimeCodeHandler implements ICommandHandler<ExchangeOneTimeCode> {
+class ExchangeOneTimeCodeHandler implements ICommandHandler<ExchangeOneTimeCode> {
   constructor(@Inject(KEYTURN) private readonly keyturn: Keyturn) {}
 
   async execute({ exchange }: ExchangeOneTimeCode): Promise<IssuedToken> {

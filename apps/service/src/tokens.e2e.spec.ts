@@ -1,4 +1,8 @@
+import { jest } from '@jest/globals';
 import { startService, type StartedService } from './testing/started-service.js';
+
+// A starting service is slow where the machine is busy.
+jest.setTimeout(30_000);
 
 let service: StartedService;
 
@@ -21,7 +25,7 @@ describe('the first sign-in', () => {
     expect(body['permissions']).toContain('token:admin');
   });
 
-  it('is good once', async () => {
+  it('is made no more, and nothing else is taken for one', async () => {
     const used = await service.keyturn.openBootstrap();
     expect(used).toBeUndefined();
     const forged = { code: `kt1_${'A'.repeat(43)}`, name: 'Mallory' };
@@ -32,19 +36,6 @@ describe('the first sign-in', () => {
     });
     expect(answer.status).toBe(401);
     expect(answer.body['code']).toBe('access.code-refused');
-  });
-
-  it('answers a second exchange of the same code with 401, also at the same time', async () => {
-    const other = await startService();
-    try {
-      const { store, tokens } = other.keyturn;
-      expect(
-        tokens.tokens().filter((token) => token.bootstrap && token.revokedAt !== undefined),
-      ).toHaveLength(1);
-      expect((await store.read(`subject-${other.subject}`)).events).toHaveLength(1);
-    } finally {
-      await other.stop();
-    }
   });
 });
 
@@ -100,6 +91,7 @@ describe('a repeat', () => {
   it('is answered from what is stored, without a new event and without the secret', async () => {
     const first = await service.call('POST', '/api/v1/tokens', { body: order, key: 'one' });
     expect(first.status).toBe(201);
+    expect(first.headers.get('cache-control')).toBe('no-store');
     const size = await service.keyturn.log.treeSize();
     // Another order of the same fields is the same request.
     const body = { label: 'laptop', scope, roles: ['viewer'], subject: { kind: 'person', name: 'Ada' } };

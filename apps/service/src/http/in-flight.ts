@@ -7,16 +7,23 @@ import { DomainError } from '#eventlog';
 export class InFlight {
   readonly #replies = new Map<object, HttpReply>();
 
+  #closing = false;
+
+  /** From now on each answer is the last one on its connection: an idle one would hold up the end. */
+  beginClosing(): void {
+    this.#closing = true;
+  }
+
+  get closing(): boolean {
+    return this.#closing;
+  }
+
   enter(request: object, reply: HttpReply): void {
     this.#replies.set(request, reply);
   }
 
   leave(request: object): void {
     this.#replies.delete(request);
-  }
-
-  get size(): number {
-    return this.#replies.size;
   }
 
   /** Gives up on all of them. What they were about to record they may still record; a repeat with the same key finds it. */

@@ -20,12 +20,12 @@ export type AccessTokenState =
       readonly bootstrap: boolean;
     };
 
-export interface IssueAccessToken {
+interface IssueAccessToken {
   readonly kind: 'issue';
   readonly token: Extract<NewAccessTokenEvent, { type: 'AccessTokenIssued' }>['data'];
 }
 
-export interface RevokeAccessToken {
+interface RevokeAccessToken {
   readonly kind: 'revoke';
   readonly cause: (typeof REVOCATION_REASONS)[number];
   readonly reason: string;

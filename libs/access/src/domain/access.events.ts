@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { instantSchema, type EventDefinitions, type NewEventOf, type RecordedEventOf } from '#eventlog';
 import { roleSchema, scopeSchema } from './permissions.js';
 
-export const SUBJECT_KINDS = ['person', 'workload'] as const;
+const SUBJECT_KINDS = ['person', 'workload'] as const;
 export const subjectKindSchema = z.enum(SUBJECT_KINDS);
 export type SubjectKind = z.output<typeof subjectKindSchema>;
 

@@ -3,15 +3,15 @@ import { openEventStore, openReadModel, type Cause, type EventStore, type ReadMo
 import { openSqliteEventLog } from '#eventlog/sqlite';
 import { systemIds } from '#platform';
 import { ManualClock } from '#platform/testing';
-import { accessEvents } from '../domain/access.events.js';
-import { UNLIMITED, type Principal } from '../domain/permissions.js';
-import { accessProjection, tokenDirectory } from '../infrastructure/access.projection.js';
-import { authenticate } from './authenticate.js';
-import { BOOTSTRAP_LIFETIME_MS, ExchangeBootstrap, OpenBootstrap } from './bootstrap.js';
-import { IssueToken, type IssueTokenCommand } from './issue-token.js';
-import { RecordLogRead } from './record-log-read.js';
-import { RevokeToken } from './revoke-token.js';
-import type { TokenDirectory } from './token-directory.js';
+import { accessEvents } from './domain/access.events.js';
+import { UNLIMITED, type Principal } from './domain/permissions.js';
+import { accessProjection, tokenDirectory } from './infrastructure/access.projection.js';
+import { authenticate } from './application/authenticate.js';
+import { BOOTSTRAP_LIFETIME_MS, ExchangeBootstrap, OpenBootstrap } from './application/bootstrap.js';
+import { IssueToken, type IssueTokenCommand } from './application/issue-token.js';
+import { RecordLogRead } from './application/record-log-read.js';
+import { RevokeToken } from './application/revoke-token.js';
+import type { TokenDirectory } from './application/token-directory.js';
 
 let clock: ManualClock;
 let store: EventStore;
