@@ -26,7 +26,7 @@ module.exports = {
       severity: 'error',
       comment: 'A library is entered by an index.ts of its own (its front door, or a named entry of package.json).',
       from: { path: '^(libs|apps)/([^/]+)/' },
-      to: { path: '^libs/[^/]+/src/', pathNot: ['^libs/[^/]+/src/([^/]+/)?index\\.ts$', '^libs/$2/'] },
+      to: { path: '^libs/[^/]+/src/', pathNot: ['^libs/[^/]+/src/index\\.ts$', '^libs/[^/]+/src/[^/]+/index\\.ts$', '^libs/$2/'] },
     },
     { name: 'libs-not-to-apps', severity: 'error', from: { path: '^libs/' }, to: { path: '^apps/' } },
     {

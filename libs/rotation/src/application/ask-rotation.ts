@@ -1,7 +1,5 @@
-import { Inject } from '@nestjs/common';
-import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { rotationDecider, type RotationCommand } from '../domain/rotation.decider.js';
-import { causeOf, Ledger, type CommandContext } from './ledger.js';
+import { causeOf, isRepeat, type CommandContext, type Ledger } from './ledger.js';
 import type { Placed } from './placed.js';
 import { rotationStream } from './streams.js';
 
@@ -31,20 +29,17 @@ export type RotationAsk =
   | { readonly type: 'review'; readonly summary: string };
 
 /** A request to a running rotation: recorded as such, also while a step is in flight; the saga settles that first. */
-export class AskRotation extends Command<Placed> {
+export class AskRotation {
   constructor(
     readonly context: CommandContext,
     readonly rotationId: string,
     readonly ask: RotationAsk,
     readonly expectedRevision?: number,
-  ) {
-    super();
-  }
+  ) {}
 }
 
-@CommandHandler(AskRotation)
-export class AskRotationHandler implements ICommandHandler<AskRotation> {
-  constructor(@Inject(Ledger) private readonly ledger: Ledger) {}
+export class AskRotationHandler {
+  constructor(private readonly ledger: Ledger) {}
 
   async execute({ context, rotationId, ask, expectedRevision }: AskRotation): Promise<Placed> {
     const before = await this.ledger.rotation(rotationId);
@@ -55,9 +50,10 @@ export class AskRotationHandler implements ICommandHandler<AskRotation> {
     const command = commandOf(ask, context.subject, compromised);
     const { history, events } = await this.ledger.decideAndAppend(
       () => this.ledger.rotation(rotationId),
-      (state) => rotationDecider.decide(command, state),
+      (state) =>
+        isRepeat(context, rotationStream(rotationId)) ? [] : rotationDecider.decide(command, state),
       (state) => causeOf(context, state.correlationId),
-      expectedRevision,
+      isRepeat(context, rotationStream(rotationId)) ? undefined : expectedRevision,
     );
     return {
       id: rotationId,

@@ -1,5 +1,3 @@
-import { Inject } from '@nestjs/common';
-import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { DomainError } from '#eventlog';
 import { derivedId, failpoint } from '#platform';
 import type { NewContainmentEvent } from '../domain/containment.events.js';
@@ -7,7 +5,7 @@ import { familyDecider } from '../domain/family.decider.js';
 import { slowestTrustTerm } from '../domain/plan.js';
 import { versionsAfter } from '../domain/rotation.state.js';
 import { mergeVersions } from '../domain/versions.js';
-import { causeOf, Ledger, type CommandContext } from './ledger.js';
+import { causeOf, type CommandContext, type Ledger } from './ledger.js';
 import type { Placed } from './placed.js';
 import { containmentStream } from './streams.js';
 
@@ -15,7 +13,7 @@ import { containmentStream } from './streams.js';
  * Denies suspected versions at once, before a new key exists; needs no slot. The suspicion stands on the family first and
  * names the containment, so that a crash between the two loses nothing.
  */
-export class ContainVersions extends Command<Placed> {
+export class ContainVersions {
   constructor(
     readonly context: CommandContext,
     readonly familyId: string,
@@ -24,14 +22,11 @@ export class ContainVersions extends Command<Placed> {
       readonly reason: string;
       readonly incident?: string | undefined;
     },
-  ) {
-    super();
-  }
+  ) {}
 }
 
-@CommandHandler(ContainVersions)
-export class ContainVersionsHandler implements ICommandHandler<ContainVersions> {
-  constructor(@Inject(Ledger) private readonly ledger: Ledger) {}
+export class ContainVersionsHandler {
+  constructor(private readonly ledger: Ledger) {}
 
   async execute({ context, familyId, input }: ContainVersions): Promise<Placed> {
     const id = derivedId(this.ledger.logId, context.commandId);

@@ -1,28 +1,23 @@
-import { Inject } from '@nestjs/common';
-import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { DomainError } from '#eventlog';
 import { canonicalText } from '#eventlog/kit';
 import { derivedId, failpoint } from '#platform';
 import { policyDecider, type PolicyCommand } from '../domain/policy.decider.js';
 import type { PolicyDetails } from '../domain/policy.events.js';
 import { claim, release } from './claims.js';
-import { causeOf, Ledger, type CommandContext } from './ledger.js';
+import { causeOf, isRepeat, type CommandContext, type Ledger } from './ledger.js';
 import type { Placed } from './placed.js';
 import { claimStream, policyStream } from './streams.js';
 
 /** Writes a policy. Its selector is claimed first: only two policies with the same selector collide. */
-export class DefinePolicy extends Command<Placed> {
+export class DefinePolicy {
   constructor(
     readonly context: CommandContext,
     readonly details: PolicyDetails,
-  ) {
-    super();
-  }
+  ) {}
 }
 
-@CommandHandler(DefinePolicy)
-export class DefinePolicyHandler implements ICommandHandler<DefinePolicy> {
-  constructor(@Inject(Ledger) private readonly ledger: Ledger) {}
+export class DefinePolicyHandler {
+  constructor(private readonly ledger: Ledger) {}
 
   async execute({ context, details }: DefinePolicy): Promise<Placed> {
     const id = derivedId(this.ledger.logId, context.commandId);
@@ -58,7 +53,7 @@ export class DefinePolicyHandler implements ICommandHandler<DefinePolicy> {
 }
 
 /** Amends, approves or retires a policy. */
-export class ChangePolicy extends Command<Placed> {
+export class ChangePolicy {
   constructor(
     readonly context: CommandContext,
     readonly policyId: string,
@@ -67,20 +62,17 @@ export class ChangePolicy extends Command<Placed> {
       | { readonly type: 'approve'; readonly note?: string }
       | { readonly type: 'retire'; readonly reason: string },
     readonly expectedRevision?: number,
-  ) {
-    super();
-  }
+  ) {}
 }
 
-@CommandHandler(ChangePolicy)
-export class ChangePolicyHandler implements ICommandHandler<ChangePolicy> {
-  constructor(@Inject(Ledger) private readonly ledger: Ledger) {}
+export class ChangePolicyHandler {
+  constructor(private readonly ledger: Ledger) {}
 
   async execute({ context, policyId, change, expectedRevision }: ChangePolicy): Promise<Placed> {
     const command = this.#command(context, change);
     const { history, state, events } = await this.ledger.decideAndAppend(
       () => this.ledger.policy(policyId),
-      (policy) => policyDecider.decide(command, policy),
+      (policy) => (isRepeat(context, policyStream(policyId)) ? [] : policyDecider.decide(command, policy)),
       () => causeOf(context),
       expectedRevision,
     );

@@ -1,6 +1,6 @@
 import type { EventOrigin, NewEvent, RecordedEvent } from '#eventlog';
 import { WrongExpectedRevisionError } from '#eventlog';
-import type { Cause, EventStore, History } from '#eventlog/kit';
+import type { Cause, EventStore, History, StreamPosition } from '#eventlog/kit';
 import { evolveClaim, freeClaim, type ClaimEvent, type ClaimState } from '../domain/claim.events.js';
 import type { ContainmentEvent } from '../domain/containment.events.js';
 import { evolveContainment, initialContainment, type ContainmentState } from '../domain/containment.state.js';
@@ -25,6 +25,13 @@ export interface CommandContext {
   readonly requestHash: string;
   readonly via: EventOrigin['via'];
   readonly address?: string;
+  /** Where this very command has stored something before: a repeat is answered with what stands there. */
+  readonly repeat?: readonly { readonly stream: string }[];
+}
+
+/** Whether this command has already decided in that stream. */
+export function isRepeat(context: CommandContext, stream: string): boolean {
+  return context.repeat?.some((part) => part.stream === stream) === true;
 }
 
 export function causeOf(context: CommandContext, correlationId?: string): Cause {
@@ -91,7 +98,7 @@ export class Ledger {
     return this.#fold<ClaimState, ClaimEvent>(stream, freeClaim, evolveClaim);
   }
 
-  append(at: History, events: readonly NewEvent[], cause: Cause): Promise<History> {
+  append(at: StreamPosition, events: readonly NewEvent[], cause: Cause): Promise<History> {
     return this.store.append(at, events, cause);
   }
 

@@ -1,30 +1,25 @@
-import { Inject } from '@nestjs/common';
-import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { DomainError } from '#eventlog';
 import { derivedId, failpoint } from '#platform';
 import { familyDecider, registerFamily } from '../domain/family.decider.js';
 import type { FamilyDetails } from '../domain/family.events.js';
-import { BackEnds } from './back-ends.js';
+import type { BackEnds } from './back-ends.js';
 import { claim } from './claims.js';
-import { causeOf, Ledger, type CommandContext } from './ledger.js';
+import { causeOf, type CommandContext, type Ledger } from './ledger.js';
 import type { Placed } from './placed.js';
 import { familyStream } from './streams.js';
 
 /** A secret family is watched from now on: its name and its back-end object are claimed first. */
-export class RegisterFamily extends Command<Placed> {
+export class RegisterFamily {
   constructor(
     readonly context: CommandContext,
     readonly details: FamilyDetails,
-  ) {
-    super();
-  }
+  ) {}
 }
 
-@CommandHandler(RegisterFamily)
-export class RegisterFamilyHandler implements ICommandHandler<RegisterFamily> {
+export class RegisterFamilyHandler {
   constructor(
-    @Inject(Ledger) private readonly ledger: Ledger,
-    @Inject(BackEnds) private readonly backEnds: BackEnds,
+    private readonly ledger: Ledger,
+    private readonly backEnds: BackEnds,
   ) {}
 
   async execute({ context, details }: RegisterFamily): Promise<Placed> {

@@ -1,12 +1,3 @@
-import { Inject } from '@nestjs/common';
-import {
-  Command,
-  CommandHandler,
-  Query,
-  QueryHandler,
-  type ICommandHandler,
-  type IQueryHandler,
-} from '@nestjs/cqrs';
 import { DomainError, parseInstant } from '#eventlog';
 import { derivedId, failpoint } from '#platform';
 import { openRotation, type FamilyState } from '../domain/family.decider.js';
@@ -17,10 +8,10 @@ import type { RotationPlan } from '../domain/rotation.events.js';
 import { versionsAfter } from '../domain/rotation.state.js';
 import { mergeVersions } from '../domain/versions.js';
 import type { VersionSnapshot } from '../domain/vocabulary.js';
-import { BackEnds } from './back-ends.js';
-import { causeOf, Ledger, type CommandContext } from './ledger.js';
+import type { BackEnds } from './back-ends.js';
+import { causeOf, type CommandContext, type Ledger } from './ledger.js';
 import type { Placed } from './placed.js';
-import { PolicyDirectory } from './policy-directory.js';
+import type { PolicyDirectory } from './policy-directory.js';
 import { completeOpening, gracefulPlan } from './rotation-opening.js';
 import { incomingVersionId, rotationStream } from './streams.js';
 
@@ -41,15 +32,13 @@ export interface RotationWish {
 }
 
 /** Requests a rotation: the slot on the family first, carrying the request, then the rotation's own stream. */
-export class RequestRotation extends Command<Placed> {
+export class RequestRotation {
   constructor(
     readonly context: CommandContext,
     readonly familyId: string,
     readonly wish: RotationWish,
     readonly expectedRevision?: number,
-  ) {
-    super();
-  }
+  ) {}
 }
 
 export interface RotationPreview {
@@ -61,14 +50,12 @@ export interface RotationPreview {
 }
 
 /** The plan a rotation would get now, and who would break; starts nothing. */
-export class PreviewRotation extends Query<RotationPreview> {
+export class PreviewRotation {
   constructor(
     readonly subject: string,
     readonly familyId: string,
     readonly wish: RotationWish,
-  ) {
-    super();
-  }
+  ) {}
 }
 
 /** Completes a wish from the record: who asks, which policy binds, what is compromised when nobody says. */
@@ -159,12 +146,11 @@ async function currentVersions(ledger: Ledger, family: FamilyState): Promise<rea
   return mergeVersions(family.versions, versionsAfter(state, family.compromised));
 }
 
-@CommandHandler(RequestRotation)
-export class RequestRotationHandler implements ICommandHandler<RequestRotation> {
+export class RequestRotationHandler {
   constructor(
-    @Inject(Ledger) private readonly ledger: Ledger,
-    @Inject(BackEnds) private readonly backEnds: BackEnds,
-    @Inject(PolicyDirectory) private readonly policies: PolicyDirectory,
+    private readonly ledger: Ledger,
+    private readonly backEnds: BackEnds,
+    private readonly policies: PolicyDirectory,
   ) {}
 
   async execute({ context, familyId, wish, expectedRevision }: RequestRotation): Promise<Placed> {
@@ -205,11 +191,10 @@ export class RequestRotationHandler implements ICommandHandler<RequestRotation> 
   }
 }
 
-@QueryHandler(PreviewRotation)
-export class PreviewRotationHandler implements IQueryHandler<PreviewRotation> {
+export class PreviewRotationHandler {
   constructor(
-    @Inject(Ledger) private readonly ledger: Ledger,
-    @Inject(PolicyDirectory) private readonly policies: PolicyDirectory,
+    private readonly ledger: Ledger,
+    private readonly policies: PolicyDirectory,
   ) {}
 
   async execute({ subject, familyId, wish }: PreviewRotation): Promise<RotationPreview> {

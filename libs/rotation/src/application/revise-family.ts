@@ -1,16 +1,14 @@
-import { Inject } from '@nestjs/common';
-import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { DomainError } from '#eventlog';
 import { failpoint } from '#platform';
 import { familyDecider, type FamilyCommand } from '../domain/family.decider.js';
 import type { ConsumerDetails } from '../domain/family.events.js';
 import { claim } from './claims.js';
-import { causeOf, Ledger, type CommandContext } from './ledger.js';
+import { causeOf, isRepeat, type CommandContext, type Ledger } from './ledger.js';
 import type { Placed } from './placed.js';
 import { claimStream, familyStream, idOf } from './streams.js';
 
 /** Changes what is known of a family: runbook, owner. */
-export class ReviseFamily extends Command<Placed> {
+export class ReviseFamily {
   constructor(
     readonly context: CommandContext,
     readonly familyId: string,
@@ -19,19 +17,16 @@ export class ReviseFamily extends Command<Placed> {
       { readonly type: 'ReviseRunbook' | 'AssignOwner' | 'RemoveConsumer' }
     >,
     readonly expectedRevision?: number,
-  ) {
-    super();
-  }
+  ) {}
 }
 
-@CommandHandler(ReviseFamily)
-export class ReviseFamilyHandler implements ICommandHandler<ReviseFamily> {
-  constructor(@Inject(Ledger) private readonly ledger: Ledger) {}
+export class ReviseFamilyHandler {
+  constructor(private readonly ledger: Ledger) {}
 
   async execute({ context, familyId, change, expectedRevision }: ReviseFamily): Promise<Placed> {
     const { history, events } = await this.ledger.decideAndAppend(
       () => this.ledger.family(familyId),
-      (state) => familyDecider.decide(change, state),
+      (state) => (isRepeat(context, familyStream(familyId)) ? [] : familyDecider.decide(change, state)),
       () => causeOf(context),
       expectedRevision,
     );
@@ -48,20 +43,17 @@ export class ReviseFamilyHandler implements ICommandHandler<ReviseFamily> {
  * Registers a consumer of a family, or revises it. A consumer is known by its name in its environment: the same name in
  * another family is the same consumer, so that one consumer never switches two emitters at once.
  */
-export class RegisterConsumer extends Command<Placed> {
+export class RegisterConsumer {
   constructor(
     readonly context: CommandContext,
     readonly familyId: string,
     readonly consumer: ConsumerDetails,
     readonly expectedRevision?: number,
-  ) {
-    super();
-  }
+  ) {}
 }
 
-@CommandHandler(RegisterConsumer)
-export class RegisterConsumerHandler implements ICommandHandler<RegisterConsumer> {
-  constructor(@Inject(Ledger) private readonly ledger: Ledger) {}
+export class RegisterConsumerHandler {
+  constructor(private readonly ledger: Ledger) {}
 
   async execute({ context, familyId, consumer, expectedRevision }: RegisterConsumer): Promise<Placed> {
     const { state } = await this.ledger.family(familyId);
