@@ -1,6 +1,7 @@
 import { LogCorruptError, LogLockedError } from '../event-log.js';
 import { openDatabase, type SqlDatabase } from './driver.js';
 import { sqlFailure } from './failure.js';
+import { explain } from './log-file.js';
 
 /** Held until released or until the process is gone, however it went. */
 export interface LogLock {
@@ -44,7 +45,7 @@ export function takeLock(path: string): LogLock {
         `${path} is no lock file; where no other Keyturn runs on it, delete it and start again`,
       );
     }
-    throw error;
+    throw explain(path, error);
   }
 }
 

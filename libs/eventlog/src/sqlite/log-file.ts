@@ -110,7 +110,8 @@ export function openOrExplain<T>(path: string, work: () => T): T {
   }
 }
 
-function explain(path: string, error: unknown): unknown {
+/** What a failed call on one of the log's files is for its caller. */
+export function explain(path: string, error: unknown): unknown {
   const message = messageOf(error);
   const failure = sqlFailure(error);
   if (failure === 'corrupt') return corrupt(path, message);

@@ -64,7 +64,7 @@ export async function openSqliteEventLog(
   const lock = takeLock(join(place.directory, LOCK_FILE));
   let reader: SqlDatabase | undefined;
   try {
-    createLogFile(path);
+    openOrExplain(path, () => createLogFile(path));
     checkLogFile(path);
     reader = openReader(path);
     const writer = inline
