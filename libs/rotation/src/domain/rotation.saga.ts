@@ -141,6 +141,7 @@ interface Unsettled {
 function unsettledStep(
   steps: StepsState,
   view: Pick<RotationView, 'backEnd' | 'runner'>,
+  urgent: boolean,
 ): Unsettled | undefined {
   const { open, failure } = steps;
   if (open !== undefined) {
@@ -155,11 +156,11 @@ function unsettledStep(
     return { step: open.step, attempt: open.attempt, notBefore, dueTo: open.attemptId };
   }
   if (failure?.performed === 'unknown') {
+    const pause = Math.min(backOff(failure.passing), urgent ? EMERGENCY_BACK_OFF_MS : Infinity);
     return {
       step: failure.step,
       attempt: failure.attempt,
-      notBefore:
-        failure.at + Math.max(view.backEnd.steps[failure.step].longestRequestMs, backOff(failure.passing)),
+      notBefore: failure.at + Math.max(view.backEnd.steps[failure.step].longestRequestMs, pause),
       dueTo: failure.eventId,
     };
   }
@@ -348,18 +349,29 @@ export function nextStep(view: RotationView, now: number): Decision {
     (rotation.pause !== undefined && rotation.emergency === undefined);
 
   // First the open step: what an earlier attempt did is found out before anything else is decided.
-  const unsettled = unsettledStep(rotation.steps, view);
+  // An emergency waits for what it supersedes, so that is as urgent as itself.
+  const unsettled = unsettledStep(rotation.steps, view, superseded || rotation.emergency !== undefined);
   if (unsettled !== undefined) {
     if (now < unsettled.notBefore) {
       return wait(`attempt ${unsettled.attempt} of ${unsettled.step} to be surely over`, unsettled.notBefore);
     }
-    const back = stepTable[unsettled.step].direction === 'back';
-    const settleOnly = superseded || (forwardStopped && !back);
-    // After a settled unknown the usual rules bind the repeat; a way back is simply repeated.
-    if (!settleOnly && rotation.suspended !== undefined) return wait('a person: it is suspended');
     const failure = rotation.steps.failure;
+    // What time does not heal (a refused login, a wrong setting) is as much in the way of observing.
+    const held =
+      rotation.steps.open === undefined
+        ? afterFailure(rotation.steps, unsettled.step, rotation.retriedAt, now, true)
+        : undefined;
+    if (!superseded && held !== undefined && 'person' in held) {
+      return rotation.suspended === undefined
+        ? suspend(view, held.person, unsettled.step)
+        : wait(`a person: ${rotation.suspended.reason}`);
+    }
+    const back = stepTable[unsettled.step].direction === 'back';
+    const stopped = superseded || (forwardStopped && !back);
+    // After a settled unknown the usual rules bind the repeat; a way back is simply repeated.
+    if (!stopped && rotation.suspended !== undefined) return wait('a person: it is suspended');
     if (
-      !settleOnly &&
+      !stopped &&
       rotation.emergency === undefined &&
       failure?.step === unsettled.step &&
       failure.passing >= MOST_PASSING_FAULTS &&
@@ -380,13 +392,16 @@ export function nextStep(view: RotationView, now: number): Decision {
       step: unsettled.step,
       attempt: unsettled.attempt + 1,
       observesFirst: true,
-      settleOnly,
+      settleOnly: stopped || repeatHeld(view, now, unsettled.step),
       gates: [],
       dueTo: unsettled.dueTo,
     };
   }
 
   if (superseded) {
+    // An emergency that another one overtook still contains, and settles what it took over: nobody else waits for that.
+    const before = rotation.emergency === undefined ? undefined : takingOver(view);
+    if (before !== undefined) return before;
     return {
       kind: 'record',
       events: [{ type: 'RotationSuperseded', data: { by: family.slot.rotation } }],
@@ -403,6 +418,29 @@ export function nextStep(view: RotationView, now: number): Decision {
       : { kind: 'record', events: [{ type: 'RotationPaused', data: {} }], dueTo: rotation.pause.eventId };
   }
   return graceful(view, now);
+}
+
+/** The clocks, and the claim on its emitters, hold the repeat of a step as they held the step. */
+function repeatHeld(view: RotationView, now: number, step: StepName): boolean {
+  const { rotation } = view;
+  if (rotation.emergency !== undefined) return false;
+  const us = `rotation-${rotation.rotationId}`;
+  return (
+    (stepTable[step].clockBound && clockHold(view, now) !== undefined) ||
+    (step === 'emit' && view.claims.some((claim) => claim.holder !== us))
+  );
+}
+
+/** What an emergency does at once: contain, then settle the open step of what it supersedes. */
+function takingOver(view: RotationView): Decision | undefined {
+  const { rotation, superseded, containment } = view;
+  if (rotation.emergency?.containment !== undefined && containment?.exists !== true) {
+    return { kind: 'open-containment', dueTo: cause(rotation) };
+  }
+  // One whose own stream was never begun did nothing: there is nothing to settle, and nobody to settle it.
+  return superseded?.exists === true && !ENDED.includes(superseded.phase)
+    ? { kind: 'settle-superseded', rotation: superseded.rotationId }
+    : undefined;
 }
 
 function abandoning(view: RotationView, now: number, asked: Mark): Decision {
@@ -629,12 +667,8 @@ function emergency(view: RotationView, now: number): Decision {
   const { rotation, family } = view;
   const declared = rotation.emergency;
   if (declared === undefined || rotation.request === undefined) return wait('its declaration');
-  if (declared.containment !== undefined && view.containment?.exists !== true) {
-    return { kind: 'open-containment', dueTo: cause(rotation) };
-  }
-  if (view.superseded !== undefined && !ENDED.includes(view.superseded.phase)) {
-    return { kind: 'settle-superseded', rotation: view.superseded.rotationId };
-  }
+  const before = takingOver(view);
+  if (before !== undefined) return before;
   const plan = rotation.plan;
   if (plan === undefined) {
     if ('unavailable' in view.backEnd.observed) {
@@ -697,7 +731,7 @@ export function nextContainmentStep(
   if (!state.exists || state.status === 'applied') return { kind: 'finished' };
   if (state.status === 'suspended')
     return { kind: 'wait', waitsFor: `a person: ${state.suspendedFor ?? 'it is suspended'}` };
-  const unsettled = unsettledStep(state.steps, view);
+  const unsettled = unsettledStep(state.steps, view, true);
   if (unsettled !== undefined && now < unsettled.notBefore) {
     return { kind: 'wait', waitsFor: 'an attempt to be surely over', until: unsettled.notBefore };
   }

@@ -11,6 +11,8 @@ export interface OpenStep {
   readonly leaseUntil: number;
   readonly revision: number;
   readonly observesFirst: boolean;
+  /** An earlier attempt may have performed it, and nobody has observed yet whether it did. */
+  readonly unknownBefore: boolean;
 }
 
 export interface StepFailure {
@@ -60,6 +62,9 @@ export function evolveSteps(state: StepsState, event: RecordedEvent): StepsState
   if (isStepEvent(event)) {
     if (event.type === 'StepStarted') {
       const { step, attempt, worker, leaseUntil, observesFirst } = event.data;
+      const { open, failure } = state;
+      const unknownBefore =
+        open?.step === step || (failure?.step === step && failure.performed === 'unknown');
       return {
         ...state,
         open: {
@@ -71,6 +76,7 @@ export function evolveSteps(state: StepsState, event: RecordedEvent): StepsState
           leaseUntil: parseInstant(leaseUntil) ?? event.recordedAt,
           revision: event.revision,
           observesFirst,
+          unknownBefore,
         },
         attempts: { ...state.attempts, [step]: Math.max(attempt, state.attempts[step] ?? 0) },
       };
@@ -81,10 +87,10 @@ export function evolveSteps(state: StepsState, event: RecordedEvent): StepsState
     // A failure of an attempt that is no longer the newest one settles nothing.
     const stale = attempt < (state.attempts[step] ?? 0);
     if (stale) return state;
-    const { open: _open, ...rest } = state;
-    // What an observation settled as "not done" is known; before that an unknown stays unknown.
-    const unknownBefore =
-      state.failure?.step === step && state.failure.performed === 'unknown' && errorClass === 'view-moved';
+    const { open, ...rest } = state;
+    // Only an observation settles what an earlier attempt may have done: an attempt that failed before it could observe
+    // (the view moved, the back end was away) says "no" of itself alone.
+    const unknownBefore = open?.step === step && open.unknownBefore && errorClass !== 'not-done';
     return {
       ...rest,
       failure: {
