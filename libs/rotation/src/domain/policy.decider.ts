@@ -18,16 +18,22 @@ export interface PolicyState {
   readonly revision: number;
   /** Since when `details` binds: the later of its approval and its effective-from. Absent: waits for approval. */
   readonly boundSince?: number;
-  /** What bound before the amendment that is waiting, or that is approved but not yet effective. */
-  readonly before?: {
+  /** What was approved before the amendment `details` is, oldest first: it binds until that one does. */
+  readonly before: readonly {
     readonly details: PolicyDetails;
     readonly revision: number;
     readonly boundSince: number;
-  };
+  }[];
   readonly retired: boolean;
 }
 
-export const initialPolicy: PolicyState = { exists: false, policyId: '', revision: -1, retired: false };
+export const initialPolicy: PolicyState = {
+  exists: false,
+  policyId: '',
+  revision: -1,
+  before: [],
+  retired: false,
+};
 
 export type PolicyCommand =
   | { readonly type: 'DefinePolicy'; readonly details: PolicyDetails; readonly now: number }
@@ -55,6 +61,12 @@ function active(state: PolicyState): void {
   if (state.retired) throw new DomainError('policy.retired', 'this policy was retired');
 }
 
+/** Both were parsed by one schema, so their properties stand in one order. */
+function sameDetails(left: Omit<PolicyDetails, 'selector'>, right: PolicyDetails): boolean {
+  const { selector: _selector, ...rest } = right;
+  return JSON.stringify(left) === JSON.stringify(rest);
+}
+
 function decide(command: PolicyCommand, state: PolicyState): readonly NewPolicyEvent[] {
   switch (command.type) {
     case 'DefinePolicy':
@@ -63,6 +75,7 @@ function decide(command: PolicyCommand, state: PolicyState): readonly NewPolicyE
       return [{ type: 'PolicyDefined', data: command.details }];
     case 'AmendPolicy':
       active(state);
+      if (state.details !== undefined && sameDetails(command.details, state.details)) return [];
       notBeforeRecorded(command.details.effectiveFrom, command.now);
       return [{ type: 'PolicyAmended', data: command.details }];
     case 'ApprovePolicy':
@@ -81,6 +94,7 @@ function decide(command: PolicyCommand, state: PolicyState): readonly NewPolicyE
         },
       ];
     case 'RetirePolicy':
+      if (state.retired) return [];
       active(state);
       return [{ type: 'PolicyRetired', data: { reason: command.reason } }];
   }
@@ -99,15 +113,15 @@ function evolve(state: PolicyState, event: PolicyEvent): PolicyState {
       };
     case 'PolicyAmended': {
       if (state.details === undefined) return state;
-      const { boundSince, before, ...rest } = state;
-      const kept =
-        boundSince === undefined ? before : { details: state.details, revision: state.revision, boundSince };
+      const { boundSince, ...rest } = state;
+      const { details, revision } = state;
       return {
         ...rest,
         details: { ...event.data, selector: state.details.selector },
         author: event.actor,
         revision: event.revision,
-        ...(kept === undefined ? {} : { before: kept }),
+        before:
+          boundSince === undefined ? state.before : [...state.before, { details, revision, boundSince }],
       };
     }
     case 'PolicyApproved':
@@ -143,9 +157,7 @@ export function boundAt(state: PolicyState, now: number): BoundPolicy | undefine
   const current =
     state.boundSince !== undefined && state.boundSince <= now
       ? { details: state.details, revision: state.revision }
-      : state.before !== undefined && state.before.boundSince <= now
-        ? state.before
-        : undefined;
+      : state.before.findLast((earlier) => earlier.boundSince <= now);
   if (current === undefined) return undefined;
   return {
     policyId: state.policyId,

@@ -171,7 +171,9 @@ function confirm(
   const known = (acceptance ? state.acceptance : state.emission).find(
     (entry) => entry.consumerId === command.consumerId,
   );
-  const fresh = command.instances.filter((instance) => known?.instances.includes(instance) !== true);
+  const fresh = [...new Set(command.instances)].filter(
+    (instance) => known?.instances.includes(instance) !== true,
+  );
   const count = (known?.instances.length ?? 0) + fresh.length;
   if (fresh.length > 0 && count > consumer.instances) {
     throw new DomainError(
@@ -213,6 +215,7 @@ function decide(command: RotationCommand, state: RotationState): readonly NewRot
       return [{ type: 'RotationApproved', data: command.note === undefined ? {} : { note: command.note } }];
     }
     case 'RejectRotation':
+      if (state.phase === 'rejected' && !state.imported) return [];
       open(state);
       if (state.phase !== 'requested' || state.emergency !== undefined) {
         throw new DomainError(
@@ -305,6 +308,9 @@ function decide(command: RotationCommand, state: RotationState): readonly NewRot
       return [{ type: 'AbandonRequested', data: { reason: command.reason } }];
     case 'RetryRotation':
       open(state);
+      if (state.suspended === undefined && (state.retriedAt ?? 0) >= (state.steps.failure?.at ?? Infinity)) {
+        return [];
+      }
       if (state.suspended === undefined) {
         throw new DomainError(
           'rotation.not-suspended',
