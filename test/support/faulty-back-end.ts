@@ -1,0 +1,95 @@
+import { BackendError, type Attempt, type KeyBackend, type Observation } from '#custody';
+
+/** The calls a saga's steps make; each may be told to fail. */
+export type FaultyCall = 'generate' | 'publish' | 'switchEmission' | 'withdraw' | 'contain' | 'probe';
+
+/**
+ * `passes`: nothing happens to this one. `refused`: it says so and does nothing (a busy server). `answer-lost`: it does it, and whoever asked cannot tell
+ * (a connection that broke).
+ */
+export type Fault = 'passes' | 'refused' | 'answer-lost';
+
+/** A back end whose next calls fail as planned; otherwise the one it stands before. */
+export class FaultyBackEnd implements KeyBackend {
+  readonly #real: KeyBackend;
+  readonly #planned = new Map<FaultyCall, Fault[]>();
+
+  constructor(real: KeyBackend) {
+    this.#real = real;
+  }
+
+  get declaration(): KeyBackend['declaration'] {
+    return this.#real.declaration;
+  }
+
+  /** The next `times` calls of this kind fail so, after those already planned. */
+  plan(call: FaultyCall, fault: Fault, times = 1): void {
+    const planned = this.#planned.get(call) ?? [];
+    this.#planned.set(call, [...planned, ...Array.from({ length: times }, () => fault)]);
+  }
+
+  /** Faults that did not happen yet: a run that leaves some did not go where it was sent. */
+  get outstanding(): number {
+    return [...this.#planned.values()].reduce((sum, faults) => sum + faults.length, 0);
+  }
+
+  generate(
+    attempt: Attempt,
+    input: Parameters<KeyBackend['generate']>[1],
+  ): ReturnType<KeyBackend['generate']> {
+    return this.#through('generate', () => this.#real.generate(attempt, input));
+  }
+
+  publish(attempt: Attempt, input: Parameters<KeyBackend['publish']>[1]): ReturnType<KeyBackend['publish']> {
+    return this.#through('publish', () => this.#real.publish(attempt, input));
+  }
+
+  switchEmission(attempt: Attempt, input: { readonly to: string }): ReturnType<KeyBackend['switchEmission']> {
+    return this.#through('switchEmission', () => this.#real.switchEmission(attempt, input));
+  }
+
+  withdraw(
+    attempt: Attempt,
+    input: { readonly versions: readonly string[] },
+  ): ReturnType<KeyBackend['withdraw']> {
+    return this.#through('withdraw', () => this.#real.withdraw(attempt, input));
+  }
+
+  reAccept(
+    attempt: Attempt,
+    input: { readonly versions: readonly string[] },
+  ): ReturnType<KeyBackend['reAccept']> {
+    return this.#real.reAccept(attempt, input);
+  }
+
+  contain(
+    attempt: Attempt,
+    input: { readonly versions: readonly string[] },
+  ): ReturnType<KeyBackend['contain']> {
+    return this.#through('contain', () => this.#real.contain(attempt, input));
+  }
+
+  destroy(
+    attempt: Attempt,
+    input: { readonly versions: readonly string[] },
+  ): ReturnType<KeyBackend['destroy']> {
+    return this.#real.destroy(attempt, input);
+  }
+
+  observe(object: string, options?: Parameters<KeyBackend['observe']>[1]): Promise<Observation> {
+    return this.#real.observe(object, options);
+  }
+
+  probe(object: string, input: Parameters<KeyBackend['probe']>[1]): ReturnType<KeyBackend['probe']> {
+    return this.#through('probe', () => this.#real.probe(object, input));
+  }
+
+  async #through<T>(call: FaultyCall, work: () => Promise<T>): Promise<T> {
+    const fault = this.#planned.get(call)?.shift();
+    if (fault === 'refused') throw new BackendError('transient', `${call}: busy, as the test planned`);
+    const done = await work();
+    if (fault === 'answer-lost')
+      throw new BackendError('unknown', `${call}: the answer was lost, as planned`);
+    return done;
+  }
+}
