@@ -233,7 +233,7 @@ const factSchema = z.object({
   at: instantSchema.optional(),
   within: spanSchema.optional(),
   by: lineSchema.optional(),
-  data: z.unknown(),
+  data: z.unknown().optional(),
 });
 
 export type ImportReading =

@@ -1,4 +1,4 @@
-import { DomainError, WrongExpectedRevisionError, type NewEvent } from '#eventlog';
+import { DomainError, parseInstant, WrongExpectedRevisionError, type NewEvent } from '#eventlog';
 import type { Cause, StreamPosition } from '#eventlog/kit';
 import { derivedId, failpoint } from '#platform';
 import { familyDecider, registerFamily, type FamilyState } from '../domain/family.decider.js';
@@ -198,11 +198,16 @@ class ImportRun {
     const by = familyStream(id);
     if (!target.causes.has(this.#commandId(line))) {
       const cause = this.#cause(line);
-      const refused = (): DomainError => new InvalidImportError([nameTaken(line)]);
+      const refused = (): DomainError =>
+        new DomainError(
+          'family.name-taken',
+          `${environment}/${name} was taken during the import (line ${line})`,
+        );
       await claim(this.ledger, { kind: 'family-name', environment, value: name, by, refused }, cause);
       if (backEnd !== undefined) {
         const value = `${backEnd.instance}:${backEnd.object}`;
-        const objectRefused = (): DomainError => new InvalidImportError([objectTaken(line)]);
+        const objectRefused = (): DomainError =>
+          new DomainError('back-end.object-taken', `${value} was taken during the import (line ${line})`);
         await claim(
           this.ledger,
           { kind: 'object', environment: '', value, by, refused: objectRefused },
@@ -211,16 +216,13 @@ class ImportRun {
       }
     }
     await this.#append(target, line, 'families', (state) =>
-      registerFamily(details, state).map((event) =>
-        coverage === undefined
+      registerFamily(details, state).map((event): NewEvent => {
+        // Watched since then: coverage start is when `FamilyRegistered` was so.
+        const occurredAt = coverage === undefined ? undefined : parseInstant(coverage.from);
+        return occurredAt === undefined
           ? event
-          : {
-              type: event.type,
-              data: { ...details, coverage },
-              // Watched since then: what coverage start is read from.
-              occurredAt: Date.parse(coverage.from),
-            },
-      ),
+          : { type: event.type, data: { ...details, coverage }, occurredAt };
+      }),
     );
   }
 
@@ -319,7 +321,7 @@ class ImportRun {
       try {
         const imported = events.map((event): NewEvent => ({ ...event, provenance: 'imported' }));
         const cause = this.#cause(line, correlationId);
-        const appended = await this.ledger.append(target.position, imported, cause);
+        const appended = await this.ledger.store.append(target.position, imported, cause);
         // The target's stream decides its event types; the kit parsed each against its schema.
         target.state = (appended.events as readonly FamilyEvent[]).reduce(target.evolve, target.state);
         target.position = positionOf(appended);
