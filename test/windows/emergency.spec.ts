@@ -20,7 +20,9 @@ function declaredAt(run: Run): number {
 }
 
 function tPlus(run: Run, at: number | undefined): string {
-  return at === undefined ? 'never' : `T+${(at - declaredAt(run)) / 1_000} s`;
+  if (at === undefined) return 'never';
+  const seconds = (at - declaredAt(run)) / 1_000;
+  return `T${seconds < 0 ? '−' : '+'}${Math.abs(seconds)} s`;
 }
 
 function bound(run: Run): number {

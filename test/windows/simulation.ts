@@ -26,10 +26,12 @@ const AFTERMATH_MS = 15_000;
 /** When the approval (or the declaration) comes: every verifier has fetched by then, and tokens are in circulation. */
 const BEGIN_MS = 12_000;
 /** The saga is also asked when nothing is due: an early look must never shorten a window. */
-const POKE_MS = 2_000;
+const POKE_MS = 4_700;
 const LONGEST_RUN_MS = 600_000;
 /** In an emergency the newest token of each version is shown to all so often. */
 const WATCHFUL_MS = 100;
+/** Past the last bound of any scenario. */
+const WATCHED_MS = 4 * TTL_MS;
 
 export interface Scenario {
   readonly algorithm: Algorithm;
@@ -111,10 +113,15 @@ export function stageOf(state: RotationState): string {
  * exactly every TTL from the start on can have their phases where it hurts most.
  */
 export async function simulate(scenario: Scenario): Promise<Run> {
-  const rehearsal = await new Simulation({ ...scenario, algorithm: 'ES256' }).run();
-  const times = timetable(rehearsal);
+  // Neither the algorithm nor the number of tokens moves an instant.
+  const rehearsed: Scenario = { ...scenario, algorithm: 'ES256', tokens: 0, everyAge: false };
+  const key = JSON.stringify(rehearsed);
+  const times = rehearsals.get(key) ?? timetable(await new Simulation(rehearsed).run());
+  rehearsals.set(key, times);
   return new Simulation(scenario, times).run();
 }
+
+const rehearsals = new Map<string, Timetable>();
 
 function timetable(run: Run): Timetable {
   const at = (types: readonly string[], facts = run.facts): number | undefined => {
@@ -348,6 +355,7 @@ class Simulation {
     if (this.#times !== undefined) this.#every(this.#start + POKE_MS, POKE_MS, () => this.#look());
     if (emergency !== undefined && this.#times !== undefined) {
       this.#every(begin, WATCHFUL_MS, async () => {
+        if (this.#clock.now() > begin + WATCHED_MS) return;
         for (const token of this.#circulating('newest')) await this.#present(token);
       });
     }
