@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { SecretValue } from '#platform';
+import { causeOf, codeOf, nameOf } from './error-code.js';
 import { InterruptedError, ProblemError, UnavailableError, type Problem } from './failures.js';
 import { printable } from './terminal.js';
 
@@ -234,7 +235,7 @@ export class ApiClient {
     if (this.options.interrupted.aborted) return new InterruptedError();
     if (error instanceof ProblemError || error instanceof UnavailableError) return error;
     const { url } = this.options;
-    if (error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError')) {
+    if (['TimeoutError', 'AbortError'].includes(nameOf(error) ?? '')) {
       return new UnavailableError(
         'timeout',
         `${url} did not answer within ${patienceMs / 1_000} s`,
@@ -243,13 +244,10 @@ export class ApiClient {
     }
     // Of fetch's own errors only the code is said: a message may quote what was sent.
     const code = networkCode(error);
-    return code === undefined
-      ? error
-      : new UnavailableError(
-          NEVER_SENT.includes(code) ? 'refused' : 'broken',
-          `Nothing usable came from ${url} (${code})`,
-          NEVER_SENT.includes(code) ? undefined : idempotencyKey,
-        );
+    if (code === undefined) return error;
+    return NEVER_SENT.includes(code)
+      ? new UnavailableError('refused', `${url} cannot be reached (${code})`)
+      : new UnavailableError('broken', `${url} broke off before it had answered (${code})`, idempotencyKey);
   }
 }
 
@@ -267,11 +265,8 @@ interface Answer {
 const NEVER_SENT = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'];
 
 function networkCode(error: unknown): string | undefined {
-  if (!(error instanceof TypeError)) return undefined;
-  const { cause } = error;
-  if (cause instanceof AggregateError) return networkCode(new TypeError('', { cause: cause.errors[0] }));
-  if (typeof cause === 'object' && cause !== null && 'code' in cause) return String(cause.code);
-  return 'connection broken';
+  if (nameOf(error) !== 'TypeError') return undefined;
+  return codeOf(causeOf(error)) ?? 'connection broken';
 }
 
 function problemIn(response: Response, body: Buffer, idempotencyKey?: string): ProblemError {

@@ -105,3 +105,14 @@ export class InterruptedError extends CliFailure {
     this.name = 'InterruptedError';
   }
 }
+
+/** A mistake of ours, not of whoever typed. */
+export class UnforeseenError extends CliFailure {
+  readonly exitCode = EXIT.unavailable;
+  readonly problem: Problem;
+  constructor(detail: string) {
+    super(detail);
+    this.name = 'UnforeseenError';
+    this.problem = { title: 'This should not have happened', code: 'cli.unforeseen', detail };
+  }
+}

@@ -1,7 +1,8 @@
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, type Option } from 'commander';
 import { EventLogError, LogLockedError } from '#eventlog';
 import { ConfigError } from '#platform';
 import { registerAbandon } from './commands/abandon.js';
+import { registerApply } from './commands/apply.js';
 import { registerApprove } from './commands/approve.js';
 import { registerConfirm } from './commands/confirm.js';
 import { registerContain } from './commands/contain.js';
@@ -34,11 +35,13 @@ import {
   InterruptedError,
   RefusedError,
   UnavailableError,
+  UnforeseenError,
   UsageError,
 } from './failures.js';
 import { adviceOn, failureJson, problemLines } from './problem-text.js';
 import type { Surroundings } from './surroundings.js';
 import { paintFor } from './terminal.js';
+import { packageVersion } from './version.js';
 
 export function buildProgram(around: Surroundings): Command {
   const program = new Command('keyturn')
@@ -49,7 +52,12 @@ export function buildProgram(around: Surroundings): Command {
     // Else the --version of `confirm` and `contain` would be taken for the program's own options.
     .enablePositionalOptions()
     .showHelpAfterError('(add --help for what it takes, and an example)')
+    .version(packageVersion(), '--version', 'which Keyturn this is')
     .exitOverride()
+    .configureHelp({
+      optionDescription: (option) =>
+        `${option.description}${option.mandatory ? ' (required)' : ''}${choicesOf(option)}`,
+    })
     .configureOutput({
       writeOut: (text) => {
         around.out.write(text);
@@ -82,6 +90,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerToken(program, around);
   registerRebuild(program, around);
   program.commandsGroup('Declare:');
+  registerApply(program, around);
   registerImport(program, around);
   registerFamilies(program, around);
   registerPolicies(program, around);
@@ -107,7 +116,17 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerSchedule(program, around);
   registerReplay(program, around);
   registerReport(program, around);
+  program.helpCommand('help [command]', 'help for a command');
   return program;
+}
+
+/** What commander's own description adds, and that it must be there, which it leaves out. */
+function choicesOf({ argChoices, defaultValue }: Option): string {
+  const parts = [
+    ...(argChoices === undefined ? [] : [argChoices.join(', ')]),
+    ...(typeof defaultValue === 'string' ? [`default: ${defaultValue}`] : []),
+  ];
+  return parts.length === 0 ? '' : ` (${parts.join('; ')})`;
 }
 
 /** Runs one command line and answers its exit code; never throws, never ends the process. */
@@ -173,8 +192,5 @@ function failureOf(error: unknown, { interrupted }: Surroundings): CliFailure {
   if (error instanceof EventLogError)
     return new UnavailableError('broken', `${error.message} (${error.code})`);
   // Nobody foresaw it: the stack is what whoever mends it needs.
-  return new UnavailableError(
-    'broken',
-    error instanceof Error ? (error.stack ?? error.message) : String(error),
-  );
+  return new UnforeseenError(error instanceof Error ? (error.stack ?? error.message) : String(error));
 }

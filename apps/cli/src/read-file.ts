@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { codeOf } from './error-code.js';
 import { UsageError } from './failures.js';
 
 /** A file named on the command line. */
@@ -6,7 +7,6 @@ export function readFileOr(path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    throw new UsageError(`${path} cannot be read (${code})`);
+    throw new UsageError(`${path} cannot be read (${codeOf(error) ?? 'unknown error'})`);
   }
 }

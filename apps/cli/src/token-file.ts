@@ -1,6 +1,7 @@
 import { readFileSync, renameSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isLoopback, SecretValue, type Config } from '#platform';
+import { codeOf } from './error-code.js';
 import { UsageError } from './failures.js';
 
 /** Beside the data it opens, readable by its owner only. First line the token, second the service it is for. */
@@ -31,7 +32,7 @@ export function tokenFor(config: Config): SecretValue | undefined {
     }
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (codeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
   const [token = '', origin = ''] = text.split('\n').map((line) => line.trim());

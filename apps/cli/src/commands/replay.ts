@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { timelineSchema, type Timeline, type TimelineLine } from '../api.js';
-import { defineCommand, parsedBy, ROTATION_ARGUMENT } from '../define-command.js';
+import { defineCommand, ROTATION_ARGUMENT } from '../define-command.js';
 import { findRotation } from '../find.js';
 import { rhythmOf, speedArgument } from '../replay-rhythm.js';
 import { Session, type CommonOptions } from '../session.js';
@@ -32,7 +32,7 @@ export function registerReplay(program: Command, around: Surroundings): void {
     .option('--speed <factor>', 'times faster than it happened; max or 0 for all at once', '60x')
     .option('--full', 'with the intents and other lines a short view leaves out')
     .action(async (text: string, options: ReplayOptions) => {
-      const speed = parsedBy(speedArgument)(options.speed);
+      const speed = speedArgument(options.speed);
       const at = options.at === undefined ? undefined : instantArgument(options.at, around.clock.now());
       const session = new Session(around, options);
       const { id } = await findRotation(session, text, { orLast: true });

@@ -1,7 +1,7 @@
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
-import { existsSync } from 'node:fs';
+import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { defineCommand, ROTATION_ARGUMENT } from '../define-command.js';
+import { codeOf } from '../error-code.js';
 import { RefusedError, UsageError } from '../failures.js';
 import { findRotation } from '../find.js';
 import { Session, type CommonOptions } from '../session.js';
@@ -44,7 +44,6 @@ function save(output: string, content: Buffer): void {
     renameSync(fresh, output);
   } catch (error) {
     rmSync(fresh, { force: true });
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    throw new UsageError(`${output} cannot be written (${code})`);
+    throw new UsageError(`${output} cannot be written (${codeOf(error) ?? 'unknown error'})`);
   }
 }

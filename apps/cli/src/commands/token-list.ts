@@ -16,7 +16,11 @@ export function registerTokenList(token: Command, around: Surroundings): void {
     session.answer({ items, treeSize }, () => {
       session.table(items, [
         { title: 'TOKEN', cell: (token) => token.id },
-        { title: 'SUBJECT', cell: (token) => token.name ?? token.subject, shrinks: true },
+        {
+          title: 'SUBJECT',
+          cell: ({ name, subject }) => (name === undefined || name === '' ? subject : name),
+          shrinks: true,
+        },
         { title: 'LABEL', cell: (token) => token.label, shrinks: true },
         { title: 'ROLES', cell: (token) => token.roles.join(', '), shrinks: true },
         {
