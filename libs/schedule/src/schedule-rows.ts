@@ -1,0 +1,185 @@
+import { formatInstant, type Provenance } from '#eventlog';
+import {
+  boundAt,
+  selectPolicy,
+  type BoundPolicy,
+  type FamilyState,
+  type PolicyState,
+  type RotationState,
+} from '#rotation';
+import { dueOf, type Due, type DueException, type DueStatus } from './due.js';
+import { obligationRows, type ObligationRow } from './obligations.js';
+
+export interface ScheduleInput {
+  readonly families: readonly FamilyState[];
+  /** All rotations of these families, imported ones too. */
+  readonly rotations: readonly RotationState[];
+  readonly policies: readonly PolicyState[];
+  readonly now: number;
+}
+
+/** A line of the schedule: a family's rotation, or something else that is owed by a date. */
+export type ScheduleRow = RotationRow | ObligationRow;
+
+/** One family's rotation: plain JSON, `null` for "not recorded". */
+export interface RotationRow {
+  readonly kind: 'rotation';
+  readonly family: { readonly id: string; readonly qualifiedName: string };
+  readonly environment: string;
+  readonly team: string;
+  readonly owner: string;
+  readonly mode: string;
+  readonly illustrative: boolean;
+  /** In words: what is due. */
+  readonly what: string;
+  readonly status: DueStatus;
+  readonly exceptions: readonly DueException[];
+  readonly due: string | null;
+  readonly stopEmittingDue: string | null;
+  readonly stopAcceptingDue: string | null;
+  readonly ageDays: number | null;
+  readonly overdueDays: number | null;
+  readonly since: string | null;
+  /** In words: the fact the clock runs from. */
+  readonly basis: string | null;
+  readonly basisAt: string | null;
+  readonly version: string | null;
+  readonly provenance: Provenance | null;
+  readonly policy: { readonly id: string; readonly name: string } | null;
+  readonly runningRotation: string | null;
+}
+
+/** Every family that is watched and everything that is owed, the most urgent first. */
+export function scheduleRows(input: ScheduleInput): readonly ScheduleRow[] {
+  const { families, policies, now } = input;
+  const bound = policies.flatMap((policy) => boundAt(policy, now) ?? []);
+  const rotations = byFamily(input.rotations);
+  const rows: ScheduleRow[] = families.flatMap(
+    (family) => rowOf(family, rotations.get(family.familyId) ?? [], bound, now) ?? [],
+  );
+  return [...rows, ...obligationRows(input)].sort(moreUrgent);
+}
+
+/**
+ * What is overdue, and what nobody can call on time: no version was observed, or no policy says when. Each keeps its own
+ * status.
+ */
+export function overdueRows(input: ScheduleInput): readonly ScheduleRow[] {
+  return scheduleRows(input).filter((row) => NOT_ON_TIME.includes(row.status));
+}
+
+const NOT_ON_TIME: readonly DueStatus[] = ['overdue', 'not-observed', 'no-policy'];
+
+function byFamily(rotations: readonly RotationState[]): ReadonlyMap<string, readonly RotationState[]> {
+  const grouped = new Map<string, RotationState[]>();
+  for (const rotation of rotations) {
+    const known = grouped.get(rotation.familyId);
+    if (known === undefined) grouped.set(rotation.familyId, [rotation]);
+    else known.push(rotation);
+  }
+  return grouped;
+}
+
+function rowOf(
+  family: FamilyState,
+  rotations: readonly RotationState[],
+  bound: readonly BoundPolicy[],
+  now: number,
+): RotationRow | undefined {
+  const { details, slot } = family;
+  if (details === undefined) return undefined;
+  const policy = selectPolicy(bound, details);
+  const running =
+    slot?.open === true ? rotations.find((rotation) => rotation.rotationId === slot.rotation) : undefined;
+  const due = dueOf({
+    versions: family.versions,
+    running,
+    past: rotations.filter((rotation) => rotation !== running),
+    policyTerms: policy?.terms,
+    coverageStart: family.registeredAt,
+    now,
+  });
+  return {
+    kind: 'rotation',
+    family: { id: family.familyId, qualifiedName: `${details.environment}/${details.name}` },
+    environment: details.environment,
+    team: details.team,
+    owner: details.owner.role,
+    mode: details.mode,
+    illustrative: details.illustrative,
+    what: whatOf(due),
+    status: due.status,
+    exceptions: due.exceptions,
+    due: instant(due.nextDue),
+    stopEmittingDue: instant(due.stopEmittingDue),
+    stopAcceptingDue: instant(due.stopAcceptingDue),
+    ageDays: due.ageDays ?? null,
+    overdueDays: due.overdueDays ?? null,
+    since: instant(due.since),
+    basis: basisText(due),
+    basisAt: instant(due.basis?.at),
+    version: due.basis?.versionId ?? null,
+    provenance: due.basis?.provenance ?? null,
+    policy: policy === undefined ? null : { id: policy.policyId, name: policy.name },
+    runningRotation: slot?.open === true ? slot.rotation : null,
+  };
+}
+
+function instant(at: number | undefined): string | null {
+  return at === undefined ? null : formatInstant(at);
+}
+
+function whatOf(due: Due): string {
+  switch (due.status) {
+    case 'not-observed':
+      return 'rotation: no version with a known beginning was ever observed';
+    case 'no-policy':
+      return 'rotation: no policy selects this family';
+    case 'never-rotated':
+      return 'rotation: never rotated';
+    case 'ok':
+    case 'due-soon':
+    case 'overdue': {
+      const never = due.exceptions.includes('never-rotated') ? ', never rotated' : '';
+      const compromised = due.exceptions.includes('compromised-accepted')
+        ? ', a compromised version is still accepted'
+        : '';
+      const clock = due.nextDueIs === 'stop-accepting' ? 'stop accepting' : 'stop emitting';
+      return `rotation: ${clock}${never}${compromised}`;
+    }
+  }
+}
+
+function basisText({ basis }: Due): string | null {
+  if (basis === undefined) return null;
+  const fact = basis.fact === 'KeyGenerated' ? 'generated' : 'created, as it was observed,';
+  return `${basis.versionId} ${fact} ${formatInstant(basis.at)}`;
+}
+
+const URGENCY: Readonly<Record<DueStatus, number>> = {
+  overdue: 0,
+  'due-soon': 1,
+  'not-observed': 2,
+  'never-rotated': 3,
+  'no-policy': 4,
+  ok: 5,
+};
+
+function moreUrgent(left: ScheduleRow, right: ScheduleRow): number {
+  const byStatus = URGENCY[left.status] - URGENCY[right.status];
+  if (byStatus !== 0) return byStatus;
+  // Overdue without a date is a compromised version that is still accepted: before all others. Elsewhere it is last.
+  const undated = left.status === 'overdue' ? '' : '~';
+  const [leftDue, rightDue] = [dateOf(left, undated), dateOf(right, undated)];
+  if (leftDue !== rightDue) return leftDue < rightDue ? -1 : 1;
+  return nameOf(left) < nameOf(right) ? -1 : 1;
+}
+
+function dateOf({ due, status, overdueDays }: ScheduleRow, undated: string): string {
+  if (status === 'overdue' && overdueDays === null) return undated;
+  return due ?? undated;
+}
+
+function nameOf({ family, what }: ScheduleRow): string {
+  return `${family?.qualifiedName ?? ''} ${what}`;
+}
