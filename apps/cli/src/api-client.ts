@@ -5,11 +5,11 @@ import { InterruptedError, ProblemError, UnavailableError, type Problem } from '
 import { printable } from './terminal.js';
 
 /** How long an answer may take, from the first byte sent to the last one read. */
-export const ANSWER_MS = 10_000;
+const ANSWER_MS = 10_000;
 /** Documents and files are larger. */
 export const DOCUMENT_MS = 60_000;
 /** A stream may run for hours; it says something more often than this. */
-export const SILENCE_MS = 60_000;
+const SILENCE_MS = 60_000;
 /** Waits before a safe request is repeated. */
 const AGAIN_AFTER_MS = [200, 800];
 const PASSING = [502, 503, 504];
@@ -31,8 +31,6 @@ export type Query = Readonly<Record<string, string | number | undefined>>;
 
 export interface SendOptions {
   readonly body?: unknown;
-  /** Sent as it is, instead of `body`. */
-  readonly document?: Buffer | undefined;
   readonly query?: Query | undefined;
   readonly ifMatch?: number | undefined;
   /** Where one run sends several requests. */
@@ -52,7 +50,9 @@ const problemSchema = z.looseObject({
   detail: z.string().optional(),
   code: z.string(),
   correlationId: z.string().optional(),
-  errors: z.array(z.looseObject({ field: z.string(), message: z.string() })).optional(),
+  errors: z
+    .array(z.looseObject({ field: z.string(), message: z.string(), line: z.number().optional() }))
+    .optional(),
 });
 
 /** Speaks to a running Keyturn. Never shows the token, never follows a redirect with it. */
@@ -174,12 +174,12 @@ export class ApiClient {
   }
 
   #fetch(request: Request): Promise<Response> {
-    const { method, path, body, document, query = {}, ifMatch, idempotencyKey, signal } = request;
+    const { method, path, body, query = {}, ifMatch, idempotencyKey, signal } = request;
     const url = new URL(`${this.options.url}/api/v1${path}`);
     for (const [name, value] of Object.entries(query)) {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
-    const content = document ?? (body === undefined ? undefined : JSON.stringify(body));
+    const content = body === undefined ? undefined : JSON.stringify(body);
     const headers: Record<string, string> = { accept: 'application/json' };
     if (content !== undefined) headers['content-type'] = 'application/json';
     if (method !== 'GET' && idempotencyKey !== undefined) headers['idempotency-key'] = idempotencyKey;

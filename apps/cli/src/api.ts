@@ -154,7 +154,6 @@ export const previewSchema = z.looseObject({
 export type Preview = z.output<typeof previewSchema>;
 
 export const timelineSchema = z.looseObject({
-  rotation: rotationSchema,
   entries: z.array(
     z.looseObject({
       type: z.string(),
@@ -184,7 +183,10 @@ export type Timeline = z.output<typeof timelineSchema>;
 export type TimelineLine = Timeline['entries'][number];
 
 export const dueSchema = z.looseObject({
-  family: familyRef,
+  /** `null`: owed for a policy, which is no one family's. */
+  family: familyRef.nullable(),
+  policy: z.looseObject({ name: z.string() }).nullish(),
+  illustrative: z.boolean().optional(),
   status: z.string(),
   due: z.string().nullish(),
   since: z.string().nullish(),
@@ -214,14 +216,11 @@ export const tokenSchema = z.looseObject({
   /** There once, in the answer that made it. */
   token: z.string().optional(),
 });
-export type Token = z.output<typeof tokenSchema>;
 
 export const progressSchema = z.looseObject({
   done: z.number().optional(),
   total: z.number().optional(),
   finished: z.boolean().optional(),
-  /** Said in the stream, where the status line had left already. */
-  code: z.string().optional(),
-  title: z.string().optional(),
-  detail: z.string().optional(),
+  /** Said in the stream: the status line had left already. */
+  error: z.string().optional(),
 });

@@ -12,7 +12,7 @@ export interface ApplyOperation {
   readonly ifMatch?: number;
 }
 
-export type ParsedApplyFile<Declared> =
+type ParsedApplyFile<Declared> =
   { readonly declared: Declared } | { readonly errors: readonly FieldProblem[] };
 
 /** What `apply` needs of #rotation: reading the file and the difference, both pure. */

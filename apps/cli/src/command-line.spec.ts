@@ -221,27 +221,29 @@ describe('--json', () => {
 });
 
 describe('naming a rotation', () => {
-  const other = { ...ROTATION, id: '3f2a91ff-3333-4333-8333-333333333333' };
-
   it('takes the beginning of its id', async () => {
     const { code, asked } = await runAgainst(
-      { 'GET /rotations': page(ROTATION), [`POST /rotations/${ROTATION_ID}/pause`]: { body: ROTATION } },
+      {
+        'GET /rotations/3f2a': { body: ROTATION },
+        [`POST /rotations/${ROTATION_ID}/pause`]: { body: ROTATION },
+      },
       ['pause', '3f2a', '--reason', 'deploy'],
     );
     expect(code).toBe(0);
-    expect(asked).toEqual(['GET /rotations', `POST /rotations/${ROTATION_ID}/pause`]);
+    expect(asked).toEqual(['GET /rotations/3f2a', `POST /rotations/${ROTATION_ID}/pause`]);
   });
 
   it('guesses nothing where that could be two', async () => {
-    const { code, err, asked } = await runAgainst({ 'GET /rotations': page(ROTATION, other) }, [
+    const twice = problem(409, 'rotation.ambiguous', 'more than one rotation begins with 3f2a');
+    const { code, err, asked } = await runAgainst({ 'GET /rotations/3f2a': { status: 409, body: twice } }, [
       'pause',
-      '3f2a91',
+      '3f2a',
       '--reason',
       'x',
     ]);
     expect(code).toBe(1);
-    expect(err).toContain(other.id);
-    expect(asked).toEqual(['GET /rotations']);
+    expect(err).toContain('more than one rotation');
+    expect(asked).toEqual(['GET /rotations/3f2a']);
   });
 
   it('acts on no rotation that ended, when only the family was named', async () => {
@@ -474,16 +476,27 @@ describe('looking', () => {
     what: 'stop emitting',
   };
 
+  const untold = { ...late, status: 'not-observed', due: null, overdueDays: null };
+  const ofPolicy = {
+    ...late,
+    family: null,
+    policy: { id: 'p', name: 'PCI production' },
+    what: 'review of the policy',
+  };
+
   it('status shows what is open, what waits for whom, and how much is overdue', async () => {
     const { code, out } = await runAgainst(
-      { 'GET /rotations': page(SUSPENDED), 'GET /schedule/overdue': page(late, late) },
+      { 'GET /rotations': page(SUSPENDED), 'GET /schedule/overdue': page(late, late, untold) },
       ['status'],
     );
     expect(code).toBe(0);
     expect(out).toContain('accepting, suspended');
     expect(out).toContain('identity on-call: Vault refuses the login');
     expect(out).toContain(`    keyturn retry ${ROTATION_ID}`);
+    // What was never observed is an exception of its own, not one more overdue, and not on time.
     expect(out).toContain('2 overdue');
+    expect(out).toContain('1 of which nobody can say');
+    expect(out).toContain('EXAMPLE DATA');
   });
 
   it('overdue and schedule say what they stand on', async () => {
@@ -492,10 +505,9 @@ describe('looking', () => {
     expect(out).toContain('policy PCI production');
     expect(out).toContain('tree size 42');
     await standIn?.close();
-    const never = { ...late, status: 'never-observed', due: null, overdueDays: null };
-    expect((await runAgainst({ 'GET /schedule': page(never) }, ['schedule'])).out).toContain(
-      'never observed',
-    );
+    const { out: all } = await runAgainst({ 'GET /schedule': page(untold, ofPolicy) }, ['schedule']);
+    expect(all).toContain('not observed');
+    expect(all).toContain('policy PCI production   review of the policy');
   });
 
   it('report writes the whole file, and no file over another', async () => {
@@ -533,7 +545,7 @@ describe('replay', () => {
     ...more,
   });
   const timeline = {
-    rotation: ROTATION,
+    rotation: ROTATION_ID,
     entries: [
       entry('2026-03-01T10:00:00.000Z', 'Rotation requested'),
       entry('2026-03-01T10:00:01.000Z', 'Step started', { minor: true }),
@@ -659,16 +671,24 @@ describe('tokens', () => {
 });
 
 describe('files and streams', () => {
-  it('import sends the file as it is', async () => {
+  it('import sends the text of the file as it is', async () => {
     const file = join(mkdtempSync(join(tmpdir(), 'keyturn-cli-')), 'history.json');
     writeFileSync(file, '{ "format": 1 }');
     const { code, out, seen } = await runAgainst(
-      { 'POST /imports': { status: 201, body: { families: 2, events: 31 } } },
+      {
+        'POST /imports': {
+          status: 201,
+          body: { id: 'i', changed: true, counts: { families: 2, events: 31 } },
+        },
+      },
       ['import', file],
     );
     expect(code).toBe(0);
     expect(out).toContain('families         2');
-    expect(seen.at(-1)).toMatchObject({ path: '/api/v1/imports?name=history.json', body: { format: 1 } });
+    expect(seen.at(-1)).toMatchObject({
+      path: '/api/v1/imports',
+      body: { name: 'history.json', content: '{ "format": 1 }' },
+    });
   });
 
   it('rebuild follows the stream to its end', async () => {
@@ -679,6 +699,13 @@ describe('files and streams', () => {
     expect(JSON.parse(out)).toEqual({ finished: true, events: 10, by: 'service' });
     await standIn?.close();
     expect((await runAgainst({ 'POST /read-model/rebuild': { raw: lines } }, ['rebuild'])).code).toBe(3);
+    await standIn?.close();
+    const failed = {
+      'POST /read-model/rebuild': { raw: `${lines}{"finished":false,"error":"disk full"}\n` },
+    };
+    const { code: failure, err } = await runAgainst(failed, ['rebuild']);
+    expect(failure).toBe(3);
+    expect(err).toContain('disk full');
   });
 
   it('rebuild makes no data directory where there is none', async () => {

@@ -6,7 +6,12 @@ import { day } from './words.js';
 /** The columns of what is due. */
 export function dueColumns(): readonly Column<Due>[] {
   return [
-    { title: 'FAMILY', cell: (item) => item.family.qualifiedName, shrinks: true },
+    {
+      title: 'FAMILY',
+      // What is owed for a policy belongs to no one family.
+      cell: ({ family, policy }) => family?.qualifiedName ?? `policy ${policy?.name ?? ''}`.trim(),
+      shrinks: true,
+    },
     { title: 'WHAT', cell: (item) => item.what, shrinks: true },
     { title: 'STATUS', cell: (item) => item.status.replaceAll('-', ' '), style: statusStyle },
     { title: 'DUE', cell: (item) => (item.due === null || item.due === undefined ? '–' : day(item.due)) },
@@ -26,5 +31,5 @@ export function dueColumns(): readonly Column<Due>[] {
 
 function statusStyle({ status, overdueDays }: Due): readonly Style[] {
   if (status === 'overdue' || (overdueDays ?? 0) > 0) return ['red'];
-  return /never|unreadable|unknown|soon/.test(status) ? ['yellow'] : [];
+  return status === 'ok' ? [] : ['yellow'];
 }

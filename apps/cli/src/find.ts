@@ -35,7 +35,6 @@ export async function findRotation(
   { orLast = false }: FindRotation = {},
 ): Promise<Rotation> {
   const { client } = session;
-  if (UUID.test(text)) return client.get(`/rotations/${text}`, rotationSchema);
   if (text.includes('/')) {
     const family = await findFamily(session, text);
     if (family.runningRotation !== null) {
@@ -60,27 +59,23 @@ export async function findRotation(
       `"${text}" names no rotation: write its id, the first ${SHORTEST_PREFIX} or more characters of it, or environment/name`,
     );
   }
-  // All of them: a beginning that is unique among the running ones may be meant for one that ended.
-  const { items } = await client.all('/rotations', rotationSchema, { state: 'all', limit: 100 });
-  return onlyOne(
-    items.filter((rotation) => rotation.id.startsWith(text)),
-    'rotation',
-    text,
-    (rotation) => `${rotation.id} (${rotation.family.qualifiedName}, ${rotation.phase})`,
-  );
+  // The service finds it, and refuses to guess between two.
+  return client.get(`/rotations/${text}`, rotationSchema);
 }
 
 /** By id, the beginning of one, or name. */
-export async function findPolicy({ client }: Session, text: string): Promise<Policy> {
+async function findPolicy({ client }: Session, text: string): Promise<Policy> {
   const { items } = await client.all('/policies', policySchema);
-  return onlyOne(
-    items.filter(
-      (policy) => policy.name === text || (text.length >= SHORTEST_PREFIX && policy.id.startsWith(text)),
-    ),
-    'policy',
-    text,
-    (policy) => `${policy.id} (${policy.name})`,
+  const found = items.filter(
+    (policy) => policy.name === text || (text.length >= SHORTEST_PREFIX && policy.id.startsWith(text)),
   );
+  const [first, ...more] = found;
+  if (first === undefined) throw new RefusedError('policy.not-found', `there is no policy "${text}"`);
+  if (more.length > 0) {
+    const names = found.slice(0, 10).map((policy) => `${policy.id} (${policy.name})`);
+    throw new RefusedError('policy.ambiguous', `"${text}" could be:\n${names.join('\n')}`);
+  }
+  return first;
 }
 
 export type Approvable =
@@ -104,23 +99,6 @@ export async function findApprovable(session: Session, text: string): Promise<Ap
       throw new RefusedError('approvable.not-found', `there is no rotation and no policy "${text}"`);
     }
   }
-}
-
-function onlyOne<Item>(
-  found: readonly Item[],
-  what: string,
-  text: string,
-  name: (item: Item) => string,
-): Item {
-  const [first, ...more] = found;
-  if (first === undefined) throw new RefusedError(`${what}.not-found`, `there is no ${what} "${text}"`);
-  if (more.length > 0) {
-    throw new RefusedError(
-      `${what}.ambiguous`,
-      `"${text}" could be:\n${found.slice(0, 10).map(name).join('\n')}`,
-    );
-  }
-  return first;
 }
 
 const placedSchema = z.looseObject({ id: z.string() });

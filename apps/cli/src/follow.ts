@@ -8,7 +8,7 @@ import { day } from './words.js';
 export const LOOK_EVERY_MS = 2_000;
 
 /** Follows a rotation to its end, or to where it needs a person that no plan foresaw. */
-export async function follow(session: Session, first: Rotation): Promise<Rotation> {
+async function follow(session: Session, first: Rotation): Promise<Rotation> {
   const { client, around } = session;
   let rotation = first;
   let said = '';

@@ -2,7 +2,7 @@ import { parseInstant } from '#eventlog';
 import { UsageError } from './failures.js';
 
 /** A history of weeks has long silences: none takes longer than this on screen. */
-export const LONGEST_PAUSE_MS = 2_000;
+const LONGEST_PAUSE_MS = 2_000;
 
 /** `60x`, `60` or `2.5x`: so many times faster than it happened. `0` and `max`: all at once, as `undefined`. */
 export function speedArgument(text: string): number | undefined {

@@ -110,7 +110,7 @@ export function rotationPage(session: Session, rotation: Rotation): readonly str
 }
 
 /** The exact next commands; whoever reads this at 2 a.m. copies them. */
-export function nextLines({ paint }: Session, rotation: Rotation): readonly string[] {
+function nextLines({ paint }: Session, rotation: Rotation): readonly string[] {
   return rotation.next.map(
     (command, index) => `  ${paint((index === 0 ? 'next' : '').padEnd(11), 'dim')} ${paint(command, 'cyan')}`,
   );

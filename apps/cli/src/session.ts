@@ -77,6 +77,11 @@ export class Session {
     if (!this.json) this.around.err.write(`${printable(text)}\n`);
   }
 
+  /** Said on every page that shows what was made for a demonstration. */
+  examples(items: readonly { readonly illustrative?: boolean | undefined }[]): void {
+    this.lines(exampleLines(items));
+  }
+
   table<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): void {
     this.lines(this.tableLines(rows, columns));
   }
@@ -84,4 +89,13 @@ export class Session {
   tableLines<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): readonly string[] {
     return tableOf(rows, columns, { columns: this.around.out.columns, paint: this.paint });
   }
+}
+
+export function exampleLines(
+  items: readonly { readonly illustrative?: boolean | undefined }[],
+): readonly string[] {
+  const count = items.filter((item) => item.illustrative === true).length;
+  return count === 0
+    ? []
+    : [`EXAMPLE DATA: ${count} of ${items.length} lines were made for a demonstration.`];
 }

@@ -15,7 +15,7 @@ export interface Surroundings {
   readonly sleep: (milliseconds: number, signal: AbortSignal) => Promise<void>;
 }
 
-export interface Input {
+interface Input {
   readonly isTTY: boolean;
   /** One line, asked for on the error stream: what is on the output stays clean. */
   ask(question: string, signal: AbortSignal): Promise<string>;

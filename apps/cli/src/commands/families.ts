@@ -58,6 +58,7 @@ export function registerFamilies(program: Command, around: Surroundings): void {
             style: () => ['cyan'],
           },
         ]);
+        session.examples(items);
       });
     });
 }

@@ -7,7 +7,7 @@ import { readFileOr } from '../read-file.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
 
-const countsSchema = z.looseObject({});
+const importedSchema = z.looseObject({ counts: z.looseObject({}), changed: z.boolean().optional() });
 
 export function registerImport(program: Command, around: Surroundings): void {
   defineCommand(program, {
@@ -20,17 +20,16 @@ export function registerImport(program: Command, around: Surroundings): void {
   })
     .argument('<file>', 'the history as JSON')
     .action(async (file: string, options: CommonOptions) => {
-      const document = readFileOr(file);
+      const content = readFileOr(file).toString('utf8');
       const session = new Session(around, options);
-      const counts = await session.client.post('/imports', countsSchema, {
-        document,
-        query: { name: basename(file) },
+      const imported = await session.client.post('/imports', importedSchema, {
+        body: { name: basename(file), content },
         patienceMs: DOCUMENT_MS,
       });
-      session.answer(counts, () => {
+      session.answer(imported, () => {
+        if (imported.changed === false) session.line('All of it was imported before; nothing was added.');
         session.line(`Imported from ${basename(file)}:`);
-        for (const [what, count] of Object.entries(counts)) {
-          if (typeof count === 'object' && count !== null) continue;
+        for (const [what, count] of Object.entries(imported.counts)) {
           session.line(`  ${what.padEnd(16)} ${String(count)}`);
         }
       });

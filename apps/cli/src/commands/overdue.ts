@@ -17,6 +17,7 @@ export function registerOverdue(program: Command, around: Surroundings): void {
     session.answer({ items, treeSize, asOf }, () => {
       if (items.length === 0) session.line('Nothing is overdue among the families known here.');
       else session.table(items, dueColumns());
+      session.examples(items);
       session.line(session.paint(`as of ${asOf ?? 'now'}, tree size ${treeSize ?? 'not told'}`, 'dim'));
     });
   });

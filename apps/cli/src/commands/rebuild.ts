@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { isLoopback } from '#platform';
 import { progressSchema } from '../api.js';
 import { defineCommand } from '../define-command.js';
-import { ProblemError, RefusedError, UnavailableError } from '../failures.js';
+import { RefusedError, UnavailableError } from '../failures.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
 
@@ -77,9 +77,11 @@ function progressBar(session: Session): Progress {
 async function throughService(session: Session, bar: Progress): Promise<void> {
   let finished = false;
   for await (const line of session.client.lines('/read-model/rebuild', progressSchema)) {
-    if (line.code !== undefined) {
-      const { code, title = 'Failed', detail } = line;
-      throw new ProblemError({ code, title, detail }, 500);
+    if (line.finished === false) {
+      throw new UnavailableError(
+        'broken',
+        `The rebuild failed, the old read model serves on: ${line.error ?? 'no reason was given'}`,
+      );
     }
     if (line.done !== undefined && line.total !== undefined) bar.at(line.done, line.total);
     if (line.finished === true) finished = true;

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { timelineSchema, type Timeline, type TimelineLine } from '../api.js';
+import { timelineSchema, type Rotation, type Timeline, type TimelineLine } from '../api.js';
 import { defineCommand, ROTATION_ARGUMENT } from '../define-command.js';
 import { findRotation } from '../find.js';
 import { rhythmOf, speedArgument } from '../replay-rhythm.js';
@@ -35,21 +35,31 @@ export function registerReplay(program: Command, around: Surroundings): void {
       const speed = speedArgument(options.speed);
       const at = options.at === undefined ? undefined : instantArgument(options.at, around.clock.now());
       const session = new Session(around, options);
-      const { id } = await findRotation(session, text, { orLast: true });
-      const timeline = await session.client.get(`/rotations/${id}/timeline`, timelineSchema, { at });
+      const rotation = await findRotation(session, text, { orLast: true });
+      const timeline = await session.client.get(`/rotations/${rotation.id}/timeline`, timelineSchema, { at });
       if (session.json) session.answer(timeline, () => undefined);
-      else await play(session, timeline, around.out.isTTY ? speed : undefined, options.full === true);
+      else {
+        const played = {
+          rotation,
+          timeline,
+          speed: around.out.isTTY ? speed : undefined,
+          full: options.full === true,
+        };
+        await play(session, played);
+      }
     });
 }
 
-async function play(
-  session: Session,
-  timeline: Timeline,
-  speed: number | undefined,
-  full: boolean,
-): Promise<void> {
+interface Played {
+  readonly rotation: Rotation;
+  readonly timeline: Timeline;
+  readonly speed: number | undefined;
+  readonly full: boolean;
+}
+
+async function play(session: Session, { rotation, timeline, speed, full }: Played): Promise<void> {
   const { paint, around } = session;
-  const { rotation, treeSize, targets } = timeline;
+  const { treeSize, targets } = timeline;
   const entries = timeline.entries.filter((entry) => full || entry.minor !== true);
   session.line(
     `${paint(rotation.family.qualifiedName, 'bold')}  ${rotation.strategy} rotation ${rotation.id}${

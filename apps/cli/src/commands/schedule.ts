@@ -18,6 +18,7 @@ export function registerSchedule(program: Command, around: Surroundings): void {
     session.answer({ items, treeSize, asOf }, () => {
       if (items.length === 0) session.line('No family has a due date yet: register one with keyturn apply.');
       else session.table(items, dueColumns());
+      session.examples(items);
       session.line(session.paint(`as of ${asOf ?? 'now'}, tree size ${treeSize ?? 'not told'}`, 'dim'));
     });
   });

@@ -4,7 +4,7 @@ import { defineCommand, ROTATION_ARGUMENT } from '../define-command.js';
 import { findRotation } from '../find.js';
 import { LOOK_EVERY_MS } from '../follow.js';
 import { rotationColumns, rotationPage } from '../rotation-text.js';
-import { Session, type CommonOptions } from '../session.js';
+import { exampleLines, Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
 import { day, shortId } from '../words.js';
 
@@ -71,9 +71,16 @@ async function lookAtAll(session: Session): Promise<Look> {
   ]);
   const { items } = open;
   const waiting = items.filter((rotation) => rotation.next.length > 0);
-  const count = overdue.items.length;
+  const late = overdue.items.filter(({ status }) => status === 'overdue').length;
+  // Never observed, never rotated, no policy: nobody can call these on time.
+  const untold = overdue.items.length - late;
   return {
-    value: { rotations: items, overdue: count, treeSize: open.treeSize ?? overdue.treeSize },
+    value: {
+      rotations: items,
+      overdue: late,
+      notOnTime: untold,
+      treeSize: open.treeSize ?? overdue.treeSize,
+    },
     page: [
       ...(items.length === 0
         ? ['No rotation is under way.']
@@ -85,10 +92,14 @@ async function lookAtAll(session: Session): Promise<Look> {
         }`,
         ...rotation.next.map((command) => `    ${paint(command, 'cyan')}`),
       ]),
+      ...exampleLines(items),
       '',
-      count === 0
+      late === 0
         ? 'Nothing is overdue among the families known here.'
-        : paint(`${count} overdue: keyturn overdue`, 'yellow'),
+        : paint(`${late} overdue: keyturn overdue`, 'red'),
+      ...(untold === 0
+        ? []
+        : [paint(`${untold} of which nobody can say that they are on time: keyturn overdue`, 'yellow')]),
     ],
   };
 }

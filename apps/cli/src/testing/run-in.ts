@@ -6,7 +6,7 @@ import type { ExitCode } from '../exit-codes.js';
 import { runCli } from '../program.js';
 import type { Surroundings } from '../surroundings.js';
 
-export const NOW = Date.parse('2026-03-01T12:00:00.000Z');
+const NOW = Date.parse('2026-03-01T12:00:00.000Z');
 export const TOKEN = 'kt_canary-of-the-command-line';
 
 /** Nobody listens there. Not one of the low ports: fetch refuses those itself. */

@@ -1,7 +1,7 @@
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { text } from 'node:stream/consumers';
 
-export interface SeenRequest {
+interface SeenRequest {
   readonly method: string;
   /** With the query. */
   readonly path: string;
@@ -9,7 +9,7 @@ export interface SeenRequest {
   readonly body: unknown;
 }
 
-export interface StandInAnswer {
+interface StandInAnswer {
   readonly status?: number;
   readonly body?: unknown;
   /** Sent as it is, instead of `body`. */
