@@ -371,16 +371,10 @@ class JsonReader {
 
   #value(): JsonNode {
     const line = this.#line;
-    switch (this.text[this.#at]) {
-      case '{':
-        return this.#object(line);
-      case '[':
-        return this.#array(line);
-      case '"':
-        return { line, value: this.#string() };
-      default:
-        return { line, value: this.#scalar() };
-    }
+    const first = this.text[this.#at];
+    if (first === '{') return this.#object(line);
+    if (first === '[') return this.#array(line);
+    return { line, value: first === '"' ? this.#string() : this.#scalar() };
   }
 
   #deeper(): void {

@@ -2,7 +2,6 @@ import { DomainError, parseInstant, WrongExpectedRevisionError, type NewEvent } 
 import type { Cause, StreamPosition } from '#eventlog/kit';
 import { derivedId, failpoint } from '#platform';
 import { familyDecider, registerFamily, type FamilyState } from '../domain/family.decider.js';
-import type { FamilyEvent } from '../domain/family.events.js';
 import type { NewImportEvent } from '../domain/import.events.js';
 import { lineSchema } from '../domain/vocabulary.js';
 import { claim } from './claims.js';
@@ -15,7 +14,7 @@ import {
   type ImportFact,
   type ImportFile,
 } from './import-file.js';
-import { causeOf, Ledger, type CommandContext, type Loaded } from './ledger.js';
+import { causeOf, type CommandContext, type Ledger, type Loaded } from './ledger.js';
 import type { Placed } from './placed.js';
 import { consumerIdOf } from './revise-family.js';
 import { claimStream, familyStream, idOf, importStream, rotationStream } from './streams.js';
@@ -85,8 +84,9 @@ function nameOf(fileName: string): string {
 /** A stream lines are appended to: its state, where it stands, and which commands it has facts of. */
 interface Target<State> {
   readonly load: () => Promise<Loaded<State>>;
-  readonly evolve: (state: State, event: FamilyEvent) => State;
   state: State;
+  /** Something was appended since `state` was read; it is read again where a decision needs it. */
+  stale: boolean;
   position: StreamPosition;
   causes: Set<string>;
 }
@@ -178,13 +178,11 @@ class ImportRun {
       case 'consumer':
         return this.#registerConsumer(entry);
       case 'runbook':
-        return this.#onFamily(entry, 'facts', (state) =>
-          familyDecider.decide({ type: 'ReviseRunbook', runbook: entry.runbook }, state),
-        );
+        return this.#reviseRunbook(entry);
       case 'version':
-        return this.#onFamily(entry, 'facts', () => [{ type: 'VersionObserved', data: entry.data }]);
+        return this.#recordOnFamily(entry, 'VersionObserved');
       case 'compromise':
-        return this.#onFamily(entry, 'facts', () => [{ type: 'CompromiseConfirmed', data: entry.data }]);
+        return this.#recordOnFamily(entry, 'CompromiseConfirmed');
       case 'rotation':
         return this.#takeOverRotation(entry);
     }
@@ -253,16 +251,22 @@ class ImportRun {
     );
   }
 
-  async #onFamily(
-    entry: ImportEntry & { readonly family: string },
-    kind: Kind,
-    decide: (state: FamilyState) => readonly NewEvent[],
+  async #reviseRunbook(entry: ImportEntry & { readonly kind: 'runbook' }): Promise<void> {
+    const target = await this.#familyTarget(await this.#familyId(entry.family));
+    await this.#append(target, entry.line, 'facts', (state) =>
+      familyDecider.decide({ type: 'ReviseRunbook', runbook: entry.runbook }, state),
+    );
+  }
+
+  async #recordOnFamily(
+    entry: ImportEntry & { readonly kind: 'version' | 'compromise' },
+    type: 'VersionObserved' | 'CompromiseConfirmed',
   ): Promise<void> {
     const target = await this.#familyTarget(await this.#familyId(entry.family));
-    const occurred = 'occurredAt' in entry ? { occurredAt: entry.occurredAt } : {};
-    await this.#append(target, entry.line, kind, (state) =>
-      decide(state).map((event) => ({ ...event, ...occurred })),
-    );
+    const { data, occurredAt } = entry;
+    await this.#append(target, entry.line, 'facts', [
+      { type, data, ...(occurredAt === undefined ? {} : { occurredAt }) },
+    ]);
   }
 
   async #takeOverRotation(entry: ImportEntry & { readonly kind: 'rotation' }): Promise<void> {
@@ -273,11 +277,11 @@ class ImportRun {
       history: await this.ledger.store.read(stream),
       state: undefined,
     });
-    const target = await open(load, () => undefined);
+    const target = await open(load);
     const requested: NewEvent = {
       type: 'RotationRequested',
       data: { ...entry.request, family: familyId },
-      ...('occurredAt' in entry ? { occurredAt: entry.occurredAt } : {}),
+      ...(entry.occurredAt === undefined ? {} : { occurredAt: entry.occurredAt }),
     };
     const environment = splitQualifiedName(entry.family)?.environment ?? '';
     // What stands on one line is appended at once: the line is what a resumed import looks for.
@@ -288,7 +292,7 @@ class ImportRun {
     }
     for (const [line, events] of lines) {
       const kind = line === entry.line ? 'rotations' : 'facts';
-      await this.#append(target, line, kind, () => events, correlation);
+      await this.#append(target, line, kind, events, correlation);
     }
   }
 
@@ -308,12 +312,15 @@ class ImportRun {
     target: Target<State>,
     line: number,
     kind: Kind,
-    decide: (state: State) => readonly NewEvent[],
+    decide: ((state: State) => readonly NewEvent[]) | readonly NewEvent[],
     correlationId?: string,
   ): Promise<void> {
     for (;;) {
       const known = target.causes.has(this.#commandId(line));
-      const events = known ? [] : decide(target.state);
+      if (!known && target.stale && typeof decide === 'function') {
+        Object.assign(target, await loaded(target.load));
+      }
+      const events = known ? [] : typeof decide === 'function' ? decide(target.state) : decide;
       if (events.length === 0) {
         this.#counts.skipped += 1;
         return;
@@ -322,8 +329,7 @@ class ImportRun {
         const imported = events.map((event): NewEvent => ({ ...event, provenance: 'imported' }));
         const cause = this.#cause(line, correlationId);
         const appended = await this.ledger.store.append(target.position, imported, cause);
-        // The target's stream decides its event types; the kit parsed each against its schema.
-        target.state = (appended.events as readonly FamilyEvent[]).reduce(target.evolve, target.state);
+        target.stale = true;
         target.position = positionOf(appended);
         target.causes.add(cause.causationId);
         break;
@@ -340,7 +346,7 @@ class ImportRun {
   async #familyTarget(id: string): Promise<Target<FamilyState>> {
     const known = this.#families.get(id);
     if (known !== undefined) return known;
-    const target = await open(() => this.ledger.family(id), familyDecider.evolve);
+    const target = await open(() => this.ledger.family(id));
     this.#families.set(id, target);
     return target;
   }
@@ -455,20 +461,16 @@ function positionOf({ stream, revision, lastRecordedAt }: StreamPosition): Strea
   return { stream, revision, lastRecordedAt };
 }
 
-async function loaded<State>(
-  load: () => Promise<Loaded<State>>,
-): Promise<Pick<Target<State>, 'state' | 'position' | 'causes'>> {
+async function loaded<State>(load: () => Promise<Loaded<State>>): Promise<Omit<Target<State>, 'load'>> {
   const { history, state } = await load();
   return {
     state,
+    stale: false,
     position: positionOf(history),
     causes: new Set(history.events.map((event) => event.causationId)),
   };
 }
 
-async function open<State>(
-  load: () => Promise<Loaded<State>>,
-  evolve: Target<State>['evolve'],
-): Promise<Target<State>> {
-  return { load, evolve, ...(await loaded(load)) };
+async function open<State>(load: () => Promise<Loaded<State>>): Promise<Target<State>> {
+  return { load, ...(await loaded(load)) };
 }
