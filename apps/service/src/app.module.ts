@@ -10,12 +10,27 @@ import { ProblemDetailsFilter } from './http/problem-details.filter.js';
 import { KEYTURN, OPENAPI_DOCUMENT } from './injection-tokens.js';
 import { JwksController } from './jwks.controller.js';
 import { LogController } from './log.controller.js';
+import { FamiliesController } from './rotation/families.controller.js';
+import { OperationsController } from './rotation/operations.controller.js';
+import { PoliciesController } from './rotation/policies.controller.js';
+import { ROTATION_PROVIDERS } from './rotation/rotation.handlers.js';
+import { RotationsController } from './rotation/rotations.controller.js';
 import { TOKEN_HANDLERS } from './token.handlers.js';
 import { TokensController } from './tokens.controller.js';
 
 /** What HTTP offers. A new part adds its controllers and handlers to these two lists. */
-const CONTROLLERS = [HealthController, JwksController, TokensController, LogController, ApiDocsController];
-const HANDLERS = [...TOKEN_HANDLERS];
+const CONTROLLERS = [
+  HealthController,
+  JwksController,
+  TokensController,
+  LogController,
+  ApiDocsController,
+  FamiliesController,
+  RotationsController,
+  PoliciesController,
+  OperationsController,
+];
+const HANDLERS = [...TOKEN_HANDLERS, ...ROTATION_PROVIDERS];
 
 @Module({})
 export class AppModule {

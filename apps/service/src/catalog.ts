@@ -3,11 +3,18 @@ import type { EventDefinitions } from '#eventlog';
 import type { Projection } from '#eventlog/kit';
 import {
   claimEvents,
+  claimsProjection,
+  containmentsProjection,
+  familiesProjection,
+  policiesProjection,
+  rotationsProjection,
+  wakeupsProjection,
   containmentEvents,
   familyEvents,
   importEvents,
   policyEvents,
   rotationEvents,
+  stepEvents,
 } from '#rotation';
 import { commandIndexProjection } from './command-index.projection.js';
 
@@ -21,6 +28,16 @@ export const DEFINITIONS: readonly EventDefinitions[] = [
   importEvents,
   policyEvents,
   rotationEvents,
+  stepEvents,
 ];
 
-export const PROJECTIONS: readonly Projection[] = [accessProjection, commandIndexProjection];
+export const PROJECTIONS: readonly Projection[] = [
+  accessProjection,
+  commandIndexProjection,
+  familiesProjection,
+  rotationsProjection,
+  containmentsProjection,
+  policiesProjection,
+  claimsProjection,
+  wakeupsProjection,
+];

@@ -10,14 +10,16 @@ import {
 import type { EventLog } from '#eventlog';
 import {
   openEventStore,
-  openReadModel,
   type EventStore,
   type ReadModel,
+  type RebuildProgress,
   type StreamPosition,
 } from '#eventlog/kit';
 import { openSqliteEventLog } from '#eventlog/sqlite';
 import { systemClock, systemIds, type Clock, type Config, type Ids, type SecretValue } from '#platform';
+import { BackEnds, Ledger } from '#rotation';
 import { DEFINITIONS, PROJECTIONS } from './catalog.js';
+import { readModelPath, ReplaceableReadModel } from './replaceable-read-model.js';
 
 /** How long an answer waits for the read model to show what was just written, or all that was written before. */
 export const READ_MODEL_PATIENCE_MS = 2_000;
@@ -36,7 +38,7 @@ export function placesOf(config: Pick<Config, 'dataDir' | 'masterKeyFile'>): Pla
   return {
     log: dataDir,
     custody: join(dataDir, 'custody'),
-    readModel: join(dataDir, 'read-model.sqlite'),
+    readModel: readModelPath(dataDir),
     masterKey: masterKeyFile,
   };
 }
@@ -59,6 +61,10 @@ export interface Keyturn {
   readonly readModel: ReadModel;
   readonly tokens: TokenDirectory;
   readonly backend: LocalKeyBackend;
+  readonly ledger: Ledger;
+  readonly backEnds: BackEnds;
+  /** Folds the read models anew while they serve. */
+  rebuildReadModel(onProgress: (progress: RebuildProgress) => void): Promise<void>;
   /** Why no requests should be sent here; `undefined` when they may. */
   unready(): string | undefined;
   /** Shows what was just appended to every reader of the read model, or fails with `ReadModelBehindError`. */
@@ -91,7 +97,11 @@ export async function openKeyturn(config: Config, overrides: Overrides = {}): Pr
     opened.unshift(() => {
       backend.close();
     });
-    const readModel = await openReadModel({ store, path: places.readModel, projections: PROJECTIONS });
+    const readModel = await ReplaceableReadModel.open({
+      store,
+      directory: config.dataDir,
+      projections: PROJECTIONS,
+    });
     opened.unshift(() => readModel.close());
     return new OpenedKeyturn({ config, places, clock, ids, log, store, readModel, backend }, opened);
   } catch (error) {
@@ -109,7 +119,9 @@ function obtainMasterKey(config: Config, places: Places): SecretValue {
   return loadMasterKey({ file: places.masterKey });
 }
 
-type Parts = Pick<Keyturn, 'config' | 'places' | 'clock' | 'ids' | 'log' | 'store' | 'readModel' | 'backend'>;
+type Parts = Pick<Keyturn, 'config' | 'places' | 'clock' | 'ids' | 'log' | 'store' | 'backend'> & {
+  readonly readModel: ReplaceableReadModel;
+};
 
 class OpenedKeyturn implements Keyturn {
   readonly config: Config;
@@ -118,9 +130,11 @@ class OpenedKeyturn implements Keyturn {
   readonly ids: Ids;
   readonly log: EventLog;
   readonly store: EventStore;
-  readonly readModel: ReadModel;
+  readonly readModel: ReplaceableReadModel;
   readonly tokens: TokenDirectory;
   readonly backend: LocalKeyBackend;
+  readonly ledger: Ledger;
+  readonly backEnds: BackEnds;
   readonly #parts: readonly (() => Promise<void> | void)[];
   readonly #hooks: (() => Promise<void>)[] = [];
   #unready: string | undefined = CATCHING_UP;
@@ -135,6 +149,8 @@ class OpenedKeyturn implements Keyturn {
     this.store = parts.store;
     this.readModel = parts.readModel;
     this.backend = parts.backend;
+    this.ledger = new Ledger(parts.store);
+    this.backEnds = new BackEnds([parts.backend]);
     this.tokens = tokenDirectory(parts.readModel.db);
     this.#parts = close;
     this.readModel.caughtUp().then(
@@ -146,6 +162,10 @@ class OpenedKeyturn implements Keyturn {
     void this.readModel.failed.then((error) => {
       this.#unready = `the read model stopped: ${error.message}`;
     });
+  }
+
+  rebuildReadModel(onProgress: (progress: RebuildProgress) => void): Promise<void> {
+    return this.readModel.rebuild(onProgress);
   }
 
   unready(): string | undefined {

@@ -35,6 +35,7 @@ export {
 } from './domain/timeline.js';
 export { BackEnds } from './application/back-ends.js';
 export { causeOf, Ledger, type CommandContext, type Loaded } from './application/ledger.js';
+export type { RotationPreview, RotationWish } from './application/request-rotation.js';
 export type { Placed } from './application/placed.js';
 export { PolicyDirectory } from './application/policy-directory.js';
 export { RotationRunner, type RunnerOptions, type Wake } from './application/rotation-runner.js';
@@ -93,6 +94,7 @@ export {
   protectionSchema,
   STRATEGIES,
   textSchema,
+  triggerSchema,
   TRIGGERS,
   uuidSchema,
   versionIdSchema,

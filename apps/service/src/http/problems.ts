@@ -32,15 +32,28 @@ export const STATUS_OF: Readonly<Record<string, number>> = {
   'back-end.auth': 502,
   'back-end.config': 502,
   'back-end.fenced': 409,
+  'back-end.not-known': 422,
   'back-end.quota': 503,
   'back-end.transient': 503,
   'back-end.unknown': 502,
   'body.too-large': 413,
   'content-type.unsupported': 415,
+  'cursor.invalid': 400,
+  'deviation.expired': 422,
+  'emergency.discovered-later': 422,
+  'emergency.no-version': 422,
   'event.invalid': 422,
+
+  'family.algorithm-missing': 422,
+  'family.algorithm-refused': 422,
+  'family.authority-refused': 422,
+  'family.back-end-missing': 422,
+  'family.overlap-none': 422,
+  'family.usage-mismatch': 422,
   'idempotency.key-invalid': 400,
   'idempotency.key-missing': 400,
   'idempotency.key-reused': 422,
+  'import.invalid': 422,
   'internal.error': 500,
   'json.forbidden-name': 400,
   'json.malformed': 400,
@@ -50,16 +63,23 @@ export const STATUS_OF: Readonly<Record<string, number>> = {
   'log.unavailable': 503,
   'log.wrong-expected-revision': 409,
   'path.invalid': 400,
+  'policy.effective-too-early': 422,
   'precondition.failed': 412,
   'precondition.invalid': 400,
   'query.invalid': 400,
   'read-model.behind': 503,
   'request.invalid': 422,
   'request.malformed': 400,
+  'rotation.not-an-emergency': 422,
+  'rotation.own-approval': 403,
+  'policy.own-approval': 403,
   'service.not-ready': 503,
   'service.stopping': 503,
+  'timeline.before-beginning': 422,
   'token.expired-at-birth': 422,
   'value.invalid': 422,
+  'version.unknown': 422,
+  'window.below-computed': 422,
 };
 
 /** When to ask again, for what passes by itself. */
@@ -126,7 +146,7 @@ function describe(error: unknown): Description {
     return { code: error.code, detail: error.message };
   }
   if (error instanceof DomainError) {
-    return { code: error.code, detail: error.message, details: error.details };
+    return { code: error.code, detail: error.message, ...fieldsOf(error.details) };
   }
   if (error instanceof EventLogError) return ofLog(error);
   if (error instanceof BackendError) {
@@ -134,6 +154,26 @@ function describe(error: unknown): Description {
   }
   if (error instanceof HttpException) return ofHttp(error);
   return INTERNAL;
+}
+
+/** A rule that names its field, or a file with all its errors, is shown the way a refused body is. */
+function fieldsOf({
+  field,
+  errors,
+  ...details
+}: DomainError['details']): Pick<Description, 'errors' | 'details'> {
+  if (Array.isArray(errors)) {
+    const all: readonly unknown[] = errors;
+    return { errors: all.filter(isFieldError), details };
+  }
+  if (typeof field === 'string') {
+    return { errors: [{ field: `/${field.replaceAll('.', '/')}`, message: 'see detail' }], details };
+  }
+  return { details };
+}
+
+function isFieldError(error: unknown): error is FieldError {
+  return typeof error === 'object' && error !== null && 'field' in error && 'message' in error;
 }
 
 const INTERNAL: Description = {

@@ -30,4 +30,5 @@ export interface TokenDirectory {
   token(tokenId: string): TokenEntry | undefined;
   tokens(): readonly TokenEntry[];
   subject(subject: string): SubjectEntry | undefined;
+  subjects(): readonly SubjectEntry[];
 }

@@ -37,6 +37,11 @@ export function tokenDirectory(db: SqlDatabase): TokenDirectory {
         .flatMap((row) => tokenOf(row) ?? []),
     subject: (subject) =>
       subjectOf(db.prepare('SELECT * FROM access_subjects WHERE subject = ?').get(subject)),
+    subjects: () =>
+      db
+        .prepare('SELECT * FROM access_subjects ORDER BY name, subject')
+        .all()
+        .flatMap((row) => subjectOf(row) ?? []),
   };
 }
 

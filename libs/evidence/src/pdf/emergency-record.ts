@@ -318,10 +318,11 @@ function containmentRow(
   versions: readonly string[],
   askedAt: number | undefined,
   applied:
-    (Parameters<typeof instantOf>[0] & { readonly data: { readonly trustEndsAt: string } }) | undefined,
+    | (Parameters<typeof instantOf>[0] & { readonly data: { readonly trustEndsAt?: string | undefined } })
+    | undefined,
 ): readonly Cell[] {
   const appliedAt = applied === undefined ? undefined : instantOf(applied);
-  const bound = applied === undefined ? undefined : parseInstant(applied.data.trustEndsAt);
+  const bound = applied?.data.trustEndsAt === undefined ? undefined : parseInstant(applied.data.trustEndsAt);
   return [
     monoCell(versions.join(', ')),
     cellOrAbsent(askedAt === undefined ? undefined : instantText(askedAt)),

@@ -20,7 +20,7 @@ export class BackEnds {
     const found = this.find(instance);
     if (found === undefined) {
       throw new DomainError(
-        'back-end.unknown',
+        'back-end.not-known',
         `there is no back end "${instance}" here; known are: ${[...this.#byInstance.keys()].join(', ')}`,
         { field: 'backEnd.instance' },
       );

@@ -67,6 +67,7 @@ export class ContainVersionsHandler {
       () => causeOf(context),
     );
     failpoint('seam:suspicion-recorded');
+    const trustTerm = slowestTrustTerm(family);
     const requested: NewContainmentEvent = {
       type: 'ContainmentRequested',
       data: {
@@ -74,7 +75,7 @@ export class ContainVersionsHandler {
         backEnd,
         versions: [...input.versions],
         reason: input.reason,
-        trustTerm: slowestTrustTerm(family),
+        ...(trustTerm === undefined ? {} : { trustTerm }),
         ...(input.incident === undefined ? {} : { incident: input.incident }),
       },
     };

@@ -17,3 +17,4 @@ export {
   ReviseFamily,
   ReviseFamilyHandler,
 } from './revise-family.js';
+export { ImportHistory, ImportHistoryHandler, type ImportResult } from './import-history.js';

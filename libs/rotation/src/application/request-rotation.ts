@@ -20,15 +20,17 @@ export interface RotationWish {
   readonly strategy: RotationRequest['strategy'];
   readonly trigger: RotationRequest['trigger'];
   readonly reason: string;
-  readonly windows?: RotationRequest['windows'];
-  readonly deviation?: RotationRequest['deviation'];
-  readonly emergency?: {
-    readonly compromisedVersions?: readonly string[] | undefined;
-    readonly discoveredAt?: string | undefined;
-    readonly exposedFrom?: string | undefined;
-    readonly incident?: string | undefined;
-    readonly contain: boolean;
-  };
+  readonly windows?: RotationRequest['windows'] | undefined;
+  readonly deviation?: RotationRequest['deviation'] | undefined;
+  readonly emergency?:
+    | undefined
+    | {
+        readonly compromisedVersions?: readonly string[] | undefined;
+        readonly discoveredAt?: string | undefined;
+        readonly exposedFrom?: string | undefined;
+        readonly incident?: string | undefined;
+        readonly contain: boolean;
+      };
 }
 
 /** Requests a rotation: the slot on the family first, carrying the request, then the rotation's own stream. */

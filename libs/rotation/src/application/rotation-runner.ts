@@ -387,7 +387,7 @@ export class RotationRunner {
         versions: [...rotation.emergency.compromised],
         reason: rotation.request?.reason ?? 'emergency',
         rotation: rotation.rotationId,
-        trustTerm: slowestTrustTerm(family, rotation.request?.policy?.terms),
+        ...trustTermOf(family, rotation.request?.policy?.terms),
         ...(rotation.request?.emergency?.incident === undefined
           ? {}
           : { incident: rotation.request.emergency.incident }),
@@ -438,7 +438,7 @@ export class RotationRunner {
       slot: slot ?? (await this.#openedAt(state)),
       versions: versionsOf(decision.step, plan, state),
       maxAgeSeconds: plan.maxAgeSeconds,
-      trustTerm: plan.trustTerm,
+      ...(plan.trustTerm === undefined ? {} : { trustTerm: plan.trustTerm }),
       ...(coveredByContainment ? { trustEndsAt: containment.trustEndsAt } : {}),
       view: read.revisions,
     };
@@ -538,7 +538,7 @@ export class RotationRunner {
         backEnd,
         versions: [...suspicion.versions],
         reason: suspicion.reason,
-        trustTerm: slowestTrustTerm(state, undefined),
+        ...trustTermOf(state, undefined),
       },
     };
     await this.#ledger.append(history, [requested], {
@@ -549,6 +549,14 @@ export class RotationRunner {
     });
     return true;
   }
+}
+
+function trustTermOf(
+  family: FamilyState,
+  terms: Parameters<typeof slowestTrustTerm>[1],
+): { readonly trustTerm?: string } {
+  const trustTerm = slowestTrustTerm(family, terms);
+  return trustTerm === undefined ? {} : { trustTerm };
 }
 
 export function switchClaim(logId: string, consumerId: string): string {
@@ -611,7 +619,7 @@ function containmentTarget(
       acceptSet: [],
     },
     maxAgeSeconds: 0,
-    trustTerm: state.trustTerm,
+    ...(state.trustTerm === undefined ? {} : { trustTerm: state.trustTerm }),
     // Its own stream only: a containment waits for nobody else.
     view: { [history.stream]: history.revision },
   };

@@ -48,7 +48,7 @@ export interface StepTarget {
     readonly acceptSet: readonly string[];
   };
   readonly maxAgeSeconds: number;
-  readonly trustTerm: string;
+  readonly trustTerm?: string;
   /** An earlier bound, where a containment set one. */
   readonly trustEndsAt?: number;
   /** Streams the decision read, with their revisions; read again between intent and effect. */
@@ -392,8 +392,13 @@ function outcomeOf(step: StepName, target: StepTarget, attemptId: string, done: 
   const reference = { attemptId, settledBy: done.settledBy, backEndAt: done.at };
   const from = versions.from === undefined ? {} : { from: versions.from };
   const { provenance } = done;
-  const bound = now + milliseconds(target.trustTerm);
-  const trustEndsAt = formatInstant(Math.min(bound, target.trustEndsAt ?? bound));
+  const bound = target.trustTerm === undefined ? undefined : now + milliseconds(target.trustTerm);
+  const ends = (at: number | undefined): { readonly trustEndsAt?: string } =>
+    at === undefined ? {} : { trustEndsAt: formatInstant(at) };
+  const sooner =
+    bound === undefined || target.trustEndsAt === undefined
+      ? (bound ?? target.trustEndsAt)
+      : Math.min(bound, target.trustEndsAt);
   switch (step) {
     case 'generate':
       return {
@@ -424,7 +429,7 @@ function outcomeOf(step: StepName, target: StepTarget, attemptId: string, done: 
       return {
         type: 'OldKeyRevoked',
         provenance,
-        data: { ...reference, versions: [...versions.subject], trustEndsAt },
+        data: { ...reference, versions: [...versions.subject], ...ends(sooner) },
       };
     case 'verify':
       return {
@@ -454,7 +459,7 @@ function outcomeOf(step: StepName, target: StepTarget, attemptId: string, done: 
       return {
         type: 'ContainmentApplied',
         provenance,
-        data: { ...reference, versions: [...versions.subject], trustEndsAt: formatInstant(bound) },
+        data: { ...reference, versions: [...versions.subject], ...ends(bound) },
       };
   }
 }

@@ -17,8 +17,8 @@ export const containmentEvents = {
       incident: lineSchema.optional(),
       /** The emergency that asked for it. */
       rotation: uuidSchema.optional(),
-      /** How long a verifier may go on trusting what it holds. */
-      trustTerm: durationSchema,
+      /** How long a verifier may go on trusting what it holds; absent where no bound is known. */
+      trustTerm: durationSchema.optional(),
     }),
   },
   ContainmentApplied: {
@@ -27,7 +27,8 @@ export const containmentEvents = {
       'The back end denies these versions from now on; verifiers may still trust what they hold until the bound.',
     schema: stepReferenceSchema.extend({
       versions: z.array(versionIdSchema).min(1).max(100),
-      trustEndsAt: instantSchema,
+      /** The computed upper bound; absent where none is known. */
+      trustEndsAt: instantSchema.optional(),
     }),
   },
   ContainmentSuspended: {

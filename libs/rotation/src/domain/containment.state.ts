@@ -12,7 +12,7 @@ export interface ContainmentState {
   readonly backEnd?: BackEndRef;
   readonly versions: readonly string[];
   readonly rotation?: string;
-  readonly trustTerm: string;
+  readonly trustTerm?: string;
   readonly trustEndsAt?: number;
   readonly correlationId?: string;
   readonly steps: StepsState;
@@ -27,7 +27,6 @@ export const initialContainment: ContainmentState = {
   familyId: '',
   status: 'requested',
   versions: [],
-  trustTerm: 'PT0S',
   steps: noSteps,
 };
 
@@ -49,16 +48,15 @@ export function evolveContainment(state: ContainmentState, event: ContainmentEve
         familyId: event.data.family,
         backEnd: event.data.backEnd,
         versions: event.data.versions,
-        trustTerm: event.data.trustTerm,
+        ...(event.data.trustTerm === undefined ? {} : { trustTerm: event.data.trustTerm }),
         correlationId: event.correlationId,
         ...(event.data.rotation === undefined ? {} : { rotation: event.data.rotation }),
       };
-    case 'ContainmentApplied':
-      return {
-        ...moved,
-        status: 'applied',
-        trustEndsAt: parseInstant(event.data.trustEndsAt) ?? event.recordedAt,
-      };
+    case 'ContainmentApplied': {
+      const trustEndsAt =
+        event.data.trustEndsAt === undefined ? undefined : parseInstant(event.data.trustEndsAt);
+      return { ...moved, status: 'applied', ...(trustEndsAt === undefined ? {} : { trustEndsAt }) };
+    }
     case 'ContainmentSuspended':
       return { ...moved, status: 'suspended', suspendedFor: event.data.reason };
     case 'ContainmentRetried':

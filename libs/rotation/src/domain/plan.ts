@@ -43,6 +43,8 @@ function maxAgeSeconds(family: FamilyState): number {
   const caches = family.consumers
     .filter((consumer) => consumer.roles.includes('verifier') && !consumer.neverRefreshes)
     .map((consumer) => Math.floor(milliseconds(consumer.cacheTtl) / 1_000));
+  // Nobody declared a cache: what was served so far is not lengthened on a guess.
+  if (caches.length === 0) return Math.min(LARGEST_MAX_AGE_SECONDS, family.largestMaxAge);
   return Math.max(0, Math.min(LARGEST_MAX_AGE_SECONDS, ...caches));
 }
 
@@ -115,6 +117,7 @@ function common(input: PlanInput): {
   const terms = policy?.terms ?? TERMS_WITHOUT_POLICY;
   const maxAge = maxAgeSeconds(family);
   const windows = windowInput(family, terms, maxAge);
+  const bound = trustTerm(windows);
   const neverRefreshing = family.consumers.filter((consumer) => consumer.neverRefreshes);
   return {
     windows,
@@ -128,9 +131,12 @@ function common(input: PlanInput): {
         ? {}
         : { policy: { id: policy.id, revision: policy.revision, name: policy.name } }),
       terms,
-      trustTerm: trustTerm(windows),
+      ...(bound === undefined ? {} : { trustTerm: bound }),
       versionsBefore: [...input.versions],
       exceptions: [
+        ...(bound === undefined
+          ? ['No bound is known for when the last verifier forgets a revoked version.']
+          : []),
         ...(policy === undefined ? ['No policy selects this family: default terms apply.'] : []),
         ...neverRefreshing.map(
           (consumer) =>
@@ -283,12 +289,15 @@ export function whoBreaks(plan: RotationPlan): readonly string[] {
     ),
     ...verifiers.map(
       (consumer) =>
-        `${consumer.name}: may refuse the new version, and trust the old one, for up to ${consumer.refreshTerm}`,
+        `${consumer.name}: may refuse the new version, and trust the old one, ${consumer.neverRefreshes ? 'without end: it never refreshes' : `for up to ${consumer.refreshTerm}`}`,
     ),
   ];
 }
 
 /** Of a family as it stands: the longest a verifier may go on trusting what is withdrawn or denied now. */
-export function slowestTrustTerm(family: FamilyState, terms: PolicyTerms = TERMS_WITHOUT_POLICY): string {
+export function slowestTrustTerm(
+  family: FamilyState,
+  terms: PolicyTerms = TERMS_WITHOUT_POLICY,
+): string | undefined {
   return trustTerm(windowInput(family, terms, maxAgeSeconds(family)));
 }

@@ -75,8 +75,8 @@ export const planSchema = z.object({
   policy: z.object({ id: uuidSchema, revision: z.int().min(0), name: nameSchema }).optional(),
   terms: policyTermsSchema,
   windows: z.object({ accept: windowSchema, drain: windowSchema }),
-  /** After withdrawal or containment: the longest a verifier may go on trusting what it holds. */
-  trustTerm: durationSchema,
+  /** After withdrawal or containment: the longest a verifier may go on trusting what it holds; absent where no bound is known. */
+  trustTerm: durationSchema.optional(),
   approvals: z.int().min(0),
   steps: z.array(stepSchema),
   /** Every version of the family as it was when the plan was made: what the rotation's own facts change. */

@@ -455,9 +455,11 @@ function wordsOf(event: TimelineEvent, context: Context): Words {
       return {
         kind: 'effect',
         title: 'Containment applied',
-        detail: `${list(event.data.versions)} denied in the back end; verifiers may trust what they hold until ${minuteText(
-          event.data.trustEndsAt,
-        )} (computed)${settled(event.data)}`,
+        detail: `${list(event.data.versions)} denied in the back end; ${
+          event.data.trustEndsAt === undefined
+            ? 'how long verifiers trust what they hold is not known'
+            : `verifiers may trust what they hold until ${minuteText(event.data.trustEndsAt)} (computed)`
+        }${settled(event.data)}`,
       };
     case 'ContainmentSuspended':
       return {

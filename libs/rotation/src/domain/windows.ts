@@ -136,11 +136,13 @@ export function drainWindow(input: WindowInput): PlannedWindow {
   return { computed, required: computed, terms: terms.map(plain), binding: cause };
 }
 
-/** After a withdrawal or a containment: the longest a verifier of these may go on trusting what it holds. */
-export function trustTerm(input: WindowInput): string {
+/**
+ * After a withdrawal or a containment: the longest a verifier of these may go on trusting what it holds. No bound is known
+ * where no verifier is, or where one never refreshes: then none is claimed.
+ */
+export function trustTerm(input: WindowInput): string | undefined {
+  const verifiers = input.consumers.filter((consumer) => consumer.roles.includes('verifier'));
   const verifier = slowest(input);
-  return formatDuration(
-    (verifier === undefined ? 0 : refreshTerm(verifier, input.maxAgeSeconds)) +
-      milliseconds(input.margins.clockSkew),
-  );
+  if (verifier === undefined || verifiers.some((consumer) => consumer.neverRefreshes)) return undefined;
+  return formatDuration(refreshTerm(verifier, input.maxAgeSeconds) + milliseconds(input.margins.clockSkew));
 }

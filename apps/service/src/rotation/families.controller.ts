@@ -1,0 +1,404 @@
+import { Controller, Delete, Get, HttpCode, Inject, Post, Put, Res } from '@nestjs/common';
+import { CommandBus, QueryBus } from '@nestjs/cqrs';
+import { ApiTags } from '@nestjs/swagger';
+import { z } from 'zod';
+import type { Principal } from '#access';
+import { DomainError, formatInstant, instantSchema } from '#eventlog';
+import {
+  boundAt,
+  consumerDetailsSchema,
+  durationSchema,
+  familyDetailsSchema,
+  lineSchema,
+  milliseconds,
+  ownerSchema,
+  runbookSchema,
+  selectPolicy,
+  STRATEGIES,
+  textSchema,
+  triggerSchema,
+  uuidSchema,
+  versionIdSchema,
+  type FamilyView,
+  type Placed,
+  type RotationPlan,
+  type RotationPreview,
+  type RotationViewJson,
+} from '#rotation';
+import {
+  ContainVersions,
+  PreviewRotation,
+  RegisterConsumer,
+  RegisterFamily,
+  RequestRotation,
+  ReviseFamily,
+} from '#rotation/application';
+import type { Keyturn } from '../composition.js';
+import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
+import type { CommandContext } from '../http/command-context.js';
+import { IfMatch, setETag } from '../http/etag.js';
+import { Caller, RequestCommand, type HttpReply } from '../http/request-context.js';
+import { ZodBody, ZodParam, ZodQuery } from '../http/validation.js';
+import { KEYTURN } from '../injection-tokens.js';
+import { Directory, type Page } from './directory.js';
+import { settlePlaced } from './placing.js';
+import { rowOf, type ScheduleItem } from './schedule-rows.js';
+
+export const familyReference = z.string().min(1).max(200);
+
+export const pageQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(500).default(100),
+  cursor: z.string().max(20).optional(),
+});
+
+const familiesQuery = pageQuery.extend({
+  environment: z.string().max(60).optional(),
+  team: z.string().max(120).optional(),
+  name: z.string().max(120).optional(),
+});
+
+/** Encryption keys are refused with the reason, not as an unknown word. */
+const familyBody = familyDetailsSchema.extend({
+  usage: z.string().transform((usage, context) => {
+    if (usage === 'encrypt' || usage === 'wrap') {
+      context.addIssue({
+        code: 'custom',
+        message: `"${usage}" is refused for now: withdrawing an encryption key would make old ciphertext unreadable; register signing, MAC and authentication secrets`,
+      });
+      return z.NEVER;
+    }
+    const known = familyDetailsSchema.shape.usage.safeParse(usage);
+    if (!known.success) {
+      context.addIssue({ code: 'custom', message: 'must be one of sign, mac, authenticate' });
+      return z.NEVER;
+    }
+    return known.data;
+  }),
+  mode: familyDetailsSchema.shape.mode.default('tracked'),
+  illustrative: z.boolean().default(false),
+});
+
+const consumerBody = consumerDetailsSchema.extend({
+  neverRefreshes: z.boolean().default(false),
+  thirdParty: z.boolean().default(false),
+  instances: consumerDetailsSchema.shape.instances.default(1),
+});
+
+export const wishBody = z.strictObject({
+  strategy: z.enum(STRATEGIES).default('graceful'),
+  trigger: triggerSchema.default('manual'),
+  reason: textSchema,
+  windows: z.strictObject({ accept: durationSchema.optional(), drain: durationSchema.optional() }).optional(),
+  deviation: z.strictObject({ reason: textSchema, until: instantSchema }).optional(),
+  emergency: z
+    .strictObject({
+      /** Left out: every accepted version. */
+      compromisedVersions: z.array(versionIdSchema).min(1).max(100).optional(),
+      /** Left out: now. T+ counts from it. */
+      discoveredAt: instantSchema.optional(),
+      exposedFrom: instantSchema.optional(),
+      incident: lineSchema.optional(),
+      contain: z.boolean().default(true),
+    })
+    .optional(),
+});
+
+const planQuery = z.strictObject({ plan: z.string().optional() });
+
+const containBody = z.strictObject({
+  versions: z.array(versionIdSchema).min(1).max(100),
+  reason: textSchema,
+  incident: lineSchema.optional(),
+});
+
+interface PlanDates {
+  readonly acceptEndsAt: string | null;
+  readonly earliestEmit: string | null;
+  readonly earliestRevoke: string | null;
+  readonly earliestCompleted: string;
+  readonly steps: readonly { readonly step: string; readonly earliest: string }[];
+}
+
+/** When each step could happen at the earliest, if everybody approved and confirmed at once. */
+function datesOf(plan: RotationPlan, now: number): PlanDates {
+  const emits = plan.steps.includes('emit');
+  const emit = now + milliseconds(plan.windows.accept.required);
+  const revoke = (emits ? emit : now) + milliseconds(plan.windows.drain.required);
+  const at: Readonly<Record<string, number>> = {
+    generate: now,
+    accept: now,
+    emit,
+    revoke,
+    verify: revoke,
+  };
+  const last = plan.steps.includes('revoke') ? revoke : emits ? emit : now;
+  const watched =
+    plan.strategy === 'emergency' ? milliseconds(plan.trustTerm) : milliseconds(plan.terms.watch);
+  return {
+    acceptEndsAt: emits ? formatInstant(emit) : null,
+    earliestEmit: emits ? formatInstant(emit) : null,
+    earliestRevoke: plan.steps.includes('revoke') ? formatInstant(revoke) : null,
+    earliestCompleted: formatInstant(last + watched),
+    steps: plan.steps.map((step) => ({ step, earliest: formatInstant(at[step] ?? now) })),
+  };
+}
+
+@ApiTags('families')
+@Controller('api/v1/families')
+export class FamiliesController {
+  constructor(
+    @Inject(CommandBus) private readonly commands: CommandBus,
+    @Inject(QueryBus) private readonly queries: QueryBus,
+    @Inject(KEYTURN) private readonly keyturn: Keyturn,
+    @Inject(Directory) private readonly directory: Directory,
+  ) {}
+
+  @Get()
+  @RequiresPermission('family:read')
+  list(
+    @ZodQuery(familiesQuery) query: z.output<typeof familiesQuery>,
+    @Caller() caller: Principal,
+  ): Page<FamilyView> {
+    return this.directory.families(query, caller.scope);
+  }
+
+  @Post()
+  @RequiresPermission('family:write')
+  async register(
+    @ZodBody(familyBody) details: z.output<typeof familyBody>,
+    @RequestCommand() command: CommandContext,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<FamilyView> {
+    requireAllowed(command.principal, 'family:write', details);
+    const placed = await this.commands.execute<RegisterFamily, Placed>(new RegisterFamily(command, details));
+    await settlePlaced(this.keyturn, placed, reply);
+    reply.header('location', `/api/v1/families/${placed.id}`);
+    return this.directory.familyView(placed.id);
+  }
+
+  /** By id, or by `environment%2Fname`. */
+  @Get(':family')
+  @RequiresPermission('family:read')
+  get(
+    @ZodParam('family', familyReference) reference: string,
+    @Caller() caller: Principal,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): FamilyView {
+    const view = this.#allowed(reference, caller, 'family:read');
+    setETag(reply, view.revision);
+    return view;
+  }
+
+  @Put(':family/runbook')
+  @RequiresPermission('family:write')
+  async reviseRunbook(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodBody(runbookSchema) body: z.output<typeof runbookSchema>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<FamilyView> {
+    const runbook = Object.fromEntries(
+      Object.entries(body).filter((entry): entry is [string, string] => entry[1] !== undefined),
+    );
+    return this.#revise(reference, command, { type: 'ReviseRunbook', runbook }, expected, reply);
+  }
+
+  @Put(':family/owner')
+  @RequiresPermission('family:write')
+  async assignOwner(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodBody(ownerSchema) owner: z.output<typeof ownerSchema>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<FamilyView> {
+    return this.#revise(reference, command, { type: 'AssignOwner', owner }, expected, reply);
+  }
+
+  @Post(':family/consumers')
+  @RequiresPermission('family:write')
+  async registerConsumer(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodBody(consumerBody) consumer: z.output<typeof consumerBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<FamilyView> {
+    const family = this.#allowed(reference, command.principal, 'family:write');
+    const placed = await this.commands.execute<RegisterConsumer, Placed>(
+      new RegisterConsumer(command, family.id, consumer, expected),
+    );
+    await settlePlaced(this.keyturn, placed, reply);
+    return this.directory.familyView(family.id);
+  }
+
+  @Put(':family/consumers/:consumer')
+  @RequiresPermission('family:write')
+  async reviseConsumer(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodParam('consumer', uuidSchema) consumerId: string,
+    @ZodBody(consumerBody) consumer: z.output<typeof consumerBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<FamilyView> {
+    const family = this.#allowed(reference, command.principal, 'family:write');
+    const known = family.consumers.find((each) => each.id === consumerId);
+    if (known === undefined) throw new DomainError('consumer.not-found', 'this family has no such consumer');
+    if (known.name !== consumer.name) {
+      throw new DomainError(
+        'consumer.name-fixed',
+        'a consumer keeps its name: remove it and register the other',
+        {
+          field: 'name',
+        },
+      );
+    }
+    const placed = await this.commands.execute<RegisterConsumer, Placed>(
+      new RegisterConsumer(command, family.id, consumer, expected),
+    );
+    await settlePlaced(this.keyturn, placed, reply);
+    return this.directory.familyView(family.id);
+  }
+
+  @Delete(':family/consumers/:consumer')
+  @HttpCode(200)
+  @RequiresPermission('family:write')
+  async removeConsumer(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodParam('consumer', uuidSchema) consumerId: string,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<FamilyView> {
+    const change = { type: 'RemoveConsumer', consumerId, reason: 'removed over HTTP' } as const;
+    return this.#revise(reference, command, change, expected, reply);
+  }
+
+  /** The windows a graceful rotation would get now, with the constraint that binds each. */
+  @Get(':family/windows')
+  @RequiresPermission('family:read')
+  async windows(
+    @ZodParam('family', familyReference) reference: string,
+    @Caller() caller: Principal,
+  ): Promise<RotationPlan['windows']> {
+    const family = this.#allowed(reference, caller, 'family:read');
+    const preview = await this.#preview(family.id, caller.subject, {
+      strategy: 'graceful',
+      trigger: 'manual',
+      reason: 'windows',
+    });
+    return preview.plan.windows;
+  }
+
+  /** Read only: which policy applies, and why. */
+  @Get(':family/policy')
+  @RequiresPermission('policy:read')
+  policy(
+    @ZodParam('family', familyReference) reference: string,
+    @Caller() caller: Principal,
+  ): Readonly<Record<string, unknown>> {
+    this.#allowed(reference, caller, 'policy:read');
+    const { details } = this.directory.family(reference).state;
+    const now = this.keyturn.clock.now();
+    const bound = this.directory.policyStates().flatMap((state) => boundAt(state, now) ?? []);
+    const selected = details === undefined ? undefined : selectPolicy(bound, details);
+    return {
+      policy: selected ?? null,
+      why:
+        selected === undefined
+          ? 'no policy that is in force selects this family: default terms apply, shown as an exception'
+          : `selected by ${Object.keys(selected.selector).join(', ') || 'no selector: it selects every family'}; protection is compared first, then kind, then environment`,
+    };
+  }
+
+  @Get(':family/schedule')
+  @RequiresPermission('schedule:read')
+  schedule(
+    @ZodParam('family', familyReference) reference: string,
+    @Caller() caller: Principal,
+  ): ScheduleItem {
+    this.#allowed(reference, caller, 'schedule:read');
+    return rowOf(this.directory, this.directory.family(reference).state, this.keyturn.clock.now());
+  }
+
+  /** Requests a rotation; an emergency is one with `strategy: emergency`. With `?plan` nothing is started. */
+  @Post(':family/rotations')
+  @RequiresPermission('rotation:read')
+  async rotate(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodQuery(planQuery) query: z.output<typeof planQuery>,
+    @ZodBody(wishBody) wish: z.output<typeof wishBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<RotationViewJson | (RotationPreview & { readonly dates: PlanDates })> {
+    const permission = wish.strategy === 'emergency' ? 'emergency:declare' : 'rotation:request';
+    const family = this.#allowed(reference, command.principal, permission);
+    if (query.plan !== undefined) {
+      const preview = await this.#preview(family.id, command.subject, wish);
+      reply.code(200);
+      return { ...preview, dates: datesOf(preview.plan, this.keyturn.clock.now()) };
+    }
+    const placed = await this.commands.execute<RequestRotation, Placed>(
+      new RequestRotation(command, family.id, wish, expected),
+    );
+    await settlePlaced(this.keyturn, placed, reply);
+    reply.header('location', `/api/v1/rotations/${placed.id}`);
+    return this.directory.rotationView(placed.id);
+  }
+
+  /** Denies suspected versions at once; needs no slot and no new key. */
+  @Post(':family/containments')
+  @RequiresPermission('containment:apply')
+  async contain(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodBody(containBody) input: z.output<typeof containBody>,
+    @RequestCommand() command: CommandContext,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<Readonly<Record<string, unknown>>> {
+    const family = this.#allowed(reference, command.principal, 'containment:apply');
+    const placed = await this.commands.execute<ContainVersions, Placed>(
+      new ContainVersions(command, family.id, input),
+    );
+    await settlePlaced(this.keyturn, placed, reply);
+    reply.header('location', `/api/v1/containments/${placed.id}`);
+    return { ...this.directory.containment(placed.id) };
+  }
+
+  #preview(
+    familyId: string,
+    subject: string,
+    wish: z.output<typeof wishBody> | { strategy: 'graceful'; trigger: 'manual'; reason: string },
+  ): Promise<RotationPreview> {
+    return this.queries.execute<PreviewRotation, RotationPreview>(
+      new PreviewRotation(subject, familyId, wish),
+    );
+  }
+
+  #allowed(
+    reference: string,
+    principal: Principal,
+    permission: Parameters<typeof requireAllowed>[1],
+  ): FamilyView {
+    const view = this.directory.familyView(reference);
+    requireAllowed(principal, permission, view);
+    return view;
+  }
+
+  async #revise(
+    reference: string,
+    command: CommandContext,
+    change: ReviseFamily['change'],
+    expected: number | undefined,
+    reply: HttpReply,
+  ): Promise<FamilyView> {
+    const family = this.#allowed(reference, command.principal, 'family:write');
+    const placed = await this.commands.execute<ReviseFamily, Placed>(
+      new ReviseFamily(command, family.id, change, expected),
+    );
+    await settlePlaced(this.keyturn, placed, reply);
+    return this.directory.familyView(family.id);
+  }
+}

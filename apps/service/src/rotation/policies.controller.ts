@@ -1,0 +1,124 @@
+import { Controller, Get, HttpCode, Inject, Post, Put, Res } from '@nestjs/common';
+import { CommandBus } from '@nestjs/cqrs';
+import { ApiTags } from '@nestjs/swagger';
+import { z } from 'zod';
+import type { Permission, Principal } from '#access';
+import { policyDetailsSchema, textSchema, uuidSchema, type Placed, type PolicyView } from '#rotation';
+import { ChangePolicy, DefinePolicy } from '#rotation/application';
+import type { Keyturn } from '../composition.js';
+import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
+import type { CommandContext } from '../http/command-context.js';
+import { IfMatch, setETag } from '../http/etag.js';
+import { RequestCommand, type HttpReply } from '../http/request-context.js';
+import { ZodBody, ZodParam } from '../http/validation.js';
+import { KEYTURN } from '../injection-tokens.js';
+import { Directory } from './directory.js';
+import { settlePlaced } from './placing.js';
+
+const amendBody = policyDetailsSchema.omit({ selector: true });
+const approveBody = z.strictObject({ note: textSchema.optional() });
+const retireBody = z.strictObject({ reason: textSchema });
+
+@ApiTags('policies')
+@Controller('api/v1/policies')
+export class PoliciesController {
+  constructor(
+    @Inject(CommandBus) private readonly commands: CommandBus,
+    @Inject(KEYTURN) private readonly keyturn: Keyturn,
+    @Inject(Directory) private readonly directory: Directory,
+  ) {}
+
+  @Get()
+  @RequiresPermission('policy:read')
+  list(): { readonly items: readonly PolicyView[]; readonly next: null; readonly treeSize: number } {
+    const items = this.directory.policies(this.keyturn.clock.now());
+    return { items, next: null, treeSize: this.directory.treeSize() };
+  }
+
+  @Post()
+  @RequiresPermission('policy:write')
+  async define(
+    @ZodBody(policyDetailsSchema) details: z.output<typeof policyDetailsSchema>,
+    @RequestCommand() command: CommandContext,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<PolicyView> {
+    allowed(command.principal, 'policy:write', details.selector.environment);
+    const placed = await this.commands.execute<DefinePolicy, Placed>(new DefinePolicy(command, details));
+    await settlePlaced(this.keyturn, placed, reply);
+    reply.header('location', `/api/v1/policies/${placed.id}`);
+    return this.#view(placed.id);
+  }
+
+  @Get(':policy')
+  @RequiresPermission('policy:read')
+  get(@ZodParam('policy', uuidSchema) id: string, @Res({ passthrough: true }) reply: HttpReply): PolicyView {
+    const view = this.#view(id);
+    setETag(reply, view.revision);
+    return view;
+  }
+
+  @Put(':policy')
+  @RequiresPermission('policy:write')
+  amend(
+    @ZodParam('policy', uuidSchema) id: string,
+    @ZodBody(amendBody) details: z.output<typeof amendBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<PolicyView> {
+    return this.#change(id, 'policy:write', { type: 'amend', details }, command, expected, reply);
+  }
+
+  /** By somebody other than its author. */
+  @Post(':policy/approve')
+  @HttpCode(200)
+  @RequiresPermission('policy:approve')
+  approve(
+    @ZodParam('policy', uuidSchema) id: string,
+    @ZodBody(approveBody) { note }: z.output<typeof approveBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<PolicyView> {
+    const change = { type: 'approve', ...(note === undefined ? {} : { note }) } as const;
+    return this.#change(id, 'policy:approve', change, command, expected, reply);
+  }
+
+  @Post(':policy/retire')
+  @HttpCode(200)
+  @RequiresPermission('policy:write')
+  retire(
+    @ZodParam('policy', uuidSchema) id: string,
+    @ZodBody(retireBody) { reason }: z.output<typeof retireBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<PolicyView> {
+    return this.#change(id, 'policy:write', { type: 'retire', reason }, command, expected, reply);
+  }
+
+  #view(id: string): PolicyView {
+    return this.directory.policy(id, this.keyturn.clock.now());
+  }
+
+  async #change(
+    id: string,
+    permission: Permission,
+    change: ChangePolicy['change'],
+    command: CommandContext,
+    expected: number | undefined,
+    reply: HttpReply,
+  ): Promise<PolicyView> {
+    allowed(command.principal, permission, this.#view(id).selector.environment);
+    const placed = await this.commands.execute<ChangePolicy, Placed>(
+      new ChangePolicy(command, id, change, expected),
+    );
+    await settlePlaced(this.keyturn, placed, reply);
+    return this.#view(id);
+  }
+}
+
+/** A policy that names no environment reaches everywhere: so must the token. */
+function allowed(principal: Principal, permission: Permission, environment: string | undefined): void {
+  requireAllowed(principal, permission, environment === undefined ? 'everything' : { environment });
+}

@@ -1,0 +1,93 @@
+import type { Provider } from '@nestjs/common';
+import { CommandHandler, QueryHandler } from '@nestjs/cqrs';
+import { BackEnds, Ledger, PolicyDirectory } from '#rotation';
+import {
+  AskRotation,
+  AskRotationHandler,
+  ChangePolicy,
+  ChangePolicyHandler,
+  ContainVersions,
+  ContainVersionsHandler,
+  DefinePolicy,
+  DefinePolicyHandler,
+  ImportHistory,
+  ImportHistoryHandler,
+  PreviewRotation,
+  PreviewRotationHandler,
+  RegisterConsumer,
+  RegisterConsumerHandler,
+  RegisterFamily,
+  RegisterFamilyHandler,
+  RequestRotation,
+  RequestRotationHandler,
+  ReviseFamily,
+  ReviseFamilyHandler,
+} from '#rotation/application';
+import type { Keyturn } from '../composition.js';
+import { KEYTURN } from '../injection-tokens.js';
+import { Directory } from './directory.js';
+
+/**
+ * Puts the use cases of libs/rotation on the buses. The library itself is free of Nest, so that its runner and its use
+ * cases start fast and run bare in crash tests; here each handler is registered for its command.
+ */
+CommandHandler(RegisterFamily)(RegisterFamilyHandler);
+CommandHandler(ReviseFamily)(ReviseFamilyHandler);
+CommandHandler(RegisterConsumer)(RegisterConsumerHandler);
+CommandHandler(DefinePolicy)(DefinePolicyHandler);
+CommandHandler(ChangePolicy)(ChangePolicyHandler);
+CommandHandler(RequestRotation)(RequestRotationHandler);
+CommandHandler(AskRotation)(AskRotationHandler);
+CommandHandler(ContainVersions)(ContainVersionsHandler);
+CommandHandler(ImportHistory)(ImportHistoryHandler);
+QueryHandler(PreviewRotation)(PreviewRotationHandler);
+
+export const ROTATION_PROVIDERS: readonly Provider[] = [
+  {
+    provide: Directory,
+    useFactory: (keyturn: Keyturn) => new Directory(keyturn.readModel),
+    inject: [KEYTURN],
+  },
+  { provide: Ledger, useFactory: (keyturn: Keyturn) => keyturn.ledger, inject: [KEYTURN] },
+  { provide: BackEnds, useFactory: (keyturn: Keyturn) => keyturn.backEnds, inject: [KEYTURN] },
+  {
+    provide: PolicyDirectory,
+    useFactory: (keyturn: Keyturn, directory: Directory): PolicyDirectory => ({
+      policyIds: async () => {
+        // A policy approved a moment ago binds what is asked now.
+        await keyturn.readModel.caughtUp();
+        return directory.policyStates().map((policy) => policy.policyId);
+      },
+    }),
+    inject: [KEYTURN, Directory],
+  },
+  {
+    provide: RegisterFamilyHandler,
+    useFactory: (ledger: Ledger, backEnds: BackEnds) => new RegisterFamilyHandler(ledger, backEnds),
+    inject: [Ledger, BackEnds],
+  },
+  ...[
+    ReviseFamilyHandler,
+    RegisterConsumerHandler,
+    DefinePolicyHandler,
+    ChangePolicyHandler,
+    AskRotationHandler,
+    ContainVersionsHandler,
+    ImportHistoryHandler,
+  ].map((Handler) => ({
+    provide: Handler,
+    useFactory: (ledger: Ledger) => new Handler(ledger),
+    inject: [Ledger],
+  })),
+  {
+    provide: RequestRotationHandler,
+    useFactory: (ledger: Ledger, backEnds: BackEnds, policies: PolicyDirectory) =>
+      new RequestRotationHandler(ledger, backEnds, policies),
+    inject: [Ledger, BackEnds, PolicyDirectory],
+  },
+  {
+    provide: PreviewRotationHandler,
+    useFactory: (ledger: Ledger, policies: PolicyDirectory) => new PreviewRotationHandler(ledger, policies),
+    inject: [Ledger, PolicyDirectory],
+  },
+];

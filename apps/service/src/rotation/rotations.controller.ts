@@ -1,0 +1,369 @@
+import { Controller, Get, HttpCode, Inject, Post, Res, StreamableFile } from '@nestjs/common';
+import { CommandBus } from '@nestjs/cqrs';
+import { ApiProduces, ApiTags } from '@nestjs/swagger';
+import { z } from 'zod';
+import type { Permission, Principal } from '#access';
+import { DomainError, formatInstant, instantSchema, parseInstant } from '#eventlog';
+import { renderRotationRecord } from '#evidence';
+import {
+  asOf,
+  containmentStream,
+  emergencyTargets,
+  lineSchema,
+  rotationStream,
+  textSchema,
+  timelineOf,
+  versionIdSchema,
+  windowsOf,
+  type ContainmentEvent,
+  type Placed,
+  type RotationEvent,
+  type RotationState,
+  type RotationViewJson,
+} from '#rotation';
+import { AskRotation, type RotationAsk } from '#rotation/application';
+import type { Keyturn } from '../composition.js';
+import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
+import type { CommandContext } from '../http/command-context.js';
+import { IfMatch, setETag } from '../http/etag.js';
+import { Caller, RequestCommand, type HttpReply } from '../http/request-context.js';
+import { ZodBody, ZodParam, ZodQuery } from '../http/validation.js';
+import { KEYTURN } from '../injection-tokens.js';
+import { Directory, type Page } from './directory.js';
+import { dossierOf, namesOf } from './dossier.js';
+import { pageQuery } from './families.controller.js';
+import { settlePlaced } from './placing.js';
+
+const rotationsQuery = pageQuery.extend({
+  family: z.string().max(200).optional(),
+  state: z.enum(['open', 'ended', 'all']).default('all'),
+});
+
+const timelineQuery = z.strictObject({ at: instantSchema.optional() });
+
+/** A rotation's id, or enough of its beginning to be the only one. */
+const rotationReference = z.string().regex(/^[0-9a-f][0-9a-f-]{3,35}$/, {
+  message: 'must be a rotation id, or at least its first four characters',
+});
+
+const reasonBody = z.strictObject({ reason: textSchema });
+const optionalReasonBody = z.strictObject({ reason: textSchema.optional() });
+const approveBody = z.strictObject({ note: textSchema.optional() });
+const noteBody = z.strictObject({ note: textSchema });
+const reviewBody = z.strictObject({ summary: textSchema });
+const confirmBody = z.strictObject({
+  kind: z.enum(['acceptance', 'emission']),
+  /** The consumer's id or its name. */
+  consumer: z.string().min(1).max(120),
+  /** The version it accepts or emits with: that of this rotation. */
+  version: versionIdSchema,
+  /** k of n: the instances that confirm. */
+  instances: z.array(lineSchema).min(1).max(1_000),
+});
+const overrideBody = z.strictObject({
+  gate: z.enum(['acceptance-confirmations', 'emission-confirmations', 'emitter-switch']),
+  consumer: z.string().min(1).max(120),
+  reason: textSchema,
+});
+
+@ApiTags('rotations')
+@Controller('api/v1/rotations')
+export class RotationsController {
+  constructor(
+    @Inject(CommandBus) private readonly commands: CommandBus,
+    @Inject(KEYTURN) private readonly keyturn: Keyturn,
+    @Inject(Directory) private readonly directory: Directory,
+  ) {}
+
+  @Get()
+  @RequiresPermission('rotation:read')
+  list(
+    @ZodQuery(rotationsQuery) query: z.output<typeof rotationsQuery>,
+    @Caller() caller: Principal,
+  ): Page<RotationViewJson> {
+    return this.directory.rotations(query, caller.scope);
+  }
+
+  @Get(':rotation')
+  @RequiresPermission('rotation:read')
+  get(
+    @ZodParam('rotation', rotationReference) reference: string,
+    @Caller() caller: Principal,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): RotationViewJson {
+    const view = this.directory.rotationView(this.#allowed(reference, caller, 'rotation:read').rotationId);
+    setETag(reply, view.revision);
+    return view;
+  }
+
+  @Post(':rotation/approve')
+  @HttpCode(200)
+  @RequiresPermission('rotation:approve')
+  approve(
+    @ZodParam('rotation', rotationReference) reference: string,
+    @ZodBody(approveBody) { note }: z.output<typeof approveBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<RotationViewJson> {
+    return this.#ask(reference, 'rotation:approve', { type: 'approve', note }, command, expected, reply);
+  }
+
+  @Post(':rotation/reject')
+  @HttpCode(200)
+  @RequiresPermission('rotation:approve')
+  reject(
+    @ZodParam('rotation', rotationReference) reference: string,
+    @ZodBody(reasonBody) { reason }: z.output<typeof reasonBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<RotationViewJson> {
+    return this.#ask(reference, 'rotation:approve', { type: 'reject', reason }, command, expected, reply);
+  }
+
+  @Post(':rotation/confirmations')
+  @HttpCode(200)
+  @RequiresPermission('rotation:confirm')
+  confirm(
+    @ZodParam('rotation', rotationReference) reference: string,
+    @ZodBody(confirmBody) body: z.output<typeof confirmBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<RotationViewJson> {
+    const { kind, consumer, version, instances } = body;
+    const consumerId = this.#consumer(reference, consumer);
+    const ask = { type: 'confirm', kind, consumerId, versionId: version, instances } as const;
+    return this.#ask(reference, 'rotation:confirm', ask, command, expected, reply);
+  }
+
+  @Post(':rotation/overrides')
+  @HttpCode(200)
+  @RequiresPermission('rotation:operate')
+  override(
+    @ZodParam('rotation', rotationReference) reference: string,
+    @ZodBody(overrideBody) body: z.output<typeof overrideBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<RotationViewJson> {
+    const { gate, consumer, reason } = body;
+    const consumerId = this.#consumer(reference, consumer);
+    return this.#ask(
+      reference,
+      'rotation:operate',
+      { type: 'override', gate, consumerId, reason },
+      command,
+      expected,
+      reply,
+    );
+  }
+
+  @Post(':rotation/rollback')
+  @HttpCode(200)
+  @RequiresPermission('rotation:operate')
+  rollBack(
+    @ZodParam('rotation', rotationReference) reference: string,
+    @ZodBody(reasonBody) { reason }: z.output<typeof reasonBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<RotationViewJson> {
+    return this.#ask(reference, 'rotation:operate', { type: 'rollback', reason }, command, expected, reply);
+  }
+
+  @Post(':rotation/pause')
+  @HttpCode(200)
+  @RequiresPermission('rotation:operate')
+  pause(
+    @ZodParam('rotation', rotationReference) reference: string,
+    @ZodBody(reasonBody) { reason }: z.output<typeof reasonBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<RotationViewJson> {
+    return this.#ask(reference, 'rotation:operate', { type: 'pause', reason }, command, expected, reply);
+  }
+
+  @Post(':rotation/resume')
+  @HttpCode(200)
+  @RequiresPermission('rotation:operate')
+  resume(
+    @ZodParam('rotation', rotationReference) reference: string,
+    @ZodBody(optionalReasonBody) { reason }: z.output<typeof optionalReasonBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<RotationViewJson> {
+    return this.#ask(reference, 'rotation:operate', { type: 'resume', reason }, command, expected, reply);
+  }
+
+  @Post(':rotation/abandon')
+  @HttpCode(200)
+  @RequiresPermission('rotation:operate')
+  abandon(
+    @ZodParam('rotation', rotationReference) reference: string,
+    @ZodBody(reasonBody) { reason }: z.output<typeof reasonBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<RotationViewJson> {
+    return this.#ask(reference, 'rotation:operate', { type: 'abandon', reason }, command, expected, reply);
+  }
+
+  @Post(':rotation/retry')
+  @HttpCode(200)
+  @RequiresPermission('rotation:operate')
+  retry(
+    @ZodParam('rotation', rotationReference) reference: string,
+    @ZodBody(optionalReasonBody) { reason }: z.output<typeof optionalReasonBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<RotationViewJson> {
+    return this.#ask(reference, 'rotation:operate', { type: 'retry', reason }, command, expected, reply);
+  }
+
+  @Post(':rotation/notes')
+  @HttpCode(200)
+  @RequiresPermission('rotation:operate')
+  note(
+    @ZodParam('rotation', rotationReference) reference: string,
+    @ZodBody(noteBody) { note }: z.output<typeof noteBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<RotationViewJson> {
+    return this.#ask(reference, 'rotation:operate', { type: 'note', note }, command, expected, reply);
+  }
+
+  /** The post-incident review of an emergency was held. */
+  @Post(':rotation/review')
+  @HttpCode(200)
+  @RequiresPermission('rotation:operate')
+  review(
+    @ZodParam('rotation', rotationReference) reference: string,
+    @ZodBody(reviewBody) { summary }: z.output<typeof reviewBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<RotationViewJson> {
+    return this.#ask(reference, 'rotation:operate', { type: 'review', summary }, command, expected, reply);
+  }
+
+  /** What happened, in order; with `?at` what had happened by then. Read from the log itself. */
+  @Get(':rotation/timeline')
+  @RequiresPermission('rotation:read')
+  async timeline(
+    @ZodParam('rotation', rotationReference) reference: string,
+    @ZodQuery(timelineQuery) query: z.output<typeof timelineQuery>,
+    @Caller() caller: Principal,
+  ): Promise<Readonly<Record<string, unknown>>> {
+    const state = this.#allowed(reference, caller, 'rotation:read');
+    const { store } = this.keyturn;
+    const rotation = await store.read(rotationStream(state.rotationId));
+    // The category of the stream decides its event types.
+    const all = rotation.events as readonly RotationEvent[];
+    const containments = await this.#containmentEvents(state);
+    const at = query.at === undefined ? undefined : parseInstant(query.at);
+    const first = Math.min(...all.map((event) => event.occurredAt ?? event.recordedAt));
+    if (at !== undefined && at < first) {
+      throw new DomainError(
+        'timeline.before-beginning',
+        `this rotation begins at ${formatInstant(first)}: there is nothing before it`,
+        { field: 'at', beginning: formatInstant(first) },
+      );
+    }
+    const rotationEvents = at === undefined ? all : asOf(all, at);
+    const containmentEvents = at === undefined ? containments : asOf(containments, at);
+    const names = namesOf(this.keyturn);
+    const entries = timelineOf({ rotationEvents, containmentEvents, names }).map((entry) => ({
+      ...entry,
+      at: formatInstant(entry.at),
+      recordedAt: formatInstant(entry.recordedAt),
+      ...(entry.occurredAt === undefined ? {} : { occurredAt: formatInstant(entry.occurredAt) }),
+    }));
+    return {
+      rotation: state.rotationId,
+      at: query.at ?? null,
+      entries,
+      targets: emergencyTargets(rotationEvents, containmentEvents),
+      windows: windowsOf(rotationEvents),
+      treeSize: await this.keyturn.log.treeSize(),
+    };
+  }
+
+  /** The record on paper: byte-identical for the same tree size. */
+  @Get(':rotation/record.pdf')
+  @RequiresPermission('rotation:read')
+  @ApiProduces('application/pdf')
+  async record(
+    @ZodParam('rotation', rotationReference) reference: string,
+    @Caller() caller: Principal,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<StreamableFile> {
+    const state = this.#allowed(reference, caller, 'rotation:read');
+    const dossier = await dossierOf(this.keyturn, this.directory, state);
+    const pdf = await renderRotationRecord(dossier);
+    reply
+      .header('cache-control', 'no-store')
+      .header('content-disposition', `inline; filename="rotation-${state.rotationId.slice(0, 8)}.pdf"`)
+      .header('keyturn-tree-size', String(dossier.treeSize));
+    return new StreamableFile(pdf, { type: 'application/pdf' });
+  }
+
+  async #containmentEvents(state: RotationState): Promise<readonly ContainmentEvent[]> {
+    const id = state.emergency?.containment;
+    if (id === undefined) return [];
+    const { events } = await this.keyturn.store.read(containmentStream(id));
+    return events as readonly ContainmentEvent[];
+  }
+
+  #consumer(reference: string, consumer: string): string {
+    const { plan } = this.#resolve(reference);
+    return (
+      plan?.consumers.find((each) => each.consumerId === consumer || each.name === consumer)?.consumerId ??
+      consumer
+    );
+  }
+
+  #resolve(reference: string): RotationState {
+    if (reference.length === 36) return this.directory.rotation(reference).state;
+    const [only, ...others] = this.directory.rotationsStarting(reference);
+    if (only === undefined) throw new DomainError('rotation.not-found', `there is no rotation ${reference}…`);
+    if (others.length > 0) {
+      throw new DomainError(
+        'rotation.ambiguous',
+        `more than one rotation begins with ${reference}: type more of it`,
+      );
+    }
+    return this.directory.rotation(only).state;
+  }
+
+  #allowed(reference: string, principal: Principal, permission: Permission): RotationState {
+    const state = this.#resolve(reference);
+    const { details } = this.directory.family(state.familyId).state;
+    requireAllowed(principal, permission, {
+      environment: details?.environment ?? '',
+      team: details?.team ?? '',
+    });
+    return state;
+  }
+
+  async #ask(
+    reference: string,
+    permission: Permission,
+    ask: RotationAsk,
+    command: CommandContext,
+    expected: number | undefined,
+    reply: HttpReply,
+  ): Promise<RotationViewJson> {
+    const { rotationId } = this.#allowed(reference, command.principal, permission);
+    const placed = await this.commands.execute<AskRotation, Placed>(
+      new AskRotation(command, rotationId, ask, expected),
+    );
+    await settlePlaced(this.keyturn, placed, reply);
+    return this.directory.rotationView(rotationId);
+  }
+}

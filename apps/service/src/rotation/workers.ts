@@ -1,0 +1,49 @@
+import { Logger } from '@nestjs/common';
+import { RotationRunner, sweepClaims, Waker } from '#rotation';
+import type { Keyturn } from '../composition.js';
+
+/** How often claims without a fact are looked for. */
+const SWEEP_MS = 30_000;
+
+/**
+ * Starts what drives rotations: the runner, its waker, the sweep. On the embedded log this process holds the log's lock, so
+ * every other incarnation of a worker is dead.
+ */
+export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
+  const logger = new Logger('Workers');
+  const worker = `keyturn#${keyturn.ids.random()}`;
+  const runner = new RotationRunner({
+    ledger: keyturn.ledger,
+    backEnds: keyturn.backEnds,
+    worker,
+    othersAreDead: (other) => other !== worker,
+  });
+  const waker = new Waker({
+    runner,
+    readModel: keyturn.readModel,
+    clock: keyturn.clock,
+    onError: (id, error) => {
+      logger.error('a rotation could not be advanced; it is tried again', {
+        id,
+        reason: error instanceof Error ? error.message : 'unknown',
+      });
+    },
+  });
+  const sweep = (): void => {
+    sweepClaims(keyturn.ledger, keyturn.readModel).catch((error: unknown) => {
+      logger.error('claims could not be swept; it is tried again', {
+        reason: error instanceof Error ? error.message : 'unknown',
+      });
+    });
+  };
+  const timer = setInterval(sweep, SWEEP_MS);
+  timer.unref();
+  waker.start();
+  sweep();
+  const stop = async (): Promise<void> => {
+    clearInterval(timer);
+    await waker.stop();
+  };
+  keyturn.beforeClose(stop);
+  return { stop };
+}
