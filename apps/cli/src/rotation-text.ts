@@ -146,9 +146,7 @@ export function previewPage(session: Session, preview: Preview): readonly string
     ...date('emit', dates.earliestEmit),
     ...date('revoke', dates.earliestRevoke),
     ...date('completed', dates.earliestCompleted),
-    ...(dates.steps ?? []).map(({ step, earliest }) =>
-      row('step', `${step}${earliest === null ? '' : `, not before ${day(earliest)}`}`),
-    ),
+    ...(dates.steps === undefined ? [] : [row('steps', dates.steps.map(({ step }) => step).join(' → '))]),
     ...(preview.supersedes === undefined
       ? []
       : [row('supersedes', `rotation ${preview.supersedes}`, 'yellow')]),

@@ -95,7 +95,5 @@ export function exampleLines(
   items: readonly { readonly illustrative?: boolean | undefined }[],
 ): readonly string[] {
   const count = items.filter((item) => item.illustrative === true).length;
-  return count === 0
-    ? []
-    : [`EXAMPLE DATA: ${count} of ${items.length} lines were made for a demonstration.`];
+  return count === 0 ? [] : [`EXAMPLE DATA: ${count} of ${items.length} made for a demonstration.`];
 }
