@@ -33,7 +33,24 @@ export {
   type TimelineKind,
   type WindowRun,
 } from './domain/timeline.js';
+export {
+  parseApplyFile,
+  planApply,
+  type ApplyOperation,
+  type ApplyPlan,
+  type ApplyReading,
+  type CurrentState,
+  type DeclaredFile,
+} from './application/apply-file.js';
 export { BackEnds } from './application/back-ends.js';
+export {
+  HISTORY_FORMAT,
+  MAX_HISTORY_BYTES,
+  readImportFile,
+  type FileError,
+  type ImportFile,
+  type ImportReading,
+} from './application/import-file.js';
 export { causeOf, Ledger, type CommandContext, type Loaded } from './application/ledger.js';
 export type { RotationPreview, RotationWish } from './application/request-rotation.js';
 export type { Placed } from './application/placed.js';

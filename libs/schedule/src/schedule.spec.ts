@@ -1,7 +1,18 @@
+import { readFileSync } from 'node:fs';
+import { openEventStore } from '#eventlog/kit';
+import { openSqliteEventLog } from '#eventlog/sqlite';
+import { systemIds } from '#platform';
+import { ImportHistory, ImportHistoryHandler } from '#rotation/application';
 import {
+  claimEvents,
   familyDecider,
+  familyEvents,
+  idOf,
+  importEvents,
   initialRotation,
+  Ledger,
   policyDecider,
+  rotationEvents,
   TERMS_WITHOUT_POLICY,
   type FamilyDetails,
   type FamilyState,
@@ -424,5 +435,40 @@ describe('the schedule', () => {
     const created = at('2025-11-13T09:00:00Z');
     expect(dueOf({ ...stockEase, policyTerms: short, now: created + 4 * DAY_MS - 1 }).status).toBe('ok');
     expect(dueOf({ ...stockEase, policyTerms: short, now: created + 4 * DAY_MS }).status).toBe('due-soon');
+  });
+});
+
+describe('the example history of StockEase, imported', () => {
+  it('is overdue by 283 days on 2026-11-21; what nobody observed says so', async () => {
+    const now = at('2026-11-21T09:00:00Z');
+    const store = await openEventStore({
+      log: await openSqliteEventLog({ memory: true }),
+      definitions: [claimEvents, familyEvents, importEvents, rotationEvents],
+      clock: { now: () => now, monotonic: () => now },
+      ids: systemIds,
+    });
+    const ledger = new Ledger(store);
+    const bytes = readFileSync(new URL('../../../examples/stockease.json', import.meta.url));
+    const context = { subject: API, commandId: ROTATION, requestHash: '', via: 'cli' } as const;
+    await new ImportHistoryHandler(ledger).execute(new ImportHistory(context, 'stockease.json', bytes));
+    const streams = new Set<string>();
+    for await (const { stream } of store.log.readAll()) streams.add(stream);
+    const ids = (category: string): readonly string[] =>
+      [...streams].filter((stream) => stream.startsWith(`${category}-`)).map(idOf);
+    const rows = overdueRows({
+      families: await Promise.all(ids('family').map(async (id) => (await ledger.family(id)).state)),
+      rotations: await Promise.all(ids('rotation').map(async (id) => (await ledger.rotation(id)).state)),
+      policies: [policy],
+      now,
+    });
+    expect(
+      rows.map((row) => [row.family?.qualifiedName, row.status, row.overdueDays, row.provenance]),
+    ).toEqual([
+      ['production/StockEase session JWT', 'overdue', 283, 'imported'],
+      ['production/Auth service signing key', 'not-observed', null, null],
+      ['production/Orders database password', 'not-observed', null, null],
+      ['production/Payments provider API key', 'not-observed', null, null],
+      ['production/Webhook signing secret', 'not-observed', null, null],
+    ]);
   });
 });

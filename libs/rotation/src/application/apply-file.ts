@@ -139,15 +139,16 @@ class ApplyReader {
     const value: unknown = document.toJS();
     if (value === null) return;
     this.#findSecrets(document, value, []);
-    const { issues, data } = checkShape(documentSchema, value);
+    const { issues } = checkShape(documentSchema, value);
     for (const { path, message } of issues) this.#problem(document, path, message);
-    for (const [index, item] of (data?.families ?? []).entries()) {
+    // What is wrong with one list does not hide what is wrong with another.
+    for (const [index, item] of listIn(value, 'families').entries()) {
       this.#readFamily(document, ['families', index], item);
     }
-    for (const [index, item] of (data?.consumers ?? []).entries()) {
+    for (const [index, item] of listIn(value, 'consumers').entries()) {
       this.#readConsumer(document, ['consumers', index], item);
     }
-    for (const [index, item] of (data?.policies ?? []).entries()) {
+    for (const [index, item] of listIn(value, 'policies').entries()) {
       this.#readPolicy(document, ['policies', index], item);
     }
   }
@@ -259,6 +260,12 @@ class ApplyReader {
   #lineAt(offset: number | undefined): number {
     return offset === undefined ? 1 : this.#lines.linePos(offset).line;
   }
+}
+
+function listIn(value: unknown, name: string): readonly unknown[] {
+  if (!isObject(value)) return [];
+  const list: unknown = Object.entries(value).find(([field]) => field === name)?.[1];
+  return Array.isArray(list) ? list : [];
 }
 
 function holdsAliases(document: Document): boolean {

@@ -157,7 +157,8 @@ describe('the example history', () => {
     const ids = new Map(lines.map((_line, at) => [derivedId(store.logId, file, String(at + 1)), at + 1]));
     expect(imported.every((event) => ids.has(event.causationId))).toBe(true);
     const generated = imported.find((event) => event.type === 'KeyGenerated');
-    expect(lines[(ids.get(generated?.causationId ?? '') ?? 0) - 1]).toContain('"KeyGenerated"');
+    // The line of the fact's opening brace; its type stands on the next.
+    expect(lines[ids.get(generated?.causationId ?? '') ?? 0]).toContain('"KeyGenerated"');
     const rotations = imported.filter((event) => event.stream.startsWith('rotation-'));
     const chains = new Set(rotations.map((event) => `${event.stream} ${event.correlationId}`));
     expect(chains.size).toBe(2);
