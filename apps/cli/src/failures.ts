@@ -50,10 +50,10 @@ export class UsageError extends CliFailure {
 export class RefusedError extends CliFailure {
   readonly exitCode = EXIT.refused;
   readonly problem: Problem;
-  constructor(code: string, detail: string) {
+  constructor(code: string, detail: string, errors?: readonly FieldProblem[]) {
     super(detail);
     this.name = 'RefusedError';
-    this.problem = { title: 'Refused', code, detail };
+    this.problem = { title: 'Refused', code, detail, ...(errors === undefined ? {} : { errors }) };
   }
 }
 

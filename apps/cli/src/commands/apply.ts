@@ -2,21 +2,29 @@ import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { z } from 'zod';
+import {
+  parseApplyFile,
+  planApply,
+  type ApplyOperation,
+  type ApplyPlan,
+  type FamilyView,
+  type PolicyView,
+} from '#rotation';
+import { ApiClient } from '../api-client.js';
 import { familySchema, policySchema } from '../api.js';
-import { APPLY_TOOLS, type ApplyOperation, type ApplyTools } from '../apply-tools.js';
 import { defineCommand } from '../define-command.js';
-import { UsageError } from '../failures.js';
+import { RefusedError, UsageError } from '../failures.js';
 import { readFileOr } from '../read-file.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
-import { printable } from '../terminal.js';
+import { oneLine } from '../terminal.js';
 
 interface ApplyOptions extends CommonOptions {
   readonly file: string;
   readonly dryRun?: boolean;
 }
 
-export function registerApply(program: Command, around: Surroundings, tools: ApplyTools = APPLY_TOOLS): void {
+export function registerApply(program: Command, around: Surroundings): void {
   defineCommand(program, {
     usage: 'apply',
     summary: 'Declare families, consumers and policies as code',
@@ -28,41 +36,75 @@ export function registerApply(program: Command, around: Surroundings, tools: App
     .requiredOption('-f, --file <file>', 'the declaration as YAML')
     .option('--dry-run', 'show what would change, change nothing')
     .action(async ({ file, dryRun, ...options }: ApplyOptions) => {
-      const parsed = tools.parse(readFileOr(file).toString('utf8'), basename(file));
-      if ('errors' in parsed)
-        throw new UsageError(`${file} cannot be applied; nothing was changed`, parsed.errors);
+      const { declared, errors } = parseApplyFile(readFileOr(file).toString('utf8'), basename(file));
+      if (declared === undefined)
+        throw new UsageError(`${file} cannot be applied; nothing was changed`, errors);
       const session = new Session(around, options);
-      const { client, paint } = session;
-      const [families, policies] = await Promise.all([
-        client.all('/families', familySchema),
-        client.all('/policies', policySchema),
-      ]);
-      const operations = tools.plan(parsed.declared, { families: families.items, policies: policies.items });
-      const answer = { file, dryRun: dryRun === true, operations: operations.map(({ line }) => ({ line })) };
-      if (dryRun !== true) {
-        for (const operation of operations) {
-          await client.send(operation.method, operation.path, z.unknown(), {
-            body: operation.body,
-            ifMatch: operation.ifMatch,
-            idempotencyKey: keyOf(client.options.idempotencyKey, operation),
-          });
-          session.line(`${paint('done', 'green')}  ${printable(operation.line)}`);
-        }
-      } else {
-        for (const { line } of operations) session.line(`${paint('would', 'yellow')}  ${printable(line)}`);
+      const plan = planApply(declared, await currentState(session), session.now());
+      if (plan.conflicts.length > 0) {
+        const detail = `${file} wants what no request can do; nothing was changed`;
+        throw new RefusedError('apply.conflict', detail, plan.conflicts);
       }
-      session.answer(answer, () => {
-        if (operations.length === 0) session.line('Nothing to change: all of it is so already.');
-        else if (dryRun === true) session.line(`${operations.length} to change; nothing was changed.`);
-        else session.line(`${operations.length} changed.`);
+      for (const operation of plan.operations) {
+        if (dryRun !== true) await send(session, operation);
+        show(session, operation, dryRun === true);
+      }
+      session.answer(answerOf(file, dryRun === true, plan), () => {
+        const { length } = plan.operations;
+        const same = plan.unchanged.length === 0 ? '' : ` ${plan.unchanged.length} are as declared.`;
+        if (length === 0) session.line('Nothing to change: all of it is so already.');
+        else if (dryRun === true) session.line(`${length} to change; nothing was changed.${same}`);
+        else session.line(`${length} changed.${same}`);
       });
+      const defined = plan.operations.some(({ kind }) => kind === 'define-policy' || kind === 'amend-policy');
+      if (defined && dryRun !== true) {
+        session.line('A policy binds once somebody other than you approved it: keyturn policies');
+      }
     });
 }
 
+const wholeFamily = familySchema.extend({ runbook: z.record(z.string(), z.string()) });
+const familyView = z.custom<FamilyView>((value) => wholeFamily.safeParse(value).success);
+const policyView = z.custom<PolicyView>((value) => policySchema.safeParse(value).success);
+
+/** As it is stored, and not as a terminal may show it: else a file would differ from itself. */
+async function currentState({ client }: Session): Promise<Parameters<typeof planApply>[1]> {
+  const exact = new ApiClient({ ...client.options, forPeople: false });
+  const [families, policies] = await Promise.all([
+    exact.all('/families', familyView),
+    exact.all('/policies', policyView),
+  ]);
+  return { families: families.items, policies: policies.items };
+}
+
+async function send({ client }: Session, { method, path, body }: ApplyOperation): Promise<void> {
+  const idempotencyKey = keyOf(client.options.idempotencyKey, { method, path, body });
+  await client.send(method, path, z.unknown(), { body, idempotencyKey });
+}
+
 /** By what it does and not by its place: applied again after half of it, each request still has its own key. */
-function keyOf(run: string, { method, path, body }: ApplyOperation): string {
+function keyOf(
+  run: string,
+  { method, path, body }: Pick<ApplyOperation, 'method' | 'path' | 'body'>,
+): string {
   const content = createHash('sha256')
     .update(JSON.stringify([method, path, body]))
     .digest('hex');
   return `${run.slice(0, 160)}.${content.slice(0, 16)}`;
+}
+
+function show(session: Session, { line, changes }: ApplyOperation, dryRun: boolean): void {
+  const { paint } = session;
+  session.line(`${dryRun ? paint('would', 'yellow') : paint('done', 'green')}  ${oneLine(line)}`);
+  for (const change of changes) session.line(paint(`       ${oneLine(change)}`, 'dim'));
+}
+
+function answerOf(file: string, dryRun: boolean, plan: ApplyPlan): Readonly<Record<string, unknown>> {
+  const operations = plan.operations.map(({ kind, target, line, changes }) => ({
+    kind,
+    target,
+    line,
+    changes,
+  }));
+  return { file, dryRun, operations, unchanged: plan.unchanged };
 }

@@ -31,7 +31,7 @@ export interface RunOptions {
   readonly interruptAfter?: number;
 }
 
-export interface TestSurroundings {
+interface TestSurroundings {
   readonly around: Surroundings;
   readonly said: { readonly out: string; readonly err: string };
   readonly slept: readonly number[];
@@ -39,7 +39,7 @@ export interface TestSurroundings {
 }
 
 /** Surroundings of its own, in which nothing really sleeps. */
-export function surroundingsOf(options: RunOptions = {}): TestSurroundings {
+function surroundingsOf(options: RunOptions = {}): TestSurroundings {
   const said = { out: '', err: '' };
   const slept: number[] = [];
   const questions: string[] = [];
