@@ -2,8 +2,14 @@ import { mkdtempSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '#platform';
-import { milliseconds, type FamilyView, type PolicyView, type RotationViewJson } from '#rotation';
-import { APPLY_TOOLS } from './apply-tools.js';
+import {
+  milliseconds,
+  parseApplyFile,
+  planApply,
+  type FamilyView,
+  type PolicyView,
+  type RotationViewJson,
+} from '#rotation';
 import { DemoClient } from './demo/demo-client.js';
 import { Traffic, type Presented } from './demo/traffic.js';
 import { exampleFile } from './demo/example-file.js';
@@ -91,16 +97,14 @@ export async function runDemo(options: DemoOptions): Promise<number> {
 
     title('2  Policies and the illustrative families are applied');
     for (const file of ['stockease-policies.yaml', 'illustrative.yaml']) {
-      const parsed = APPLY_TOOLS.parse(readFileSync(exampleFile(file), 'utf8'), file);
-      if ('errors' in parsed) throw new Error(`${file}: ${JSON.stringify(parsed.errors)}`);
+      const parsed = parseApplyFile(readFileSync(exampleFile(file), 'utf8'), file);
+      if (parsed.declared === undefined) throw new Error(`${file}: ${JSON.stringify(parsed.errors)}`);
       const [families, policies] = await Promise.all([
         dana.get<{ items: FamilyView[] }>('/api/v1/families?limit=500'),
         dana.get<{ items: PolicyView[] }>('/api/v1/policies'),
       ]);
-      const operations = APPLY_TOOLS.plan(parsed.declared, {
-        families: families.items,
-        policies: policies.items,
-      });
+      const current = { families: families.items, policies: policies.items };
+      const { operations } = planApply(parsed.declared, current, Date.now());
       for (const { method, path, body, line } of operations) {
         await dana.send(method, `/api/v1${path}`, body);
         say(paint(`  ${line}`, 'dim'));

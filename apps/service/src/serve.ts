@@ -3,6 +3,7 @@ import type { Config } from '#platform';
 import { openKeyturn, type Keyturn, type Overrides } from './composition.js';
 import { assembleApp } from './create-app.js';
 import type { InFlight } from './http/in-flight.js';
+import { startWorkers } from './rotation/workers.js';
 
 /** How long requests under way may take once the service was told to stop. */
 export const GRACE_MS = 10_000;
@@ -19,8 +20,8 @@ export interface Serving {
 export interface ServeOptions extends Overrides {
   /** Called once where nobody has signed in yet, with what to show to whoever starts the service. */
   readonly onOneTimeSignIn?: (code: string, expiresAt: number) => void;
-  /** Runs before requests are let in: runners are started here. */
-  readonly beforeListen?: (keyturn: Keyturn) => Promise<void>;
+  /** Rotations are driven by this process; `false` for what only looks. */
+  readonly workers?: boolean;
 }
 
 /** Opens a Keyturn and serves it. */
@@ -32,7 +33,7 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
     if (signIn !== undefined) {
       options.onOneTimeSignIn?.(signIn.code.reveal().toString('utf8'), signIn.expiresAt);
     }
-    await options.beforeListen?.(keyturn);
+    if (options.workers !== false) startWorkers(keyturn);
     await app.listen(config.port, config.host);
     let stopping: Promise<void> | undefined;
     return {
