@@ -927,9 +927,13 @@ const SECRET_REFUSED =
 
 /** What is wrong with a text as such, whatever its field: half a character, or what looks like a secret. */
 export function secretProblem(text: string, field: string | number | undefined): string | undefined {
+  if (text.length > LONGEST_TEXT) return `must not be longer than ${LONGEST_TEXT} characters`;
   if (/\p{Surrogate}/u.test(text)) return 'must be well-formed Unicode';
   return looksSecret(text, field === 'fingerprint') ? SECRET_REFUSED : undefined;
 }
+
+/** No field takes more; looking for patterns in more would only cost time. */
+const LONGEST_TEXT = 10_000;
 
 const SECRET_SHAPES: readonly RegExp[] = [
   /-----BEGIN/i,
@@ -947,6 +951,7 @@ const SECRET_SHAPES: readonly RegExp[] = [
 
 /** A fingerprint is a digest and looks like one; everywhere else that much randomness is a value. */
 function looksSecret(text: string, fingerprint = false): boolean {
+  if (text.length > LONGEST_TEXT) return true;
   if (SECRET_SHAPES.some((shape) => shape.test(text))) return true;
   if (fingerprint) return false;
   if (/(?<![0-9a-f])[0-9a-f]{64,}(?![0-9a-f])/i.test(text)) return true;

@@ -485,6 +485,19 @@ describe('a bad file', () => {
     });
   });
 
+  it('is refused at once where a text or a name is far too long', () => {
+    const long = '"'.concat('aB3'.repeat(2_000_000), '"');
+    expect(errorsOf(`{"format": ${long}}`)).toContainEqual({
+      line: 1,
+      field: 'format',
+      message: 'must be keyturn-history/1',
+    });
+    expect(errorsOf(file([FAMILY.replace('"StockEase"', long)]))[0]?.message).toContain('longer than');
+    expect(errorsOf(`{${long}: 1}`).map(({ field }) => field)).toContain(
+      '(a name that looks like secret material)',
+    );
+  });
+
   it('takes facts on the line of their entry, as one append', async () => {
     const { run, all } = await house();
     await run(
