@@ -24,9 +24,13 @@ module.exports = {
     {
       name: 'libs-by-front-door',
       severity: 'error',
-      comment: 'A library is entered by an index.ts of its own (its front door, or a named entry of package.json).',
+      comment:
+        'A library is entered by an index.ts of its own (its front door, or a named entry of package.json).',
       from: { path: '^(libs|apps)/([^/]+)/' },
-      to: { path: '^libs/[^/]+/src/', pathNot: ['^libs/[^/]+/src/index\\.ts$', '^libs/[^/]+/src/[^/]+/index\\.ts$', '^libs/$2/'] },
+      to: {
+        path: '^libs/[^/]+/src/',
+        pathNot: ['^libs/[^/]+/src/index\\.ts$', '^libs/[^/]+/src/[^/]+/index\\.ts$', '^libs/$2/'],
+      },
     },
     { name: 'libs-not-to-apps', severity: 'error', from: { path: '^libs/' }, to: { path: '^apps/' } },
     {
@@ -75,7 +79,8 @@ module.exports = {
     {
       name: 'nest-only-at-the-edge',
       severity: 'error',
-      comment: 'The libraries run without Nest (crash children load them bare); only *.module.ts, the service and use cases know it.',
+      comment:
+        'The libraries run without Nest (crash children load them bare); only *.module.ts, the service and use cases know it.',
       from: { path: '^libs/(platform|eventlog|custody|evidence|schedule|access)/' },
       to: { path: '^node_modules/@nestjs/' },
     },
@@ -97,6 +102,9 @@ module.exports = {
     exclude: { path: '^dist/' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['source', 'import', 'require', 'node', 'default', 'types'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['source', 'import', 'require', 'node', 'default', 'types'],
+    },
   },
 };

@@ -33,4 +33,6 @@ export default {
     { ...shared, displayName: 'e2e', testMatch: ['**/*.e2e.spec.ts'] },
   ],
   maxWorkers: 2,
+  globalSetup: '<rootDir>/test/support/jest-setup.js',
+  reporters: ['default', '<rootDir>/test/support/summary-reporter.js'],
 };

@@ -28,6 +28,8 @@ import {
   ContainVersionsHandler,
   DefinePolicy,
   DefinePolicyHandler,
+  ImportHistory,
+  ImportHistoryHandler,
   RegisterConsumer,
   RegisterConsumerHandler,
   RegisterFamily,
@@ -106,7 +108,14 @@ function sabotaged(backEnd: KeyBackend, sabotage: Sabotage): KeyBackend {
 
 const EFFECTS = ['generate', 'publish', 'switchEmission', 'withdraw', 'contain'];
 
+/**
+ * Said where a scenario leaves what another one plays too: the matrix takes the deaths after it, the whole product of
+ * `test:full` takes all.
+ */
+type Diverged = () => void;
+
 interface Story {
+  readonly diverged: Diverged;
   readonly clock: VirtualClock;
   readonly ledger: Ledger;
   readonly runner: RotationRunner;
@@ -240,6 +249,7 @@ async function play(
     const turn = turns.find((each) => !asked.has(each) && each.at === state.phase);
     if (turn !== undefined) {
       asked.add(turn);
+      story.diverged();
       if (!(await alreadyAsked(story, rotationId, turn))) {
         await asks.execute(
           new AskRotation(
@@ -321,6 +331,7 @@ async function emergencyOver(story: Story, phase: string): Promise<void> {
   const running = await request(story, 'graceful', GRACEFUL);
   const { state } = await story.ledger.family(story.ids.family);
   if (state.slot?.rotation === running) await play(story, running, 'graceful', [], phase);
+  story.diverged();
   await play(story, await request(story, 'emergency', EMERGENCY), 'emergency', []);
   // The superseded one may still hold what it claimed.
   await story.runner.advance(running, story.ids.family);
@@ -364,11 +375,18 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     }
     await runner.advanceContainment(containment, ids.family);
   },
+  import: async (story) => {
+    await new ImportHistoryHandler(story.ledger).execute(
+      new ImportHistory(story.context('import'), 'stockease.json', readFileSync('examples/stockease.json')),
+    );
+  },
 };
 
 /** What a child reports on standard output. */
 export interface Report {
   readonly passed: readonly string[];
+  /** How many of `passed` another scenario passes in the same way. */
+  readonly divergedAt: number;
   readonly streams: Readonly<
     Record<string, readonly { readonly type: string; readonly provenance: string; readonly data: unknown }[]>
   >;
@@ -410,7 +428,12 @@ async function main(): Promise<void> {
   const backEnds = new BackEnds([sabotaged(local, parseSabotage(sabotage))]);
   const worker = `crash#${systemIds.random()}`;
   const named = (name: string): string => derivedId(store.logId, 'consumer-name', 'test', name);
+  const passed: string[] = [];
+  let divergedAt = 0;
   const story: Story = {
+    diverged: () => {
+      divergedAt = passed.length;
+    },
     clock,
     ledger,
     backEnds,
@@ -426,7 +449,6 @@ async function main(): Promise<void> {
   };
   const played = SCENARIOS[scenario];
   if (played === undefined) throw new Error(`there is no scenario ${scenario}`);
-  const passed: string[] = [];
   observeFailpoints((name) => {
     passed.push(name);
   });
@@ -452,7 +474,13 @@ async function main(): Promise<void> {
       versions: String(row['versions']),
     }));
   custody.close();
-  const report: Report = { passed, streams, effects, served: servedDocument(directory, story.ids.family) };
+  const report: Report = {
+    passed,
+    divergedAt,
+    streams,
+    effects,
+    served: servedDocument(directory, story.ids.family),
+  };
   process.stdout.write(JSON.stringify(report));
 }
 

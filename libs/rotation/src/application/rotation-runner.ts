@@ -436,7 +436,12 @@ export class RotationRunner {
       backEnd: this.#backEnds.get(plan.backEnd.instance),
       object: plan.backEnd.object,
       slot: slot ?? (await this.#openedAt(state)),
-      versions: versionsOf(decision.step, plan, state),
+      versions: versionsOf(
+        decision.step,
+        plan,
+        state,
+        containment?.status === 'applied' ? containment.versions : [],
+      ),
       maxAgeSeconds: plan.maxAgeSeconds,
       ...(plan.trustTerm === undefined ? {} : { trustTerm: plan.trustTerm }),
       ...(coveredByContainment ? { trustEndsAt: containment.trustEndsAt } : {}),
@@ -567,13 +572,21 @@ function slotRevision(family: FamilyState, rotationId: string): number | undefin
   return family.slot?.rotation === rotationId ? family.slot.openedRevision : undefined;
 }
 
-function versionsOf(step: StepName, plan: RotationPlan, state: RotationState): StepTarget['versions'] {
+function versionsOf(
+  step: StepName,
+  plan: RotationPlan,
+  state: RotationState,
+  contained: readonly string[],
+): StepTarget['versions'] {
   const incoming = plan.incoming === undefined ? [] : [plan.incoming];
   const before = plan.emittingBefore === undefined ? [] : [plan.emittingBefore];
   const acceptedBefore = plan.versionsBefore
     .filter((version) => version.accepted)
     .map((version) => version.versionId);
-  const acceptSet = [...new Set([...acceptedBefore, ...incoming])];
+  // What is contained is denied, whatever else is accepted: it is not said to be.
+  const acceptSet = [...new Set([...acceptedBefore, ...incoming])].filter(
+    (version) => !contained.includes(version),
+  );
   const base = {
     algorithm: plan.algorithm,
     acceptSet,

@@ -209,7 +209,8 @@ export function rotationView(state: RotationState, around: RotationSurroundings)
       state.suspended === undefined
         ? null
         : { code: state.suspended.code, reason: state.suspended.reason, person: state.suspended.person },
-    waitsFor: ended ? null : (around.waitsFor ?? null),
+    // A row that is due now is about to be looked at: what it waited for may be over.
+    waitsFor: ended || around.wakeAt === 0 ? null : (around.waitsFor ?? null),
     wakeAt: ended ? null : instant(around.wakeAt === 0 ? undefined : around.wakeAt),
     approvals: {
       required: plan?.approvals ?? 0,

@@ -226,7 +226,11 @@ describe('an emergency over a planned rotation', () => {
   };
 
   const prove = (start: (typeof starts)[number], leak: Leak, contain: boolean, after: Afterwards): void => {
-    const world = new SimulatedWorld({ othersAreDead: false, outlivesProcess: true });
+    const world = new SimulatedWorld({
+      othersAreDead: false,
+      outlivesProcess: true,
+      parses: after === 'nothing',
+    });
     watchLaws(world);
     const { id } = world.request();
     start.setup(world, id);

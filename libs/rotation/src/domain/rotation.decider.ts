@@ -340,4 +340,3 @@ export const rotationDecider: Decider<RotationCommand, RotationState, NewRotatio
   evolve: evolveRotation,
 };
 
-export { missingConfirmations };

@@ -1,7 +1,7 @@
 import { parseInstant } from '#eventlog';
 import { milliseconds } from './duration.js';
 import type { RotationRequest } from './family.events.js';
-import type { NewRotationEvent, RotationEvent, RotationPlan } from './rotation.events.js';
+import type { RotationEvent, RotationPlan } from './rotation.events.js';
 import { evolveSteps, noSteps, type StepsState } from './steps.state.js';
 import type { VersionSnapshot } from './vocabulary.js';
 import { markCompromised, mergeVersions } from './versions.js';
@@ -111,6 +111,24 @@ export const initialRotation: RotationState = {
 
 function mark(event: RotationEvent): Mark {
   return { at: event.recordedAt, eventId: event.id, revision: event.revision };
+}
+
+/** When it was so. An imported fact without an instant has none: when it was imported says nothing of it. */
+function instantOf(event: RotationEvent): number | undefined {
+  return event.occurredAt ?? (event.provenance === 'imported' ? undefined : event.recordedAt);
+}
+
+function stated(event: RotationEvent, name: 'requestedAt'): { readonly requestedAt?: number } {
+  const at = instantOf(event);
+  return at === undefined ? {} : { [name]: at };
+}
+
+function createdAt(event: RotationEvent & { readonly type: 'KeyGenerated' }): {
+  readonly createdAt?: string;
+} {
+  const at = instantOf(event);
+  if (event.data.backEndAt !== undefined) return { createdAt: event.data.backEndAt };
+  return at === undefined ? {} : { createdAt: formatInstant(at) };
 }
 
 function confirm(
@@ -231,7 +249,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
         imported: event.provenance === 'imported',
         request,
         requestedBy: request.requestedBy,
-        requestedAt: event.occurredAt ?? event.recordedAt,
+        ...stated(event, 'requestedAt'),
         correlationId: event.correlationId,
         ...(supersedes === undefined ? {} : { supersedes }),
       };
@@ -271,7 +289,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
           algorithm: event.data.algorithm,
           ...(event.data.strengthBits === undefined ? {} : { strengthBits: event.data.strengthBits }),
           ...(event.data.fingerprint === undefined ? {} : { fingerprint: event.data.fingerprint }),
-          createdAt: event.data.backEndAt ?? formatInstant(event.occurredAt ?? event.recordedAt),
+          ...createdAt(event),
           accepted: false,
           emittingShare: 0,
           compromised: false,
@@ -374,4 +392,3 @@ function withoutSuspension(state: RotationState): RotationState {
   return rest;
 }
 
-export type { NewRotationEvent, RotationEvent };

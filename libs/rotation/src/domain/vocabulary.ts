@@ -53,7 +53,6 @@ export const USAGES = ['sign', 'mac', 'authenticate'] as const;
 export const algorithmSchema = z.enum(['RS256', 'ES256', 'EdDSA', 'HS256']);
 
 export const STRATEGIES = ['graceful', 'emergency'] as const;
-export type Strategy = (typeof STRATEGIES)[number];
 
 export const TRIGGERS = [
   'scheduled',

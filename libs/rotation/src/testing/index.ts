@@ -1,0 +1,40 @@
+export {
+  APPROVER,
+  DAY,
+  FAMILY_ID,
+  HOUR,
+  MINUTE,
+  REQUESTER,
+  SECOND,
+  someConsumer,
+  someConsumers,
+  someDetails,
+  someRequest,
+  someTerms,
+  someUuid,
+  someVersion,
+  START,
+} from './fixtures.js';
+export { brokenAtTheEnd, watchLaws, windowsByDesign } from './laws.js';
+export { BackEndFault, SimulatedBackEnd, type BackEndChange, type EffectCall } from './simulated-back-end.js';
+export {
+  BUSY,
+  containmentOf,
+  INJECTIONS,
+  LONGEST_REQUEST_MS,
+  SimulatedWorld,
+  type Injection,
+  type WorldObserver,
+  type WorldOptions,
+} from './simulation.js';
+export {
+  act,
+  allHistories,
+  comeToRest,
+  help,
+  newest,
+  plannedHistories,
+  played,
+  type Action,
+  type History,
+} from './histories.js';

@@ -1,0 +1,31 @@
+import { execFileSync } from 'node:child_process';
+import { appendFileSync } from 'node:fs';
+import { NOTES } from './notes.js';
+
+/** What a spec runs when it can be had. `KEYTURN_REQUIRE_REAL` (a list, or `all`) makes a missing one a failure. */
+const PROBES = {
+  poppler: ['pdfinfo', '-v'],
+  qpdf: ['qpdf', '--version'],
+} as const;
+export type RealPart = keyof typeof PROBES;
+
+/** Whether a real part is here; where it is not, the run says so in its last lines, or fails where it is required. */
+export function haveRealPart(part: RealPart, cases: number): boolean {
+  const [command, ...args] = PROBES[part];
+  try {
+    execFileSync(command, args, { stdio: 'ignore' });
+    return true;
+  } catch {
+    const required = (process.env['KEYTURN_REQUIRE_REAL'] ?? '').split(',').map((name) => name.trim());
+    if (required.includes('all') || required.includes(part)) {
+      throw new Error(
+        `${part} is required by KEYTURN_REQUIRE_REAL and is not here (${command} cannot be run)`,
+      );
+    }
+    appendFileSync(
+      NOTES,
+      `Not proved on the real part: ${cases} cases want ${part}, which is not on this machine.\n`,
+    );
+    return false;
+  }
+}
