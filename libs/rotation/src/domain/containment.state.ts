@@ -1,6 +1,6 @@
 import { parseInstant } from '#eventlog';
 import type { ContainmentEvent } from './containment.events.js';
-import { evolveSteps, noSteps, type StepsState } from './steps.state.js';
+import { evolveSteps, noSteps, retrySteps, type StepsState } from './steps.state.js';
 import type { Mark } from './rotation.state.js';
 import type { BackEndRef } from './vocabulary.js';
 
@@ -16,7 +16,6 @@ export interface ContainmentState {
   readonly trustEndsAt?: number;
   readonly correlationId?: string;
   readonly steps: StepsState;
-  readonly retriedAt?: number;
   readonly suspendedFor?: string;
   readonly lastMove?: Mark;
 }
@@ -63,7 +62,7 @@ export function evolveContainment(state: ContainmentState, event: ContainmentEve
       return {
         ...moved,
         status: state.status === 'applied' ? 'applied' : 'requested',
-        retriedAt: event.recordedAt,
+        steps: retrySteps(moved.steps),
       };
   }
 }

@@ -308,7 +308,7 @@ function decide(command: RotationCommand, state: RotationState): readonly NewRot
       return [{ type: 'AbandonRequested', data: { reason: command.reason } }];
     case 'RetryRotation':
       open(state);
-      if (state.suspended === undefined && (state.retriedAt ?? 0) >= (state.steps.failure?.at ?? Infinity)) {
+      if (state.suspended === undefined && state.steps.failure?.retried === true) {
         return [];
       }
       if (state.suspended === undefined) {
@@ -339,4 +339,3 @@ export const rotationDecider: Decider<RotationCommand, RotationState, NewRotatio
   decide,
   evolve: evolveRotation,
 };
-

@@ -171,7 +171,6 @@ function unsettledStep(
 function afterFailure(
   steps: StepsState,
   step: StepName,
-  retriedAt: number | undefined,
   now: number,
   neverGivesUp: boolean,
 ):
@@ -180,7 +179,7 @@ function afterFailure(
   | undefined {
   const failure = steps.failure;
   if (failure === undefined || failure.step !== step) return undefined;
-  if (retriedAt !== undefined && retriedAt >= failure.at) return undefined;
+  if (failure.retried) return undefined;
   switch (failure.errorClass) {
     case 'view-moved':
     case 'not-done':
@@ -240,7 +239,7 @@ function perform(
   gates: readonly NewRotationEvent[] = [],
 ): Decision {
   const { rotation } = view;
-  const held = afterFailure(rotation.steps, step, rotation.retriedAt, now, rotation.emergency !== undefined);
+  const held = afterFailure(rotation.steps, step, now, rotation.emergency !== undefined);
   if (held !== undefined) return 'wait' in held ? held.wait : suspend(view, held.person, step);
   if (stepTable[step].clockBound && rotation.emergency === undefined) {
     const clock = clockHold(view, now);
@@ -358,9 +357,7 @@ export function nextStep(view: RotationView, now: number): Decision {
     const failure = rotation.steps.failure;
     // What time does not heal (a refused login, a wrong setting) is as much in the way of observing.
     const held =
-      rotation.steps.open === undefined
-        ? afterFailure(rotation.steps, unsettled.step, rotation.retriedAt, now, true)
-        : undefined;
+      rotation.steps.open === undefined ? afterFailure(rotation.steps, unsettled.step, now, true) : undefined;
     if (!superseded && held !== undefined && 'person' in held) {
       return rotation.suspended === undefined
         ? suspend(view, held.person, unsettled.step)
@@ -376,7 +373,7 @@ export function nextStep(view: RotationView, now: number): Decision {
       failure?.step === unsettled.step &&
       failure.passing >= MOST_PASSING_FAULTS &&
       rotation.steps.open === undefined &&
-      (rotation.retriedAt ?? 0) < failure.at
+      !failure.retried
     ) {
       return suspend(
         view,
@@ -735,7 +732,7 @@ export function nextContainmentStep(
   if (unsettled !== undefined && now < unsettled.notBefore) {
     return { kind: 'wait', waitsFor: 'an attempt to be surely over', until: unsettled.notBefore };
   }
-  const held = afterFailure(state.steps, 'contain', state.retriedAt, now, true);
+  const held = afterFailure(state.steps, 'contain', now, true);
   if (held !== undefined) {
     if ('person' in held) {
       return { kind: 'suspend', ...held.person, dueTo: state.steps.failure?.eventId ?? '' };

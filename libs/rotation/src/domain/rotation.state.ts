@@ -2,7 +2,7 @@ import { parseInstant } from '#eventlog';
 import { milliseconds } from './duration.js';
 import type { RotationRequest } from './family.events.js';
 import type { RotationEvent, RotationPlan } from './rotation.events.js';
-import { evolveSteps, noSteps, type StepsState } from './steps.state.js';
+import { evolveSteps, noSteps, retrySteps, type StepsState } from './steps.state.js';
 import type { VersionSnapshot } from './vocabulary.js';
 import { markCompromised, mergeVersions } from './versions.js';
 import { formatInstant } from '#eventlog';
@@ -87,8 +87,6 @@ export interface RotationState {
   readonly abandon?: Mark;
   readonly paused: boolean;
   readonly suspended?: Mark & { readonly code: string; readonly reason: string; readonly person: string };
-  /** After a person's retry, failures before it no longer count. */
-  readonly retriedAt?: number;
   readonly reviewedAt?: number;
   readonly ended?: Mark;
   /** The newest fact that may have made something due; the cause of what follows from it. */
@@ -377,7 +375,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
         },
       };
     case 'RetryRequested':
-      return { ...withoutSuspension(moved), retriedAt: event.recordedAt };
+      return { ...withoutSuspension(moved), steps: retrySteps(steps) };
     case 'RotationSuperseded':
       return { ...withoutSuspension(moved), phase: 'superseded', ended: mark(event) };
     case 'RotationCompleted':
@@ -391,4 +389,3 @@ function withoutSuspension(state: RotationState): RotationState {
   const { suspended: _suspended, ...rest } = state;
   return rest;
 }
-

@@ -23,8 +23,10 @@ export interface StepFailure {
   readonly reason: string;
   readonly at: number;
   readonly eventId: string;
-  /** How many attempts of this step in a row ended in a passing fault. */
+  /** How many attempts of this step in a row ended in a passing fault, since a person last wanted it retried. */
   readonly passing: number;
+  /** A person looked and wants it tried again: it no longer holds anything up. */
+  readonly retried: boolean;
 }
 
 /** The steps of one process (a rotation or a containment), folded from its stream. */
@@ -52,6 +54,11 @@ const OUTCOME_OF: Readonly<Record<string, StepName>> = {
 
 export function stepOfOutcome(type: string): StepName | undefined {
   return OUTCOME_OF[type];
+}
+
+/** After a person's retry, failures before it no longer count; what an attempt may have done is still unknown. */
+export function retrySteps(state: StepsState): StepsState {
+  return state.failure === undefined ? state : { ...state, failure: { ...state.failure, retried: true } };
 }
 
 function isStepEvent(event: RecordedEvent): event is StepEvent {
@@ -82,7 +89,7 @@ export function evolveSteps(state: StepsState, event: RecordedEvent): StepsState
       };
     }
     const { step, attempt, performed, errorClass, reason } = event.data;
-    const before = state.failure?.step === step ? state.failure.passing : 0;
+    const before = state.failure?.step === step && !state.failure.retried ? state.failure.passing : 0;
     const passing = errorClass === 'transient' || errorClass === 'unknown' || errorClass === 'fenced';
     // A failure of an attempt that is no longer the newest one settles nothing.
     const stale = attempt < (state.attempts[step] ?? 0);
@@ -102,6 +109,7 @@ export function evolveSteps(state: StepsState, event: RecordedEvent): StepsState
         at: event.recordedAt,
         eventId: event.id,
         passing: passing ? before + 1 : before,
+        retried: false,
       },
     };
   }
