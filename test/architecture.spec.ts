@@ -3,6 +3,7 @@ import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { z } from 'zod';
 
 /**
  * The arrows of the house are rules of dependency-cruiser. Each is shown red on a violation planted in a copy of the
@@ -195,7 +196,7 @@ function cruise(directory: string): Promise<{ readonly modules: number; readonly
           reject(new Error(`dependency-cruiser gave no report: ${stderr}`, { cause: error }));
           return;
         }
-        const { summary } = JSON.parse(stdout) as Report;
+        const { summary } = reportSchema.parse(JSON.parse(stdout));
         resolve({
           modules: summary.totalCruised,
           found: summary.violations.map(({ rule, from }) => ({ rule: rule.name, from })),
@@ -205,12 +206,14 @@ function cruise(directory: string): Promise<{ readonly modules: number; readonly
   });
 }
 
-interface Report {
-  readonly summary: {
-    readonly totalCruised: number;
-    readonly violations: readonly { readonly rule: { readonly name: string }; readonly from: string }[];
-  };
-}
+const reportSchema = z.object({
+  summary: z.object({
+    totalCruised: z.int(),
+    violations: z.array(z.object({ rule: z.object({ name: z.string() }), from: z.string() })),
+  }),
+});
+
+const configSchema = z.object({ forbidden: z.array(z.object({ name: z.string() })).min(1) });
 
 describe('the arrows of the house', () => {
   let directory: string;
@@ -252,9 +255,7 @@ describe('the arrows of the house', () => {
   );
 
   it('has a planted violation for every rule there is', () => {
-    const config = createRequire(import.meta.url)(join(ROOT, CONFIG)) as {
-      readonly forbidden: readonly { readonly name: string }[];
-    };
+    const config = configSchema.parse(createRequire(import.meta.url)(join(ROOT, CONFIG)));
     const shown = new Set(PLANTED.map(({ rule }) => rule));
     expect(config.forbidden.map(({ name }) => name).filter((name) => !shown.has(name))).toEqual([]);
   });

@@ -139,9 +139,11 @@ function textOf(field: JsonSchema | boolean): string {
       return field.format === undefined ? `text${bounds(field.minLength, field.maxLength)}` : field.format;
     case 'boolean':
       return 'yes or no';
-    default:
-      return 'anything';
+    case 'null':
+    case undefined:
+      break;
   }
+  return 'anything';
 }
 
 function bounds(least: number | undefined, most: number | undefined): string {

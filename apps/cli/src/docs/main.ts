@@ -5,5 +5,5 @@ import { generatedDocs } from './generated-docs.js';
 for (const [path, text] of await generatedDocs()) {
   await mkdir(dirname(path), { recursive: true });
   await writeFile(path, text);
-  console.log(`wrote ${path}`);
+  process.stdout.write(`wrote ${path}\n`);
 }
