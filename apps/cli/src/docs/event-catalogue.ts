@@ -43,11 +43,6 @@ const GROUPS: readonly Group[] = [
   { title: 'The log', streams: '`log-<nil id>`', definitions: logEvents },
 ];
 
-/** Every definition of this Keyturn by its type: the kit's own first, then the catalogue of the service. */
-export function allDefinitions(): ReadonlyMap<string, EventDefinition> {
-  return new Map([logEvents, ...DEFINITIONS].flatMap((definitions) => Object.entries(definitions)));
-}
-
 export function eventCatalogue(): string {
   const grouped = new Set(GROUPS.map((group) => group.definitions));
   const forgotten = DEFINITIONS.filter((definitions) => !grouped.has(definitions));
