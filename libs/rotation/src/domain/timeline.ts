@@ -146,17 +146,17 @@ export function windowsOf(events: readonly RotationEvent[]): {
   const switched = switchToIncoming(ordered);
   const emit = firstEmitAttempt(ordered) ?? switched;
   const revoked = firstOf(ordered, 'OldKeyRevoked');
+  const revokedAt = revoked === undefined ? undefined : windowInstant(revoked);
+  const drained = switched === undefined ? undefined : drainStart(ordered, plan, switched);
+  // An emergency may revoke before the emitters confirmed: then no drain ever ran.
+  const neverDrained = drained !== undefined && revokedAt !== undefined && revokedAt < drained;
   return {
     accept: run(
       plan?.windows.accept,
       accepted === undefined ? undefined : windowInstant(accepted),
       accepted === undefined || emit === undefined ? undefined : windowInstant(emit),
     ),
-    drain: run(
-      plan?.windows.drain,
-      switched === undefined ? undefined : drainStart(ordered, plan, switched),
-      revoked === undefined ? undefined : windowInstant(revoked),
-    ),
+    drain: run(plan?.windows.drain, neverDrained ? undefined : drained, revokedAt),
   };
 }
 

@@ -31,7 +31,7 @@ const plannedAction: fc.Arbitrary<Action> = fc.oneof(
     weight: 6,
     arbitrary: fc.record({
       kind: fc.constant('elapse' as const),
-      ms: fc.constantFrom(0, SECOND, 20 * SECOND, 7 * MINUTE, 40 * MINUTE, 2 * HOUR, DAY),
+      ms: fc.constantFrom(0, SECOND, 20 * SECOND, 7 * MINUTE, 40 * MINUTE, 2 * HOUR, 6 * HOUR),
     }),
   },
   { weight: 8, arbitrary: fc.constant({ kind: 'help' as const }) },
