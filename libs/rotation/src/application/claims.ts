@@ -1,4 +1,4 @@
-import { DomainError, WrongExpectedRevisionError } from '#eventlog';
+import { WrongExpectedRevisionError, type DomainError } from '#eventlog';
 import type { Cause } from '#eventlog/kit';
 import type { ClaimKind, NewClaimEvent } from '../domain/claim.events.js';
 import type { Ledger } from './ledger.js';
@@ -50,6 +50,13 @@ export async function claim(
       if (!(error instanceof WrongExpectedRevisionError)) throw error;
     }
   }
+}
+
+/** Refuses what somebody else holds, before anything is appended: where two claims are needed, a refusal leaves neither. */
+export async function requireFree(ledger: Ledger, request: ClaimRequest): Promise<void> {
+  const { kind, environment, value, by, refused } = request;
+  const { state } = await ledger.claim(claimStream(ledger.logId, kind, environment, value));
+  if (state.holder !== undefined && state.holder !== by) throw refused(state.holder);
 }
 
 /** Frees a claim this stream holds; somebody else's is left alone. */

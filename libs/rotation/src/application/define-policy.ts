@@ -70,11 +70,12 @@ export class ChangePolicyHandler {
 
   async execute({ context, policyId, change, expectedRevision }: ChangePolicy): Promise<Placed> {
     const command = this.#command(context, change);
+    const repeated = isRepeat(context, policyStream(policyId));
     const { history, state, events } = await this.ledger.decideAndAppend(
       () => this.ledger.policy(policyId),
-      (policy) => (isRepeat(context, policyStream(policyId)) ? [] : policyDecider.decide(command, policy)),
+      (policy) => (repeated ? [] : policyDecider.decide(command, policy)),
       () => causeOf(context),
-      expectedRevision,
+      repeated ? undefined : expectedRevision,
     );
     const selector = state.details?.selector;
     if (change.type === 'retire' && selector !== undefined) {

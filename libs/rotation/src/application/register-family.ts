@@ -3,7 +3,7 @@ import { derivedId, failpoint } from '#platform';
 import { familyDecider, registerFamily } from '../domain/family.decider.js';
 import type { FamilyDetails } from '../domain/family.events.js';
 import type { BackEnds } from './back-ends.js';
-import { claim } from './claims.js';
+import { claim, requireFree, type ClaimRequest } from './claims.js';
 import { causeOf, type CommandContext, type Ledger } from './ledger.js';
 import type { Placed } from './placed.js';
 import { familyStream } from './streams.js';
@@ -39,40 +39,25 @@ export class RegisterFamilyHandler {
       }
     }
     const cause = causeOf(context);
-    await claim(
-      this.ledger,
-      {
-        kind: 'family-name',
-        environment: details.environment,
-        value: details.name,
-        by: stream,
-        refused: (holder) =>
-          new DomainError(
-            'family.name-taken',
-            `${details.environment}/${details.name} is the name of another family (${holder})`,
-            { field: 'name', holder },
-          ),
-      },
-      cause,
-    );
+    const name: ClaimRequest = {
+      kind: 'family-name',
+      environment: details.environment,
+      value: details.name,
+      by: stream,
+      refused: (holder) =>
+        new DomainError(
+          'family.name-taken',
+          `${details.environment}/${details.name} is the name of another family (${holder})`,
+          { field: 'name', holder },
+        ),
+    };
+    const object = details.backEnd === undefined ? undefined : objectClaim(details.backEnd, stream);
+    await requireFree(this.ledger, name);
+    if (object !== undefined) await requireFree(this.ledger, object);
+    await claim(this.ledger, name, cause);
     failpoint('seam:family-claimed');
-    if (details.backEnd !== undefined) {
-      const value = `${details.backEnd.instance}:${details.backEnd.object}`;
-      await claim(
-        this.ledger,
-        {
-          kind: 'object',
-          environment: '',
-          value,
-          by: stream,
-          refused: (holder) =>
-            new DomainError('back-end.object-taken', `${value} belongs to another family (${holder})`, {
-              field: 'backEnd.object',
-              holder,
-            }),
-        },
-        cause,
-      );
+    if (object !== undefined) {
+      await claim(this.ledger, object, cause);
       failpoint('seam:object-claimed');
     }
     const placed = await this.ledger.decideAndAppend(
@@ -82,4 +67,19 @@ export class RegisterFamilyHandler {
     );
     return { id, stream, revision: placed.history.revision, changed: placed.events.length > 0 };
   }
+}
+
+function objectClaim({ instance, object }: NonNullable<FamilyDetails['backEnd']>, by: string): ClaimRequest {
+  const value = `${instance}:${object}`;
+  return {
+    kind: 'object',
+    environment: '',
+    value,
+    by,
+    refused: (holder) =>
+      new DomainError('back-end.object-taken', `${value} belongs to another family (${holder})`, {
+        field: 'backEnd.object',
+        holder,
+      }),
+  };
 }

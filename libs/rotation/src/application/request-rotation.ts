@@ -170,12 +170,12 @@ export class RequestRotationHandler {
       context.subject,
       wish,
     );
-    this.backEnds.get(family.state.details?.backEnd?.instance ?? 'none');
     const { state } = await this.ledger.decideAndAppend(
       () => this.ledger.family(familyId),
       (fresh) => {
         const events = openRotation({ rotation: id, request }, fresh);
-        // Refused before the slot is taken where it cannot be planned.
+        // Refused before the slot is taken where it cannot be performed or planned.
+        if (events.length > 0) this.backEnds.get(fresh.details?.backEnd?.instance ?? 'none');
         if (request.emergency === undefined && events.length > 0) {
           gracefulPlan(this.ledger, fresh, { rotation: id, request });
         }

@@ -1,4 +1,4 @@
-import { DomainError } from '#eventlog';
+import { DomainError, WrongExpectedRevisionError } from '#eventlog';
 import { failpoint } from '#platform';
 import { familyDecider, type FamilyCommand } from '../domain/family.decider.js';
 import type { ConsumerDetails } from '../domain/family.events.js';
@@ -24,11 +24,12 @@ export class ReviseFamilyHandler {
   constructor(private readonly ledger: Ledger) {}
 
   async execute({ context, familyId, change, expectedRevision }: ReviseFamily): Promise<Placed> {
+    const repeated = isRepeat(context, familyStream(familyId));
     const { history, events } = await this.ledger.decideAndAppend(
       () => this.ledger.family(familyId),
-      (state) => (isRepeat(context, familyStream(familyId)) ? [] : familyDecider.decide(change, state)),
+      (state) => (repeated ? [] : familyDecider.decide(change, state)),
       () => causeOf(context),
-      expectedRevision,
+      repeated ? undefined : expectedRevision,
     );
     return {
       id: familyId,
@@ -56,12 +57,21 @@ export class RegisterConsumerHandler {
   constructor(private readonly ledger: Ledger) {}
 
   async execute({ context, familyId, consumer, expectedRevision }: RegisterConsumer): Promise<Placed> {
-    const { state } = await this.ledger.family(familyId);
+    const { history: seen, state } = await this.ledger.family(familyId);
+    const stream = familyStream(familyId);
     const environment = state.details?.environment;
     if (environment === undefined) {
       throw new DomainError('family.not-found', 'there is no such secret family');
     }
     const consumerId = consumerIdOf(this.ledger.logId, environment, consumer.name);
+    // What was revised since then stays revised.
+    if (isRepeat(context, stream)) {
+      return { id: consumerId, stream, revision: seen.revision, changed: false };
+    }
+    // Before the claim: what is refused leaves nothing behind.
+    if (expectedRevision !== undefined && seen.revision !== expectedRevision) {
+      throw new WrongExpectedRevisionError(stream, expectedRevision, seen.revision);
+    }
     const named = await this.ledger.claim(`claim-${consumerId}`);
     if (named.state.holder === undefined) {
       await claim(
@@ -70,7 +80,7 @@ export class RegisterConsumerHandler {
           kind: 'consumer-name',
           environment,
           value: consumer.name,
-          by: familyStream(familyId),
+          by: stream,
           subject: consumerId,
           // Somebody else named it in the same moment: it is the same consumer.
           refused: (holder) => new DomainError('consumer.name-taken', `named by ${holder}`),
@@ -90,7 +100,7 @@ export class RegisterConsumerHandler {
     );
     return {
       id: consumerId,
-      stream: familyStream(familyId),
+      stream,
       revision: history.revision,
       changed: events.length > 0,
     };
