@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { join } from 'node:path';
 import { openDatabase, openSqliteEventLog } from '#eventlog/sqlite';
 import { openEventStore } from '#eventlog/kit';
@@ -242,25 +243,20 @@ async function play(
   const asks = new AskRotationHandler(ledger);
   const asked = new Set<Turn>();
   for (let round = 0; round < 400; round += 1) {
+    const before = await ledger.rotation(rotationId);
+    const turn = turns.find((each) => !asked.has(each) && each.at === before.state.phase);
+    if (turn !== undefined && before.state.exists) {
+      asked.add(turn);
+      story.diverged();
+      if (!(await alreadyAsked(story, rotationId, turn))) {
+        const asking = context(`${label}-${turn.at}-${turn.ask.type}`, turn.subject);
+        await asks.execute(new AskRotation(asking, rotationId, turn.ask));
+      }
+    }
     // One decision at a time, so that a scenario can step in between any two.
     const wake = await runner.advance(rotationId, ids.family, 1);
     const { state } = await ledger.rotation(rotationId);
     if (until !== undefined && state.phase === until) return;
-    const turn = turns.find((each) => !asked.has(each) && each.at === state.phase);
-    if (turn !== undefined) {
-      asked.add(turn);
-      story.diverged();
-      if (!(await alreadyAsked(story, rotationId, turn))) {
-        await asks.execute(
-          new AskRotation(
-            context(`${label}-${turn.at}-${turn.ask.type}`, turn.subject),
-            rotationId,
-            turn.ask,
-          ),
-        );
-        continue;
-      }
-    }
     if (state.phase === 'requested' && !turns.some((each) => each.at === 'requested')) {
       await asks.execute(
         new AskRotation(context(`${label}-approve`, APPROVER), rotationId, { type: 'approve' }),
@@ -394,9 +390,9 @@ export interface Report {
   readonly served: unknown;
 }
 
-async function main(): Promise<void> {
-  const [directory = '', scenario = '', failpointName = '', hit = '1', sabotage = 'none'] =
-    process.argv.slice(2);
+/** One playing, from opening the directory to closing it; every one is a new incarnation of the worker. */
+async function playOnce(given: readonly string[]): Promise<Report> {
+  const [directory = '', scenario = '', failpointName = '', hit = '1', sabotage = 'none'] = given;
   const log = await openSqliteEventLog({ directory });
   let newest = START;
   for await (const event of log.readAll()) {
@@ -481,7 +477,7 @@ async function main(): Promise<void> {
     effects,
     served: servedDocument(directory, story.ids.family),
   };
-  process.stdout.write(JSON.stringify(report));
+  return report;
 }
 
 function parseSabotage(text: string): Sabotage {
@@ -494,6 +490,25 @@ function servedDocument(directory: string, familyId: string): unknown {
     return JSON.parse(readFileSync(join(directory, 'jwks', `${familyId}.json`), 'utf8'));
   } catch {
     return null;
+  }
+}
+
+/** `--serve`: goes on with what others left, a directory a line, so that only the dying ones need a process each. */
+async function main(): Promise<void> {
+  const given = process.argv.slice(2);
+  if (given[0] !== '--serve') {
+    process.stdout.write(JSON.stringify(await playOnce(given)));
+    return;
+  }
+  for await (const line of createInterface({ input: process.stdin })) {
+    const asked: readonly string[] = JSON.parse(line);
+    const answer = await playOnce(asked).then(
+      (report) => ({ report }),
+      (error: unknown) => ({
+        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      }),
+    );
+    process.stdout.write(`${JSON.stringify(answer)}\n`);
   }
 }
 

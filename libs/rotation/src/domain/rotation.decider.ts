@@ -2,13 +2,7 @@ import { DomainError, formatInstant, type Decider } from '#eventlog';
 import { milliseconds } from './duration.js';
 import type { RotationRequest } from './family.events.js';
 import type { NewRotationEvent, RotationEvent, RotationPlan } from './rotation.events.js';
-import {
-  ENDED,
-  evolveRotation,
-  initialRotation,
-  missingConfirmations,
-  type RotationState,
-} from './rotation.state.js';
+import { ENDED, evolveRotation, initialRotation, type RotationState } from './rotation.state.js';
 import type { PolicyTerms } from './policy.events.js';
 
 /** What people and consumers ask of a rotation. What the saga records is no command: an outcome is never refused. */

@@ -28,6 +28,18 @@ export {
   type WorldOptions,
 } from './simulation.js';
 export {
+  accepting,
+  approve,
+  draining,
+  emitting,
+  FATES,
+  IN_FLIGHT,
+  inFlight,
+  phases,
+  until,
+  type Setup,
+} from './phases.js';
+export {
   act,
   allHistories,
   comeToRest,

@@ -52,16 +52,8 @@ export function watchLaws(world: SimulatedWorld): void {
     },
     onRotationEvent: (_world, event) => {
       const id = event.stream.slice('rotation-'.length);
-      switch (event.type) {
-        case 'RotationPaused':
-        case 'RotationAbandoned':
-        case 'RotationRolledBack':
-        case 'RotationSuperseded':
-        case 'RotationCompleted':
-          world.violations.push(...unsettled(world, id).map((what) => `${event.type} ${what}`));
-          break;
-        default:
-          break;
+      if (SETTLES_FIRST.includes(event.type)) {
+        world.violations.push(...unsettled(world, id).map((what) => `${event.type} ${what}`));
       }
       if (event.type === 'RotationRolledBack') world.violations.push(...notBack(world, id));
       if (event.type === 'RotationSuspended' && (event.data.code === '' || event.data.reason === '')) {
@@ -70,6 +62,15 @@ export function watchLaws(world: SimulatedWorld): void {
     },
   });
 }
+
+/** What may only be recorded once the open step is settled. */
+const SETTLES_FIRST: readonly string[] = [
+  'RotationPaused',
+  'RotationAbandoned',
+  'RotationRolledBack',
+  'RotationSuperseded',
+  'RotationCompleted',
+];
 
 /** An emergency or a confirmed compromise is what excuses a departure from the laws of planned rotations. */
 function excused(world: SimulatedWorld): boolean {

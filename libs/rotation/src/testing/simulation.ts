@@ -443,8 +443,8 @@ export class SimulatedWorld {
     for (let round = 0; round < 5 && before !== this.#treeSize; round += 1) {
       before = this.#treeSize;
       next = undefined;
-      for (const id of [...this.rotations.keys()]) wanted(this.#advance(id), id);
-      for (const id of [...this.containments.keys()]) wanted(this.#advanceContainment(id), id);
+      for (const id of Array.from(this.rotations.keys())) wanted(this.#advance(id), id);
+      for (const id of Array.from(this.containments.keys())) wanted(this.#advanceContainment(id), id);
     }
     return next;
   }
