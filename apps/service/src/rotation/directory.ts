@@ -72,7 +72,7 @@ export class Directory {
             .prepare('SELECT revision, state FROM families WHERE environment = ? AND name = ?')
             .get(reference.slice(0, slash), reference.slice(slash + 1));
     if (row === undefined) {
-      throw new DomainError('family.not-found', `there is no secret family ${reference}`, {
+      throw new DomainError('family.not-found', 'there is no such secret family', {
         field: 'family',
       });
     }
@@ -82,8 +82,7 @@ export class Directory {
   familyView(reference: string): FamilyView {
     const { state, revision } = this.family(reference);
     const view = familyView(state, revision);
-    if (view === undefined)
-      throw new DomainError('family.not-found', `there is no secret family ${reference}`);
+    if (view === undefined) throw new DomainError('family.not-found', 'there is no such secret family');
     return view;
   }
 
