@@ -1,5 +1,9 @@
 // Tests run from the sources; children and worker threads run from dist (see CONTRIBUTING.md).
+// Two busy cores: a limit is there to end what hangs, never to measure.
+const TIME_LIMIT_MS = 60_000;
+
 const shared = {
+  testTimeout: TIME_LIMIT_MS,
   testEnvironment: 'node',
   testEnvironmentOptions: { customExportConditions: ['source', 'node', 'node-addons'] },
   extensionsToTreatAsEsm: ['.ts'],
@@ -32,6 +36,7 @@ export default {
     { ...shared, displayName: 'crash', testMatch: ['**/*.crash.spec.ts'] },
     { ...shared, displayName: 'e2e', testMatch: ['**/*.e2e.spec.ts'] },
   ],
+  testTimeout: TIME_LIMIT_MS,
   maxWorkers: 2,
   globalSetup: '<rootDir>/test/support/jest-setup.js',
   reporters: ['default', '<rootDir>/test/support/summary-reporter.js'],

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeSync } from 'node:fs';
 
 /**
  * The last lines of a run: what was not proved on the real part, then the counts alone on a line. Specs that need a real
@@ -14,9 +14,12 @@ export default class SummaryReporter {
       : [];
     const lines =
       notes.length === 0 ? ['Not proved on the real part: nothing; every part was the real one.'] : notes;
-    process.stdout.write(`\n${lines.join('\n')}\n`);
     const { numPassedTests, numFailedTests, numPendingTests, numRuntimeErrorTestSuites } = results;
     const failed = numFailedTests + numRuntimeErrorTestSuites;
-    process.stdout.write(`${numPassedTests} passed, ${failed} failed, ${numPendingTests} skipped\n`);
+    const counts = `${numPassedTests} passed, ${failed} failed, ${numPendingTests} skipped`;
+    // After jest's own summary: these are the last lines of a run.
+    process.once('exit', () => {
+      writeSync(1, `\n${lines.join('\n')}\n${counts}\n`);
+    });
   }
 }

@@ -257,7 +257,15 @@ async function play(
     const wake = await runner.advance(rotationId, ids.family, 1);
     const { state } = await ledger.rotation(rotationId);
     if (until !== undefined && state.phase === until) return;
-    if (state.phase === 'requested' && !turns.some((each) => each.at === 'requested')) {
+    // Its turn comes before anybody confirms.
+    if (turns.some((each) => !asked.has(each) && each.at === state.phase)) continue;
+    // What people do in an emergency races with the saga; here they come when it has done its part.
+    const theirTurn = state.emergency === undefined || state.phase === 'watching';
+    if (
+      state.phase === 'requested' &&
+      state.emergency === undefined &&
+      !turns.some((each) => each.at === 'requested')
+    ) {
       await asks.execute(
         new AskRotation(context(`${label}-approve`, APPROVER), rotationId, { type: 'approve' }),
       );
@@ -269,6 +277,7 @@ async function play(
       state.accepted !== undefined &&
       plan?.incoming !== undefined &&
       state.acceptance.length === 0 &&
+      theirTurn &&
       !ENDED.includes(state.phase)
     ) {
       await asks.execute(
@@ -283,7 +292,7 @@ async function play(
       continue;
     }
     const target = state.returned?.to ?? state.switched?.to;
-    if (target !== undefined && state.emission.length === 0 && !ENDED.includes(state.phase)) {
+    if (target !== undefined && state.emission.length === 0 && theirTurn && !ENDED.includes(state.phase)) {
       await asks.execute(
         new AskRotation(context(`${label}-emits-${target}`), rotationId, {
           type: 'confirm',

@@ -135,6 +135,12 @@ export class RotationRunner {
       const read = await this.#read(rotationId, familyId);
       if (read === undefined) return { finished: true };
       if (read === 'opening-completed') continue;
+      // Contain before restore, also after a crash between the two; one that has to wait holds nothing up.
+      const pending = read.view.containment;
+      if (turn === 0 && pending?.exists === true && pending.status === 'requested') {
+        await this.advanceContainment(pending.containmentId);
+        continue;
+      }
       const decision = nextStep(read.view, this.#now());
       try {
         const wake = await this.#obey(read, decision, signal);

@@ -1,0 +1,7 @@
+// The whole product of scenarios × failpoints, beside everything the check runs (`npm run test:full`).
+import base from './jest.config.js';
+
+export default {
+  ...base,
+  projects: base.projects.map((project) => ({ ...project, globals: { KEYTURN_FULL: true } })),
+};
