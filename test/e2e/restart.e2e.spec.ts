@@ -158,13 +158,13 @@ it('a rebuild streams its progress, while keys are served, and shows the same af
   const before = await lists();
   const document = await served();
   expect(document.status).toBe(200);
-  let rebuilding = true;
+  const rebuilt = new AbortController();
   const seen: unknown[] = [];
   const watching = (async () => {
-    while (rebuilding) seen.push(await served());
+    while (!rebuilt.signal.aborted) seen.push(await served());
   })();
   const text = await ask('POST', '/read-model/rebuild');
-  rebuilding = false;
+  rebuilt.abort();
   await watching;
 
   const progress: readonly Record<string, unknown>[] = text
