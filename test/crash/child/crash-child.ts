@@ -278,6 +278,7 @@ async function play(
       plan?.incoming !== undefined &&
       state.acceptance.length === 0 &&
       theirTurn &&
+      state.rollback === undefined &&
       !ENDED.includes(state.phase)
     ) {
       await asks.execute(

@@ -182,7 +182,8 @@ export class RequestRotationHandler {
         return events;
       },
       () => causeOf(context),
-      expectedRevision,
+      // A repeat after a crash finds its own slot: the revision it was decided on is behind it.
+      family.state.slot?.rotation === id ? undefined : expectedRevision,
     );
     failpoint('seam:slot-opened');
     const opened = await this.ledger.family(familyId);

@@ -31,7 +31,7 @@ export async function completeOpening(ledger: Ledger, family: FamilyState, slot:
     actor: slot.openedBy,
     correlationId: slot.correlationId,
     causationId: slot.causationId,
-    origin: { via: 'saga' },
+    origin: slot.origin,
   };
   let decided: readonly NewRotationEvent[];
   const { history, state } = await ledger.rotation(rotationId);
@@ -70,7 +70,7 @@ export async function completeOpening(ledger: Ledger, family: FamilyState, slot:
         ...rotationDecider.decide(base, state),
         { type: 'RotationRejected', data: { reason: `it can no longer be planned: ${error.message}` } },
       ],
-      { ...cause, actor: SYSTEM_ACTOR },
+      { ...cause, actor: SYSTEM_ACTOR, origin: { via: 'saga' } },
     );
     return;
   }

@@ -1,4 +1,4 @@
-import { DomainError, type Decider } from '#eventlog';
+import { DomainError, type Decider, type EventOrigin } from '#eventlog';
 import type {
   ConsumerDetails,
   FamilyDetails,
@@ -24,6 +24,8 @@ export interface FamilySlot {
   readonly correlationId: string;
   readonly causationId: string;
   readonly openedEventId: string;
+  /** Where the command came from: what completes its opening says the same. */
+  readonly origin: EventOrigin;
   readonly open: boolean;
 }
 
@@ -332,6 +334,7 @@ function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
           correlationId: event.correlationId,
           causationId: event.causationId,
           openedEventId: event.id,
+          origin: event.origin,
           open: true,
         },
       };
