@@ -385,6 +385,7 @@ describe('the schedule', () => {
       correlationId: API,
       causationId: API,
       openedEventId: API,
+      origin: { via: 'http' },
       open: true,
     } as const;
     const input = { rotations: [confirmed], policies: [policy], now: at('2026-02-12T09:00:00Z') };
