@@ -1,17 +1,21 @@
 import { describe, expect, it } from '@jest/globals';
 import {
-  APPROVER,
+  accepting,
   brokenAtTheEnd,
   DAY,
+  emitting,
+  FATES,
   help,
   HOUR,
+  IN_FLIGHT,
+  inFlight,
   MINUTE,
+  phases,
   SECOND,
   SimulatedWorld,
+  until,
   watchLaws,
-  type Injection,
 } from '../testing/index.js';
-import type { StepName } from './step.events.js';
 import { ENDED, versionsAfter } from './rotation.state.js';
 
 /** An emergency over a planned rotation in every phase, whatever leaked and whatever comes after. */

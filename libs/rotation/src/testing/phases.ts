@@ -11,7 +11,7 @@ function must(holds: boolean, otherwise: string): void {
 export type Setup = (world: SimulatedWorld, id: string) => void;
 
 export function until(world: SimulatedWorld, reached: () => boolean, what: string): void {
-  const limit = world.now + 3 * HOUR;
+  const limit = world.now + 12 * HOUR;
   for (let turn = 0; turn < 1_000 && world.now < limit; turn += 1) {
     if (reached()) return;
     world.wakeNext(limit);
@@ -132,4 +132,3 @@ export function inFlight(step: StepName, fate: Injection): Setup {
     until(world, open, `an open ${step}`);
   };
 }
-

@@ -39,7 +39,7 @@ import {
   type StepDeclaration,
 } from '../domain/rotation.saga.js';
 import { ENDED, evolveRotation, initialRotation, type RotationState } from '../domain/rotation.state.js';
-import { stepEvents, STEPS, type StepName } from '../domain/step.events.js';
+import { stepEvents, type StepName } from '../domain/step.events.js';
 import { stepTable } from '../domain/step-table.js';
 import {
   FAMILY_ID,
@@ -982,9 +982,6 @@ function effectOf(step: StepName): SimulatedEffect {
   const { effect } = stepTable[step];
   return effect === 'probe' ? 'contain' : effect;
 }
-
-/** Steps whose effect changes the back end. */
-export const EFFECTIVE_STEPS = STEPS.filter((step) => stepTable[step].effect !== 'probe');
 
 /** The containment that belongs to an emergency. */
 export function containmentOf(rotationId: string): string {

@@ -1,0 +1,430 @@
+import { describe, expect, it } from '@jest/globals';
+import { DomainError } from '#eventlog';
+import { deciderSpec, deepFreeze, frozenFold, recorded } from '#eventlog/testing';
+import {
+  APPROVER,
+  DAY,
+  emitting,
+  FAMILY_ID,
+  HOUR,
+  phases,
+  REQUESTER,
+  SimulatedWorld,
+  someConsumer,
+  someConsumers,
+  someRequest,
+  someTerms,
+  someUuid,
+} from '../testing/index.js';
+import { rotationDecider, type RotationCommand } from './rotation.decider.js';
+import type { RotationEvent } from './rotation.events.js';
+
+const { given } = deciderSpec(rotationDecider);
+const [api, gateway, worker] = someConsumers().map((consumer) => consumer.consumerId);
+if (api === undefined || gateway === undefined || worker === undefined) throw new Error('no consumers');
+
+interface Reached {
+  readonly events: readonly RotationEvent[];
+  readonly incoming: string;
+}
+
+/** The history of a rotation that came into a phase by the saga's own hand. */
+function reached(name: string): Reached {
+  const world = new SimulatedWorld();
+  const { id } = world.request();
+  const end = (): void => {
+    for (let hour = 0; hour < 12; hour += 1) {
+      world.confirmAll(id, 'verifier');
+      world.confirmAll(id, 'emitter');
+      world.elapse(HOUR);
+    }
+  };
+  const known = phases[name];
+  if (known !== undefined) known.setup(world, id);
+  else if (name === 'none') return { events: [], incoming: world.incomingOf(id) };
+  else if (name === 'completed') {
+    phases.accepting?.setup(world, id);
+    end();
+  } else if (name === 'rolled-back') {
+    emitting(world, id);
+    world.rollBack(id);
+    end();
+  } else if (name === 'abandoned') {
+    world.ask(id, { type: 'AbandonRotation', reason: 'not needed' });
+    world.run();
+  } else if (name === 'rejected') {
+    world.ask(id, { type: 'RejectRotation', subject: APPROVER, reason: 'not now' });
+  } else if (name === 'superseded') {
+    world.emergency(['old']);
+    world.run();
+  } else if (name === 'imported') {
+    const [requested, ...rest] = world.rotationEvents(id);
+    if (requested === undefined) throw new Error('no request');
+    return { events: [{ ...requested, provenance: 'imported' }, ...rest], incoming: world.incomingOf(id) };
+  } else {
+    const emergency = world.emergency(['old']).id;
+    world.run();
+    if (name === 'emergency, over') world.elapse(DAY);
+    return { events: world.rotationEvents(emergency), incoming: world.incomingOf(emergency) };
+  }
+  return { events: world.rotationEvents(id), incoming: world.incomingOf(id) };
+}
+
+const histories = new Map<string, Reached>();
+function historyOf(name: string): Reached {
+  const made = histories.get(name) ?? reached(name);
+  histories.set(name, made);
+  return made;
+}
+
+const commands = {
+  approve: () => ({ type: 'ApproveRotation', subject: 'subject-second' }),
+  'approve own': () => ({ type: 'ApproveRotation', subject: REQUESTER }),
+  reject: () => ({ type: 'RejectRotation', subject: APPROVER, reason: 'not now' }),
+  'confirm acceptance': ({ incoming }) => ({
+    type: 'ConfirmAcceptance',
+    consumerId: gateway,
+    versionId: incoming,
+    instances: ['pod-0'],
+  }),
+  'confirm emission': ({ events, incoming }) => {
+    const { returned, switched } = frozenFold(rotationDecider, events);
+    return {
+      type: 'ConfirmEmission',
+      consumerId: api,
+      versionId: returned?.to ?? switched?.to ?? incoming,
+      instances: ['pod-0', 'pod-1'],
+    };
+  },
+  override: () => ({
+    type: 'OverrideConfirmation',
+    gate: 'acceptance-confirmations',
+    consumerId: gateway,
+    reason: 'it is retired',
+  }),
+  'roll back': () => ({ type: 'RollBackRotation', reason: 'errors', compromised: [] }),
+  pause: () => ({ type: 'PauseRotation', reason: 'a release' }),
+  resume: () => ({ type: 'ResumeRotation' }),
+  abandon: () => ({ type: 'AbandonRotation', reason: 'not needed' }),
+  retry: () => ({ type: 'RetryRotation' }),
+  note: () => ({ type: 'AddNote', note: 'seen' }),
+  review: () => ({ type: 'RecordReview', summary: 'what happened' }),
+} as const satisfies Readonly<Record<string, (at: Reached) => RotationCommand>>;
+type CommandName = keyof typeof commands;
+
+/** What each command does: the event it decides, nothing, or the code of its refusal. */
+type Row = Readonly<Record<CommandName, string>>;
+
+const planned: Row = {
+  approve: 'rotation.already-approved',
+  'approve own': 'rotation.own-approval',
+  reject: 'rotation.not-waiting',
+  'confirm acceptance': 'confirmation.too-early',
+  'confirm emission': 'confirmation.too-early',
+  override: 'GateOverridden',
+  'roll back': 'RollbackRequested',
+  pause: 'PauseRequested',
+  resume: 'nothing',
+  abandon: 'AbandonRequested',
+  retry: 'rotation.not-suspended',
+  note: 'NoteAdded',
+  review: 'rotation.not-an-emergency',
+};
+const every = (code: string): Row => ({
+  approve: code,
+  'approve own': code,
+  reject: code,
+  'confirm acceptance': code,
+  'confirm emission': code,
+  override: code,
+  'roll back': code,
+  pause: code,
+  resume: code,
+  abandon: code,
+  retry: code,
+  note: code,
+  review: code,
+});
+const over: Row = {
+  ...every('rotation.ended'),
+  'approve own': 'rotation.own-approval',
+  note: 'NoteAdded',
+  review: 'rotation.not-an-emergency',
+};
+const emergency: Row = {
+  ...planned,
+  approve: 'RotationApproved',
+  'confirm acceptance': 'AcceptanceConfirmed',
+  'confirm emission': 'EmissionConfirmed',
+  'roll back': 'rotation.emergency-rolls-forward',
+  pause: 'rotation.emergency-not-paused',
+  abandon: 'rotation.emergency-not-abandoned',
+  review: 'PostIncidentReviewed',
+};
+const whileEmitting: Row = {
+  ...planned,
+  'confirm acceptance': 'nothing',
+  'confirm emission': 'EmissionConfirmed',
+  abandon: 'rotation.emission-started',
+};
+const revoked: Row = { ...whileEmitting, 'confirm emission': 'nothing', 'roll back': 'rotation.revoked' };
+
+const table: Readonly<Record<string, Row>> = {
+  none: every('rotation.not-found'),
+  imported: { ...every('rotation.imported'), note: 'NoteAdded' },
+  requested: { ...planned, approve: 'RotationApproved', reject: 'RotationRejected' },
+  approved: planned,
+  generated: planned,
+  accepting: { ...planned, 'confirm acceptance': 'AcceptanceConfirmed' },
+  paused: {
+    ...planned,
+    'confirm acceptance': 'AcceptanceConfirmed',
+    pause: 'nothing',
+    resume: 'RotationResumed',
+  },
+  suspended: { ...planned, retry: 'RetryRequested' },
+  emitting: whileEmitting,
+  draining: { ...whileEmitting, 'confirm emission': 'nothing' },
+  revoked,
+  watching: revoked,
+  'rolling back, before the return': { ...whileEmitting, 'roll back': 'nothing' },
+  'rolling back, after the return': { ...whileEmitting, 'roll back': 'nothing' },
+  completed: over,
+  'rolled-back': { ...over, 'roll back': 'nothing' },
+  abandoned: { ...over, abandon: 'nothing' },
+  rejected: { ...over, reject: 'nothing' },
+  superseded: over,
+  'emergency, running': emergency,
+  'emergency, over': { ...over, approve: 'RotationApproved', review: 'PostIncidentReviewed' },
+};
+
+function decided(command: RotationCommand, events: readonly RotationEvent[]): string {
+  const state = frozenFold(rotationDecider, events);
+  try {
+    return (
+      rotationDecider
+        .decide(deepFreeze(command), state)
+        .map((event) => event.type)
+        .join() || 'nothing'
+    );
+  } catch (error) {
+    if (error instanceof DomainError) return error.code;
+    throw error;
+  }
+}
+
+describe('every command in every phase', () => {
+  let proved = 0;
+  const names = Object.keys(commands) as readonly CommandName[];
+
+  describe.each(Object.entries(table))('%s', (phase, row) => {
+    it.each(names)('%s', (name) => {
+      const at = historyOf(phase);
+      const command = commands[name](at);
+      expect(decided(command, at.events)).toBe(row[name]);
+      // Decided again after its own events, it decides nothing; a note may well be written twice.
+      if (/^[A-Z]/.test(row[name]) && name !== 'note') {
+        const state = frozenFold(rotationDecider, at.events);
+        const own = rotationDecider.decide(command, state).map((event, index) =>
+          recorded(event, {
+            stream: at.events[0]?.stream ?? '',
+            revision: at.events.length + index,
+            recordedAt: at.events.at(-1)?.recordedAt ?? 0,
+            actor: 'subject' in command ? command.subject : REQUESTER,
+          }),
+        );
+        expect(decided(command, [...at.events, ...own])).toBe('nothing');
+      }
+      proved += 1;
+    });
+  });
+
+  it('the whole table was proved', () => {
+    expect(proved).toBe(21 * 13);
+  });
+
+  it('the request of a rotation that exists decides nothing', () => {
+    expect(
+      decided(
+        { type: 'RequestRotation', family: FAMILY_ID, request: someRequest() },
+        historyOf('requested').events,
+      ),
+    ).toBe('nothing');
+  });
+});
+
+describe('approvals', () => {
+  const policy = (approvals: number) => ({
+    id: someUuid(7),
+    revision: 0,
+    name: 'Two pairs of eyes',
+    terms: someTerms({ approvals }),
+  });
+
+  it('the requester’s own is refused, by any token of theirs: the subject is compared', () => {
+    const world = new SimulatedWorld();
+    const { id } = world.request({ requestedBy: 'subject-ada' });
+    // Another actor on the request's behalf changes nothing: who approves is what counts.
+    expect(world.ask(id, { type: 'ApproveRotation', subject: 'subject-ada' }, 'token-of-ada')).toBe(
+      'rotation.own-approval',
+    );
+  });
+
+  it('the same subject twice counts once, two different ones count twice', () => {
+    const world = new SimulatedWorld();
+    const { id } = world.request({ policy: policy(2) });
+    const approve = (subject: string): void => {
+      expect(world.ask(id, { type: 'ApproveRotation', subject }, subject)).toBeUndefined();
+      world.run();
+    };
+    approve('subject-ben');
+    approve('subject-ben');
+    expect(world.rotation(id).phase).toBe('requested');
+    expect(world.waits.get(id)).toBe('approval: 1 of 2');
+    approve('subject-eve');
+    expect(world.rotation(id).phase).toBe('accepting');
+  });
+
+  it('a forged approval of the requester in the log does not start it', () => {
+    const world = new SimulatedWorld();
+    const { id } = world.request();
+    world.ask(id, { type: 'ApproveRotation', subject: 'subject-ben' }, REQUESTER);
+    world.run();
+    expect(world.rotation(id).generated).toBeUndefined();
+  });
+
+  it('none needed: it starts at once; rejected: it ends and frees the slot', () => {
+    const world = new SimulatedWorld();
+    const { id } = world.request({ policy: policy(0) });
+    world.run();
+    expect(world.rotation(id).phase).toBe('accepting');
+    const other = new SimulatedWorld();
+    const rejected = other.request();
+    other.ask(rejected.id, { type: 'RejectRotation', subject: APPROVER, reason: 'not now' });
+    other.run();
+    expect(other.family.state.slot?.open).toBe(false);
+    expect(other.family.state.closed).toEqual([{ rotation: rejected.id, outcome: 'rejected' }]);
+  });
+});
+
+describe('confirmations', () => {
+  const at = (phase: string): Reached => historyOf(phase);
+  const confirm = (
+    changes: Partial<RotationCommand & { readonly type: 'ConfirmEmission' }> = {},
+  ): RotationCommand => ({
+    type: 'ConfirmEmission',
+    consumerId: api,
+    versionId: at('emitting').incoming,
+    instances: ['pod-0'],
+    ...changes,
+  });
+
+  it('k of n: a consumer is confirmed when as many instances as it has confirmed', () => {
+    const world = new SimulatedWorld();
+    const { id } = world.request();
+    emitting(world, id);
+    world.confirm(id, worker, 'emitter', 1);
+    world.confirm(id, api, 'emitter', 1);
+    expect(world.rotation(id).phase).toBe('emitting');
+    world.elapse(DAY);
+    expect(world.rotation(id).revoked).toBeUndefined();
+    world.confirm(id, api, 'emitter', 2);
+    expect(world.rotation(id).phase).toBe('draining');
+  });
+
+  it('only what is new is recorded, and an instance named twice counts once', () => {
+    const { events, incoming } = at('emitting');
+    const one = (instances: readonly string[], recordedInstances: string[]): void => {
+      given(...events)
+        .when(confirm({ instances }))
+        .then({
+          type: 'EmissionConfirmed',
+          data: { consumerId: api, versionId: incoming, instances: recordedInstances },
+          provenance: 'confirmed',
+        });
+    };
+    one(['pod-0'], ['pod-0']);
+    one(['pod-0', 'pod-0', 'pod-1', 'pod-0'], ['pod-0', 'pod-1']);
+  });
+
+  it.each<[string, Partial<RotationCommand & { readonly type: 'ConfirmEmission' }>, string]>([
+    ['an unknown consumer', { consumerId: someUuid(9) }, 'confirmation.unknown-consumer'],
+    ['one that only verifies', { consumerId: gateway }, 'confirmation.wrong-role'],
+    ['another rotation’s version', { versionId: 'version-of-another' }, 'confirmation.other-version'],
+    ['the old version', { versionId: 'old' }, 'confirmation.other-version'],
+    ['more instances than there are', { instances: ['a', 'b', 'c'] }, 'confirmation.too-many-instances'],
+  ])('%s is refused', (_what, changes, code) => {
+    given(...at('emitting').events)
+      .when(confirm(changes))
+      .thenRejected(code);
+  });
+
+  it('an emitter does not confirm acceptance', () => {
+    const { events, incoming } = at('accepting');
+    given(...events)
+      .when({ type: 'ConfirmAcceptance', consumerId: api, versionId: incoming, instances: ['pod-0'] })
+      .thenRejected('confirmation.wrong-role');
+  });
+
+  it('an override is for a consumer of this plan', () => {
+    given(...at('emitting').events)
+      .when({
+        type: 'OverrideConfirmation',
+        gate: 'emission-confirmations',
+        consumerId: someUuid(9),
+        reason: 'who?',
+      })
+      .thenRejected('override.unknown-consumer');
+  });
+
+  it('Teleport #1945: a confirmed acceptance is no confirmed emission, nor the reverse', () => {
+    const world = new SimulatedWorld();
+    const { id } = world.request();
+    emitting(world, id);
+    expect(world.rotation(id).emission).toEqual([]);
+    expect(world.rotation(id).acceptance.length).toBe(2);
+  });
+
+  it('a confirmation of the new version says nothing about the way back', () => {
+    const world = new SimulatedWorld();
+    const { id } = world.request();
+    emitting(world, id);
+    world.confirmAll(id, 'emitter');
+    world.rollBack(id);
+    world.run();
+    expect(world.rotation(id).emission).toEqual([]);
+    const old = { type: 'ConfirmEmission', consumerId: api, instances: ['pod-0'] } as const;
+    expect(world.ask(id, { ...old, versionId: world.incomingOf(id) })).toBe('confirmation.other-version');
+    expect(world.ask(id, { ...old, versionId: 'old' })).toBeUndefined();
+  });
+});
+
+describe('rolling back', () => {
+  it('is refused where the old version is compromised, or nothing emitted before', () => {
+    given(...historyOf('emitting').events)
+      .when({ type: 'RollBackRotation', reason: 'errors', compromised: ['old'] })
+      .thenRejected('rotation.old-compromised');
+    const world = new SimulatedWorld({ versions: [] });
+    const { id } = world.request();
+    emitting(world, id);
+    expect(world.rollBack(id)).toBe('rotation.nothing-before');
+  });
+
+  it('is refused as long as the revocation may have happened: open, or unknown, or only half observed', () => {
+    const world = new SimulatedWorld({ consumers: [someConsumer(1)] });
+    const { id } = world.request();
+    emitting(world, id);
+    world.confirmAll(id, 'emitter');
+    world.injectAt.set('revoke', ['unknown-done', 'unobservable', 'view-moved', 'observing-refused']);
+    for (let turn = 0; world.rotation(id).suspended === undefined && turn < 500; turn += 1) {
+      world.wakeNext(world.now + HOUR);
+      if (world.backEnd.accepted().length === 1) expect(world.rollBack(id)).toBe('rotation.revoked');
+    }
+    expect(world.rotation(id).suspended?.code).toBe('step.revoke.auth');
+    expect(world.rollBack(id)).toBe('rotation.revoked');
+    world.ask(id, { type: 'RetryRotation' });
+    world.elapse(3 * HOUR);
+    expect(world.rotation(id).phase).toBe('completed');
+    expect(world.backEnd.repeats).toEqual([]);
+  });
+});
