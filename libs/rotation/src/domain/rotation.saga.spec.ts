@@ -169,6 +169,25 @@ describe('retries are bounded', () => {
     expect(world.rotation(id).phase).toBe('accepting');
   });
 
+  it('what an emergency waits for is looked at within 15 s, however often that failed before', () => {
+    const world = new SimulatedWorld();
+    watchLaws(world);
+    const { id } = world.request();
+    const failures = Array.from({ length: 6 }, (): Injection => 'unobservable');
+    world.injectAt.set('emit', ['unknown-done', ...failures]);
+    accepting(world, id);
+    world.confirmAll(id, 'verifier');
+    until(world, () => world.rotation(id).steps.failure?.passing === 7, 'the seventh failure');
+    expect(backOff(7)).toBe(64 * SECOND);
+    const emergency = world.emergency(['old']);
+    world.elapse(15 * SECOND);
+    expect(world.rotation(id).phase).toBe('superseded');
+    expect(world.rotation(id).switched).toBeDefined();
+    world.elapse(2 * HOUR);
+    expect(world.rotation(emergency.id).phase).toBe('completed');
+    expect(brokenAtTheEnd(world)).toEqual([]);
+  });
+
   it('a retry is followed by back-off even while the clock stands still', () => {
     const world = new SimulatedWorld();
     const { id } = world.request();
@@ -289,6 +308,23 @@ describe('a planned rotation', () => {
     world.elapse(10 * MINUTE);
     expect(world.rotation(id).steps.failure?.errorClass).toBe('not-done');
     expect(world.backEnd.emitting()).toEqual(['old']);
+  });
+
+  it('an emit in flight whose switch a neighbour’s emergency took over is found out about, not repeated', () => {
+    const world = new SimulatedWorld();
+    watchLaws(world);
+    const [api] = someConsumers();
+    const { id } = world.request();
+    accepting(world, id);
+    world.confirmAll(id, 'verifier');
+    world.injectAt.set('emit', ['unknown-not-done']);
+    until(world, () => world.rotation(id).steps.failure !== undefined, 'the unknown emit');
+    world.claims.set(api?.consumerId ?? '', 'rotation-of-a-neighbour');
+    world.elapse(10 * MINUTE);
+    expect(world.rotation(id).steps.failure?.errorClass).toBe('not-done');
+    expect(world.backEnd.emitting()).toEqual(['old']);
+    expect(world.waits.get(id)).toContain('rotation-of-a-neighbour');
+    expect(world.violations).toEqual([]);
   });
 
   it('the first rotation of a family has nothing to revoke and completes', () => {
