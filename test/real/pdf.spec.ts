@@ -53,7 +53,7 @@ beforeAll(async () => {
   const world = await World.open({ clock: new ManualClock('2026-03-02T09:00:00.000Z') });
   try {
     const { id: family } = await world.registerFamily({
-      name: 'session signing key',
+      name: 'session-signing-key',
       algorithm: 'ES256',
       artefactLife: 'PT1H',
     });
@@ -94,7 +94,7 @@ const names = ['graceful', 'emergency'] as const;
     expect(fonts.length).toBeGreaterThan(0);
     for (const font of fonts) expect(font).toMatch(/\s(yes)\s+(yes|no)\s+(yes)\s+\d+/);
     const text = execFileSync('pdftotext', ['-layout', path, '-'], { encoding: 'utf8' });
-    expect(text).toContain('session signing key');
+    expect(text).toContain('session-signing-key');
     expect(text).toContain('Rae Requester');
     expect(text).toMatch(/page 1 of \d/i);
   },
