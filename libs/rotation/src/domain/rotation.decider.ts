@@ -116,7 +116,7 @@ function request(
             type: 'DeviationRecorded' as const,
             data: {
               what:
-                command.plan.exceptions.find((line) => line.includes('by deviation')) ??
+                command.plan.exceptions.filter((line) => line.includes('by deviation')).join(' ') ||
                 'a departure from the policy',
               reason: deviation.reason,
               until: deviation.until,

@@ -347,7 +347,13 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
         paused: false,
       };
     case 'EmissionReturned':
-      return { ...moved, returned: { ...mark(event), to: event.data.to }, emission: [] };
+      return {
+        ...moved,
+        returned: { ...mark(event), to: event.data.to },
+        emission: [],
+        // Somebody let the way there pass; the way back is confirmed anew.
+        overrides: state.overrides.filter((override) => override.gate !== 'emission-confirmations'),
+      };
     case 'NewKeyWithdrawn':
       return { ...moved, withdrawn: mark(event) };
     case 'RotationRolledBack':
