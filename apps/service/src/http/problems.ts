@@ -194,7 +194,7 @@ function ofLog(error: EventLogError): Description {
     case 'log.corrupt':
       return {
         code: error.code,
-        detail: 'The log is not what was written; nothing is written any more. Run keyturn verify',
+        detail: 'The log is not what was written, and nothing is written any more. Stop the service, keep its files, and restore a backup',
       };
     case 'log.append-too-large':
       return { code: error.code, detail: error.message };
