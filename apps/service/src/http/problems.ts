@@ -194,7 +194,8 @@ function ofLog(error: EventLogError): Description {
     case 'log.corrupt':
       return {
         code: error.code,
-        detail: 'The log is not what was written, and nothing is written any more. Stop the service, keep its files, and restore a backup',
+        detail:
+          'The log is not what was written, and nothing is written any more. Stop the service, keep its files, and restore a backup',
       };
     case 'log.append-too-large':
       return { code: error.code, detail: error.message };
