@@ -24,6 +24,7 @@ import { registerRetry } from './commands/retry.js';
 import { registerReview } from './commands/review.js';
 import { registerRollback } from './commands/rollback.js';
 import { registerRotate } from './commands/rotate.js';
+import { registerRunbook } from './commands/runbook.js';
 import { registerSchedule } from './commands/schedule.js';
 import { registerServe } from './commands/serve.js';
 import { registerStatus } from './commands/status.js';
@@ -116,6 +117,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerSchedule(program, around);
   registerReplay(program, around);
   registerReport(program, around);
+  registerRunbook(program, around);
   program.helpCommand('help [command]', 'help for a command');
   return program;
 }
