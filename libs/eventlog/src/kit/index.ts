@@ -12,6 +12,7 @@ export {
   type KitOptions,
   type StreamPosition,
 } from './event-store.js';
+export { IntegrityFindings } from './integrity-findings.js';
 export {
   openReadModel,
   ReadModelBehindError,
@@ -22,3 +23,4 @@ export {
   type RebuildOptions,
   type RebuildProgress,
 } from './read-model.js';
+export { scrubOnce, startScrub, type Scrub, type ScrubOptions } from './scrub.js';
