@@ -6,7 +6,6 @@ import {
   type NewContainmentEvent,
 } from '../domain/containment.events.js';
 import { evolveContainment, initialContainment, type ContainmentState } from '../domain/containment.state.js';
-import { milliseconds } from '../domain/duration.js';
 import {
   familyDecider,
   initialFamily,
