@@ -36,7 +36,8 @@ export function straceArguments(options: TraceOptions): string[] {
     '-o',
     output,
     ...paths.flatMap((path) => ['-P', path]),
-    ...['-e', `trace=${calls.join(',')}`],
+    '-e',
+    `trace=${calls.join(',')}`,
     ...(inject === undefined ? [] : ['-e', `inject=${inject}`]),
     ...(data ? ['-xx', '-s', '1000000'] : []),
   ];
