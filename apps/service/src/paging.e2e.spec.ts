@@ -156,7 +156,7 @@ describe('lists come in pages', () => {
       const { body } = await service.call('GET', url);
       if (Array.isArray(body['items'])) lists.push(url);
     }
-    expect(lists.sort()).toEqual([...new Set(LISTS.map((path) => path.split('?')[0]))].sort());
+    expect(new Set(lists)).toEqual(new Set(LISTS.map((path) => path.split('?')[0])));
   });
 });
 
