@@ -118,12 +118,15 @@ interface PlanDates {
 /** When each step could happen at the earliest, if everybody approved and confirmed at once. */
 function datesOf(plan: RotationPlan, now: number): PlanDates {
   const emits = plan.steps.includes('emit');
-  const emit = now + milliseconds(plan.windows.accept.required);
-  const revoke = (emits ? emit : now) + milliseconds(plan.windows.drain.required);
+  const emit = now + milliseconds(plan.windows?.accept.required);
+  const cohorts = (plan.cohorts ?? []).slice(0, -1);
+  const lastCohort = emit + cohorts.reduce((sum, cohort) => sum + milliseconds(cohort.hold), 0);
+  const revoke = (emits ? lastCohort : now) + milliseconds(plan.windows?.drain.required);
   const at: Readonly<Record<string, number>> = {
     generate: now,
     accept: now,
     emit,
+    cutover: now,
     revoke,
     verify: revoke,
   };

@@ -19,6 +19,7 @@ export const wakeupsProjection: Projection = {
     'CREATE INDEX wakeups_due ON wakeups (wake_at)',
     'CREATE INDEX wakeups_waiting ON wakeups (waits_on) WHERE waits_on IS NOT NULL',
     'CREATE INDEX wakeups_by_family ON wakeups (family_id)',
+    'CREATE INDEX wakeups_by_wait ON wakeups (waits_for)',
   ],
   apply: (db, event) => {
     const [category, id] = split(event.stream);
@@ -26,10 +27,19 @@ export const wakeupsProjection: Projection = {
     else if (category === 'rotation') rotation(db, id, event);
     else if (category === 'containment') containment(db, id, event);
     else if (category === 'claim') claimed(db, event);
+    else if (category === 'telemetry') touch(db, id);
+    else if (category === 'holds') holdMoved(db);
   },
 };
 
 const NOW = 0;
+
+/** Whoever waits for a hold says so with these first letters, so that an index finds them. */
+function holdMoved(db: SqlDatabase): void {
+  db.prepare(
+    `UPDATE wakeups SET wake_at = ${NOW} WHERE waits_for >= 'held: ' AND waits_for < 'held:!'`,
+  ).run();
+}
 
 function split(stream: string): readonly [string, string] {
   const at = stream.indexOf('-');
