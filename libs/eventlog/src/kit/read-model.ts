@@ -18,18 +18,28 @@ import type { EventStore } from './event-store.js';
  * One disposable read model: tables that are a fold of the log. Applied in the same transaction as the checkpoint.
  * MUST be deterministic over the ordered log; MUST NOT send, call or read anything else.
  */
-export interface Projection {
+export type Projection = ProjectionTerms & (FoldsEach | FoldsBatches);
+
+interface ProjectionTerms {
   readonly name: string;
   /** Raised when the tables or the fold change: a mismatch rebuilds it. */
   readonly version: number;
   /** `CREATE TABLE …` statements; every table's name starts with the projection's name. */
   readonly schema: readonly string[];
-  readonly apply: (db: SqlDatabase, event: RecordedEvent) => void;
   /**
    * A stream holds an event that is not what was written: nothing of it is folded from there on. For what must not go on
    * being allowed by rows that a lost event would have changed.
    */
   readonly quarantine?: (db: SqlDatabase, stream: string) => void;
+}
+
+interface FoldsEach {
+  readonly apply: (db: SqlDatabase, event: RecordedEvent) => void;
+}
+
+/** For what writes a row once a batch, however many of its events are in it. MUST NOT depend on where a batch ends. */
+interface FoldsBatches {
+  readonly applyAll: (db: SqlDatabase, events: readonly RecordedEvent[]) => void;
 }
 
 export interface RebuildProgress {
@@ -192,8 +202,9 @@ class ProjectionTables {
    * that is not what was written is left out from there on: one bad event must not stop an emergency elsewhere.
    */
   apply(batch: readonly Unfolded[]): RecordedEvent[] {
+    const [first] = batch;
     const last = batch.at(-1);
-    if (last === undefined) return [];
+    if (first === undefined || last === undefined) return [];
     const fresh = new Set<string>();
     const events = batch.flatMap(({ stream, event }) => {
       if (event === undefined && !this.#quarantined.has(stream)) fresh.add(stream);
@@ -203,7 +214,9 @@ class ProjectionTables {
       const advance = this.db.prepare('UPDATE keyturn_checkpoints SET tree_size = ? WHERE name = ?');
       for (const { projection, treeSize } of this.#folded) {
         if (treeSize >= last.treeSize) continue;
-        for (const event of events) if (event.treeSize > treeSize) projection.apply(this.db, event);
+        const unseen = treeSize < first.treeSize ? events : events.filter((each) => each.treeSize > treeSize);
+        if ('applyAll' in projection) projection.applyAll(this.db, unseen);
+        else for (const event of unseen) projection.apply(this.db, event);
         for (const stream of fresh) projection.quarantine?.(this.db, stream);
         advance.run(last.treeSize, projection.name);
       }
