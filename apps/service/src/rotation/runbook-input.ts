@@ -3,18 +3,18 @@ import type { RunbookInput } from '#evidence';
 import { boundAt, selectPolicy, type FamilyView, type RotationPlan } from '#rotation';
 import type { Keyturn } from '../composition.js';
 import type { Directory } from './directory.js';
-import { rowOf } from './schedule-rows.js';
+import type { Timetable } from './schedule-rows.js';
 
 /** Everything a runbook page and an emergency card are made of, as of now. */
 export async function runbookInput(
   keyturn: Keyturn,
-  directory: Directory,
+  { directory, timetable }: { readonly directory: Directory; readonly timetable: Timetable },
   family: FamilyView,
   windows: () => Promise<RotationPlan['windows']>,
 ): Promise<RunbookInput> {
   const asOf = keyturn.clock.now();
   const { state } = directory.family(family.id);
-  const { status, due, overdueDays } = rowOf(directory, state, asOf);
+  const { status, due, overdueDays } = timetable.rowOf(state, asOf);
   const bound = directory.policyStates().flatMap((policy) => boundAt(policy, asOf) ?? []);
   const policy = state.details === undefined ? undefined : selectPolicy(bound, state.details);
   // While one runs, its own plan is what holds.
@@ -46,7 +46,10 @@ export async function runbookInput(
 /** A rule that refuses a rotation now is what the page says in place of its windows. */
 async function orReason(windows: () => Promise<RotationPlan['windows']>): Promise<RunbookInput['windows']> {
   try {
-    return await windows();
+    // A cutover has none: never to be shown as an overlap of zero.
+    return (
+      (await windows()) ?? { none: 'versions of this family do not overlap; a cutover has an outage instead' }
+    );
   } catch (error) {
     if (error instanceof DomainError) return { none: error.message };
     throw error;
