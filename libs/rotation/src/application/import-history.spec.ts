@@ -12,7 +12,8 @@ import { rotationEvents } from '../domain/rotation.events.js';
 import { nextStep, type RotationView, type StepDeclaration } from '../domain/rotation.saga.js';
 import { stepEvents } from '../domain/step.events.js';
 import { claimsProjection, rotationsProjection, wakeupsProjection } from '../index.js';
-import { readImportFile, type FileError } from './import-file.js';
+import type { FileError } from './files/file-problems.js';
+import { readImportFile } from './import-file.js';
 import {
   ImportHistory,
   ImportHistoryHandler,
