@@ -16,8 +16,9 @@ import {
   declaredFamilySchema,
   qualifiedNameSchema,
 } from './files/declared-shapes.js';
-import { Problems, type FileError, type Path } from './files/file-problems.js';
+import { Problems, type FileError } from './files/file-problems.js';
 import { JsonReader, JsonSyntaxError, lineAt, type JsonNode } from './files/json-with-lines.js';
+import type { Path } from './files/path.js';
 import { checkShape } from './files/schema-check.js';
 import { findSecrets } from './files/secret-shapes.js';
 

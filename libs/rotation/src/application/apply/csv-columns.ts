@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Path } from '../files/file-problems.js';
+import type { Path } from '../files/path.js';
 
 /** How a cell is read. */
 type CellKind = 'text' | 'number' | 'boolean' | 'list' | 'json';

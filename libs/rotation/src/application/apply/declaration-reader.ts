@@ -3,7 +3,7 @@ import { DomainError } from '#eventlog';
 import { canonicalText } from '#eventlog/kit';
 import { milliseconds } from '../../domain/duration.js';
 import { familyDecider, registerFamily } from '../../domain/family.decider.js';
-import type { Path } from '../files/file-problems.js';
+import type { Path } from '../files/path.js';
 import { checkShape } from '../files/schema-check.js';
 import {
   consumerSchema,

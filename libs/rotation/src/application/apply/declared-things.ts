@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { instantSchema } from '#eventlog';
 import { runbookSchema, type ConsumerDetails, type FamilyDetails } from '../../domain/family.events.js';
 import { policyDetailsSchema, type PolicyDetails } from '../../domain/policy.events.js';

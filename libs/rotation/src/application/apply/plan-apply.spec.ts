@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { recorded } from '#eventlog/testing';
 import { derivedId } from '#platform';
 import { familyDecider, type FamilyCommand, type FamilyState } from '../../domain/family.decider.js';

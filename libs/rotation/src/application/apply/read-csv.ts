@@ -1,5 +1,6 @@
 import { CsvError, parse } from 'csv-parse/sync';
-import type { Path, Problems } from '../files/file-problems.js';
+import type { Problems } from '../files/file-problems.js';
+import type { Path } from '../files/path.js';
 import { findSecrets } from '../files/secret-shapes.js';
 import { cellValue, columnName, columnsOf, place, plain, type Column } from './csv-columns.js';
 import type { DeclarationReader } from './declaration-reader.js';

@@ -1,8 +1,10 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, visit, type Document } from 'yaml';
 import { z } from 'zod';
-import type { Path, Problems } from '../files/file-problems.js';
+import type { Problems } from '../files/file-problems.js';
+import type { Path } from '../files/path.js';
 import { checkShape } from '../files/schema-check.js';
 import { findSecrets } from '../files/secret-shapes.js';
+import { HISTORY_FORMAT } from '../import-file.js';
 import type { DeclarationReader } from './declaration-reader.js';
 import type { Chunks } from './lines.js';
 
@@ -14,6 +16,9 @@ const documentSchema = z.object({
   consumers: z.array(z.unknown()).optional(),
   policies: z.array(z.unknown()).optional(),
 });
+
+/** Lies in the same folder, and is no declaration. */
+const historySchema = z.looseObject({ format: z.literal(HISTORY_FORMAT) });
 
 /**
  * YAML 1.2, one or several documents (JSON is YAML), each with any of
@@ -100,6 +105,10 @@ class YamlDocument {
     findSecrets(value, (path, message) => {
       this.#problem(path, message);
     });
+    if (historySchema.safeParse(value).success) {
+      this.#problem(['format'], 'is a history, and taken over by keyturn import');
+      return;
+    }
     const { issues } = checkShape(documentSchema, value);
     for (const { path, message } of issues) this.#problem(path, message);
     // What is wrong with one list does not hide what is wrong with another.

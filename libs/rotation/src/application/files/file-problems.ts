@@ -1,3 +1,4 @@
+import type { Path } from './path.js';
 import { nameShown } from './secret-shapes.js';
 
 /** One thing that is wrong with a file. Names the place and the rule, never the value. */
@@ -9,8 +10,6 @@ export interface FileError {
   readonly field: string;
   readonly message: string;
 }
-
-export type Path = readonly (string | number)[];
 
 /** Collects what is wrong with a file; nothing is said twice of one field. */
 export class Problems {

@@ -1,4 +1,4 @@
-import type { Path } from './file-problems.js';
+import type { Path } from './path.js';
 
 /** A value with the line it starts on. */
 export interface JsonNode {

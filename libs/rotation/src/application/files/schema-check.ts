@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Path } from './file-problems.js';
+import type { Path } from './path.js';
 
 interface ShapeIssue {
   readonly path: Path;
@@ -30,34 +30,35 @@ function plainIssues(issue: z.core.$ZodIssue, around: Path): readonly ShapeIssue
 }
 
 function plainMessage(issue: z.core.$ZodIssue): string {
-  switch (issue.code) {
-    case 'invalid_value':
-      if (issue.path.at(-1) === 'usage') {
-        return 'must be sign, mac or authenticate; encrypting and wrapping keys are refused for now, because withdrawing one makes old ciphertext unreadable';
-      }
-      if (issue.values.join() === 'tracked,attested') {
-        return 'must be tracked or attested: nothing imported acts, so no driven family is imported; declare it with keyturn apply';
-      }
-      return `must be ${issue.values.map(String).join(', ')}`.replace(/, ([^,]*)$/, ' or $1');
-    case 'invalid_type':
-      return issue.input === undefined && issue.message.includes('undefined')
-        ? 'is missing'
-        : `must be ${expected(issue.expected)}`;
-    case 'too_small':
-      if (issue.origin === 'string' || issue.origin === 'array') {
-        return issue.minimum === 1
-          ? 'must not be empty'
-          : `must have at least ${issue.minimum} ${thingsIn(issue.origin)}`;
-      }
-      return `must be ${issue.inclusive === false ? 'more than' : 'at least'} ${issue.minimum}`;
-    case 'too_big':
-      if (issue.origin === 'string' || issue.origin === 'array') {
-        return `must have at most ${issue.maximum} ${thingsIn(issue.origin)}`;
-      }
-      return `must be ${issue.inclusive === false ? 'less than' : 'at most'} ${issue.maximum}`;
-    default:
-      return issue.message;
+  if (issue.code === 'invalid_value') {
+    if (issue.path.at(-1) === 'usage') {
+      return 'must be sign, mac or authenticate; encrypting and wrapping keys are refused for now, because withdrawing one makes old ciphertext unreadable';
+    }
+    if (issue.values.join() === 'tracked,attested') {
+      return 'must be tracked or attested: nothing imported acts, so no driven family is imported; declare it with keyturn apply';
+    }
+    return `must be ${issue.values.map(String).join(', ')}`.replace(/, ([^,]*)$/, ' or $1');
   }
+  if (issue.code === 'invalid_type') {
+    return issue.input === undefined && issue.message.includes('undefined')
+      ? 'is missing'
+      : `must be ${expected(issue.expected)}`;
+  }
+  if (issue.code === 'too_small') return `must ${atLeast(issue)}`;
+  return issue.code === 'too_big' ? `must ${atMost(issue)}` : issue.message;
+}
+
+function atLeast({ origin, minimum, inclusive }: z.core.$ZodIssueTooSmall): string {
+  if (origin === 'string' || origin === 'array') {
+    return minimum === 1 ? 'not be empty' : `have at least ${minimum} ${thingsIn(origin)}`;
+  }
+  return `be ${inclusive === false ? 'more than' : 'at least'} ${minimum}`;
+}
+
+function atMost({ origin, maximum, inclusive }: z.core.$ZodIssueTooBig): string {
+  return origin === 'string' || origin === 'array'
+    ? `have at most ${maximum} ${thingsIn(origin)}`
+    : `be ${inclusive === false ? 'less than' : 'at most'} ${maximum}`;
 }
 
 function thingsIn(origin: string): string {
@@ -73,11 +74,15 @@ function expected(type: string): string {
 function unknownFields(schema: unknown, value: unknown, path: Path): readonly ShapeIssue[] {
   if (schema instanceof z.ZodObject) {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return [];
-    const known = Object.keys(schema.shape);
     return Object.entries(value).flatMap(([name, inner]: [string, unknown]): readonly ShapeIssue[] =>
       Object.hasOwn(schema.shape, name)
         ? unknownFields(schema.shape[name], inner, [...path, name])
-        : [{ path: [...path, name], message: `is not known here; known are ${known.join(', ')}` }],
+        : [
+            {
+              path: [...path, name],
+              message: `is not known here; known are ${Object.keys(schema.shape).join(', ')}`,
+            },
+          ],
     );
   }
   if (schema instanceof z.ZodArray) {

@@ -1,4 +1,4 @@
-import type { Path } from './file-problems.js';
+import type { Path } from './path.js';
 
 /** Reports every text and every name, however deep, that is no text for a file or looks like a secret value. */
 export function findSecrets(
@@ -58,11 +58,12 @@ function looksSecret(text: string, fingerprint = false): boolean {
   if (text.length > LONGEST_TEXT) return true;
   if (SECRET_SHAPES.some((shape) => shape.test(text))) return true;
   if (fingerprint) return false;
-  if (/(?<![0-9a-f])[0-9a-f]{64,}(?![0-9a-f])/i.test(text)) return true;
-  // 32 bytes of base64 are 43 signs; paths and sentences hold no such mixture without a break.
+  // 32 bytes of base64 are 43 signs; paths and sentences hold no such mixture without a break. Of hex they are 64.
   return (text.match(/[\w+/-]{43,}/g) ?? []).some(
-    (run) => /\d/.test(run) && /[a-z]/.test(run) && /[A-Z]/.test(run) && !UUID_INSIDE.test(run),
+    (run) =>
+      HEX.test(run) || (/\d/.test(run) && /[a-z]/.test(run) && /[A-Z]/.test(run) && !UUID_INSIDE.test(run)),
   );
 }
 
+const HEX = /(?<![0-9a-f])[0-9a-f]{64,}(?![0-9a-f])/i;
 const UUID_INSIDE = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/;
