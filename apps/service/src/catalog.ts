@@ -11,10 +11,12 @@ import {
   wakeupsProjection,
   containmentEvents,
   familyEvents,
+  holdEvents,
   importEvents,
   policyEvents,
   rotationEvents,
   stepEvents,
+  telemetryEvents,
 } from '#rotation';
 import { commandIndexProjection } from './command-index.projection.js';
 
@@ -25,10 +27,12 @@ export const DEFINITIONS: readonly EventDefinitions[] = [
   claimEvents,
   containmentEvents,
   familyEvents,
+  holdEvents,
   importEvents,
   policyEvents,
   rotationEvents,
   stepEvents,
+  telemetryEvents,
 ];
 
 export const PROJECTIONS: readonly Projection[] = [

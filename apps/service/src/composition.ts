@@ -7,6 +7,7 @@ import {
   openLocalKeyBackend,
   type LocalKeyBackend,
 } from '#custody/local';
+import { openAttestedKeyBackend } from '#custody/attested';
 import type { EventLog } from '#eventlog';
 import {
   openEventStore,
@@ -17,7 +18,7 @@ import {
 } from '#eventlog/kit';
 import { openSqliteEventLog } from '#eventlog/sqlite';
 import { systemClock, systemIds, type Clock, type Config, type Ids, type SecretValue } from '#platform';
-import { BackEnds, Ledger } from '#rotation';
+import { ATTESTED_INSTANCE, BackEnds, Ledger } from '#rotation';
 import { DEFINITIONS, PROJECTIONS } from './catalog.js';
 import { readModelPath, ReplaceableReadModel } from './replaceable-read-model.js';
 
@@ -150,7 +151,7 @@ class OpenedKeyturn implements Keyturn {
     this.readModel = parts.readModel;
     this.backend = parts.backend;
     this.ledger = new Ledger(parts.store);
-    this.backEnds = new BackEnds([parts.backend]);
+    this.backEnds = new BackEnds([parts.backend, openAttestedKeyBackend(ATTESTED_INSTANCE)]);
     this.tokens = tokenDirectory(parts.readModel.db);
     this.#parts = close;
     this.readModel.caughtUp().then(

@@ -87,7 +87,10 @@ export {
   type FamilyDetails,
   type RotationRequest,
 } from './domain/family.events.js';
-export { TERMS_WITHOUT_POLICY } from './domain/plan.js';
+export { ATTESTED_INSTANCE, TERMS_WITHOUT_POLICY } from './domain/plan.js';
+export { holdEvents, type HoldEvent, type NewHoldEvent } from './domain/holds.events.js';
+export { freezesOn, type HoldsState } from './domain/holds.state.js';
+export { telemetryEvents, type NewTelemetryEvent, type TelemetryEvent } from './domain/telemetry.events.js';
 export {
   boundAt,
   policyDecider,
