@@ -16,6 +16,7 @@ export {
   type RotationEvent,
   type RotationPlan,
 } from './domain/rotation.events.js';
+export { attestationSchema, OVERRIDABLE } from './domain/rotation.events.js';
 export { stepEvents, STEPS, type StepEvent, type StepName } from './domain/step.events.js';
 export {
   asOf,
@@ -119,6 +120,7 @@ export {
   lineSchema,
   nameSchema,
   protectionSchema,
+  REHEARSED,
   STRATEGIES,
   textSchema,
   triggerSchema,
