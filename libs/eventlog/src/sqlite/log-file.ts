@@ -194,7 +194,9 @@ function corrupt(path: string, problem: string): LogCorruptError {
 }
 
 export function corruptMessage(path: string, problem: string): string {
-  return `${path} is damaged (${problem}). Writes are refused. Keep the file, see keyturn doctor, and restore the last backup.`;
+  // SQLite's own words may run over several lines.
+  const said = problem.replaceAll(/\s+/g, ' ');
+  return `${path} is damaged (${said}). Writes are refused. Keep the file, see keyturn doctor, and restore the last backup.`;
 }
 
 function syncPath(path: string): void {
