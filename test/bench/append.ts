@@ -76,7 +76,11 @@ function intoTheStore(directory: string, group: number, count: number): Measure 
   };
 }
 
-export async function measureAppend(scale: Scale, directory: (name: string) => string, peer: Peer | string): Promise<Row[]> {
+export async function measureAppend(
+  scale: Scale,
+  directory: (name: string) => string,
+  peer: Peer | string,
+): Promise<Row[]> {
   const rows: Row[] = [];
   const place = directory('append');
   const log = await openSqliteEventLog({ directory: place });
@@ -104,7 +108,7 @@ export async function measureAppend(scale: Scale, directory: (name: string) => s
   return rows;
 }
 
-const PEER_APPEND = 'append, 64 writers; emmett-sqlite, 64 writers';
+const PEER_APPEND = 'append, 64 writers; emmett-sqlite, whose appends go one after another';
 const PEER_READ = 'read a stream of 12 events; emmett-sqlite';
 
 async function againstPeer(scale: Scale, log: EventLog, peer: Peer | string): Promise<readonly Row[]> {
@@ -146,7 +150,11 @@ async function againstPeer(scale: Scale, log: EventLog, peer: Peer | string): Pr
     ours.push(stream);
     theirs.push(stream);
   }
-  const reads = (streams: readonly string[], times: number, one: (stream: string) => Promise<number>): Measure => {
+  const reads = (
+    streams: readonly string[],
+    times: number,
+    one: (stream: string) => Promise<number>,
+  ): Measure => {
     return () =>
       perSecond(streams.length * times, async () => {
         for (let turn = 0; turn < times; turn += 1) {
@@ -165,7 +173,11 @@ async function againstPeer(scale: Scale, log: EventLog, peer: Peer | string): Pr
     { ...append, ...(await paired(scale.rounds, throughThePort(log, 64, scale.appends * 8), peerAppends)) },
     {
       ...read,
-      ...(await paired(scale.rounds, reads(ours, 20, readOurs), reads(theirs, 1, (stream) => peer.length(stream)))),
+      ...(await paired(
+        scale.rounds,
+        reads(ours, 20, readOurs),
+        reads(theirs, 1, (stream) => peer.length(stream)),
+      )),
     },
   ];
 }

@@ -198,8 +198,15 @@ export async function measureSweep(scale: Scale, directory: (name: string) => st
             advanceContainment: advance,
             stop: () => Promise.resolve(),
           };
-          const waker = new Waker({ runner, readModel, clock: systemClock, onError: (_id, error) => reject(error) });
-          const due = readModel.db.prepare('SELECT count(*) AS n FROM wakeups WHERE wake_at <= ? OR wake_at IS NULL');
+          const waker = new Waker({
+            runner,
+            readModel,
+            clock: systemClock,
+            onError: (_id, error) => reject(error),
+          });
+          const due = readModel.db.prepare(
+            'SELECT count(*) AS n FROM wakeups WHERE wake_at <= ? OR wake_at IS NULL',
+          );
           const start = performance.now();
           waker.start();
           const look = (): void => {

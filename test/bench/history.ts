@@ -53,9 +53,17 @@ export async function makeTemplate(): Promise<Template> {
   try {
     const policy = await world.policy({ stopEmitting: PERIOD, stopAccepting: 'P120D', approvals: 1 });
     const before = await world.store.log.treeSize();
-    const family = await world.registerFamily({ name: 'template', algorithm: 'ES256', artefactLife: 'PT15M' });
+    const family = await world.registerFamily({
+      name: 'template',
+      algorithm: 'ES256',
+      artefactLife: 'PT15M',
+    });
     const consumer = { cacheTtl: 'PT5M', refreshDelay: 'PT1M', deployPropagation: 'PT10M' };
-    await world.registerConsumer(family.id, { name: 'verifier of template', roles: ['verifier'], ...consumer });
+    await world.registerConsumer(family.id, {
+      name: 'verifier of template',
+      roles: ['verifier'],
+      ...consumer,
+    });
     await world.registerConsumer(family.id, { name: 'emitter of template', roles: ['emitter'], ...consumer });
     const registered = await world.store.log.treeSize();
     const rotate = async (): Promise<string> => {
@@ -73,7 +81,8 @@ export async function makeTemplate(): Promise<Template> {
     const third = await world.store.log.treeSize();
     const beganAt = clock.now();
     const rotationId = await rotate();
-    const versionOf = async (id: string): Promise<string> => (await world.rotation(id)).generated?.versionId ?? '';
+    const versionOf = async (id: string): Promise<string> =>
+      (await world.rotation(id)).generated?.versionId ?? '';
     const versions = { mine: await versionOf(rotationId), before: await versionOf(earlier) };
 
     const common = await partsOf(world.store.log, 1, before, 'family');
@@ -86,7 +95,8 @@ export async function makeTemplate(): Promise<Template> {
         (id) => !kept.has(id) && !rotationIds.has(id) && id !== rotationId,
       ),
     );
-    const count = (parts: readonly Part[]): number => parts.reduce((sum, part) => sum + part.events.length, 0);
+    const count = (parts: readonly Part[]): number =>
+      parts.reduce((sum, part) => sum + part.events.length, 0);
     return {
       logId: world.store.logId,
       common,
@@ -105,7 +115,12 @@ export async function makeTemplate(): Promise<Template> {
   }
 }
 
-async function partsOf(log: EventLog, after: number, to: number, round: Part['round']): Promise<readonly Part[]> {
+async function partsOf(
+  log: EventLog,
+  after: number,
+  to: number,
+  round: Part['round'],
+): Promise<readonly Part[]> {
   const parts: { round: Part['round']; stream: string; events: EventContent[] }[] = [];
   for await (const logged of log.readAll({ after })) {
     if (logged.treeSize > to) break;
@@ -118,7 +133,8 @@ async function partsOf(log: EventLog, after: number, to: number, round: Part['ro
 }
 
 const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
-const UUID_OR_INSTANT = /([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})|(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)/g;
+const UUID_OR_INSTANT =
+  /([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})|(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)/g;
 
 function idsIn(value: unknown): readonly string[] {
   return JSON.stringify(value).match(UUID) ?? [];
@@ -158,25 +174,25 @@ export class Stamp {
     return this.#id(this.template.rotationId, copy);
   }
 
-  /** The appends of a family's registration, or of one of its rotations, in order. */
-  appends(
+  /** The appends of a family's registration, or of one of its rotations, in order; `next` is asked as each is made. */
+  *appends(
     round: Part['round'],
     copy: Copy,
     next: (stream: string) => number,
-  ): readonly { readonly stream: string; readonly events: readonly SealedEvent[] }[] {
-    const turned = copy.rotation * CADENCE_MS - (this.template.beganAt - START) - (copy.family % 97) * 3_600_000;
+  ): Generator<{ readonly stream: string; readonly events: readonly SealedEvent[] }> {
+    const turned =
+      copy.rotation * CADENCE_MS - (this.template.beganAt - START) - (copy.family % 97) * 3_600_000;
     const shift = this.#offset + (round === 'rotation' ? turned : 0);
-    return this.#texts
-      .filter(({ part }) => part.round === round)
-      .map(({ text }) => {
-        const contents: EventContent[] = JSON.parse(this.#moved(text, copy, shift));
-        const stream = contents[0]?.stream ?? '';
-        const first = next(stream);
-        const events = contents.map((content, index) =>
-          sealEvent({ ...content, revision: first + index, recordedAt: content.recordedAt + shift }),
-        );
-        return { stream, events };
-      });
+    for (const { part, text } of this.#texts) {
+      if (part.round !== round) continue;
+      const contents: EventContent[] = JSON.parse(this.#moved(text, copy, shift));
+      const stream = contents[0]?.stream ?? '';
+      const first = next(stream);
+      const events = contents.map((content, index) =>
+        sealEvent({ ...content, revision: first + index, recordedAt: content.recordedAt + shift }),
+      );
+      yield { stream, events };
+    }
   }
 
   #moved(text: string, copy: Copy, shift: number): string {
@@ -224,13 +240,12 @@ export async function grow(
       contents.map((content) => sealEvent(content)),
     );
   }
-  // Only streams of families outlive a rotation; their next revisions follow from the template.
   const revisions = new Map<string, number>();
   const write = async (round: Part['round'], copy: Copy): Promise<void> => {
     const next = (stream: string): number => revisions.get(stream) ?? 0;
     for (const append of stamp.appends(round, copy, next)) {
       const first = next(append.stream);
-      if (!append.stream.startsWith('rotation-')) revisions.set(append.stream, first + append.events.length);
+      revisions.set(append.stream, first + append.events.length);
       await log.append(append.stream, first - 1, append.events);
     }
   };
@@ -241,6 +256,7 @@ export async function grow(
     for (let rotation = 0; rotation < ROTATIONS; rotation += 1) {
       const turning = chunk.filter((family) => family >= late || rotation < ROTATIONS - 2);
       await Promise.all(turning.map((family) => write('rotation', { family, rotation })));
+      for (const stream of revisions.keys()) if (stream.startsWith('rotation-')) revisions.delete(stream);
     }
     revisions.clear();
     onProgress(await log.treeSize());
@@ -256,7 +272,7 @@ export async function grow(
 /** The rotations there are, for who asks for some at random. */
 export function someRotations(stamp: Stamp, { families, late }: Grown, count: number): readonly string[] {
   return Array.from({ length: count }, (_, index) => {
-    const family = late + Math.floor(((index * 7919) % 10_007) / 10_007 * Math.max(1, families - late));
+    const family = late + Math.floor((((index * 7919) % 10_007) / 10_007) * Math.max(1, families - late));
     return stamp.rotationId({ family: Math.min(families - 1, family), rotation: index % (ROTATIONS - 2) });
   });
 }

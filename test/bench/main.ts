@@ -119,7 +119,9 @@ if (values.help) {
       row.goal === null ? '–' : `${row.better === 'more' ? '≥' : '≤'} ${row.goal}`,
       verdict(row),
     ]);
-    process.stdout.write(`${tableOf([['what', 'ours', 'baseline', 'unit', 'ratio', 'goal', ''], ...lines])}\n`);
+    process.stdout.write(
+      `${tableOf([['what', 'ours', 'baseline', 'unit', 'ratio', 'goal', ''], ...lines])}\n`,
+    );
     if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(rows, null, 2)}\n`);
     const whole = scale.name === 'full' || scale.name === 'ten-million';
     if (whole && values.only === undefined && !values['no-docs']) write(scale, rows);

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -12,7 +12,16 @@ const PEER = '@event-driven-io/emmett-sqlite';
 const MANIFEST = {
   private: true,
   description: 'What the benchmarks compare with. Made by npm run bench.',
-  dependencies: { [PEER]: '0.38.5', '@event-driven-io/emmett': '0.38.5', sqlite3: '5.1.7' },
+  // What its manifest leaves to whoever installs it is named too.
+  dependencies: {
+    [PEER]: '0.38.5',
+    '@event-driven-io/emmett': '0.38.5',
+    'async-retry': '1.3.3',
+    commander: '12.1.0',
+    sqlite3: '5.1.7',
+    uuid: '10.0.0',
+    'web-streams-polyfill': '4.0.0',
+  },
   allowScripts: { sqlite3: true },
 };
 /** Compiling SQLite takes minutes where two cores are busy. */
@@ -42,7 +51,8 @@ export async function openPeer(cache: string, directory: string, install: boolea
   const works = (): boolean => {
     try {
       require('sqlite3');
-      return existsSync(join(home, 'node_modules', PEER));
+      require(PEER);
+      return true;
     } catch {
       return false;
     }
@@ -69,12 +79,18 @@ export async function openPeer(cache: string, directory: string, install: boolea
     fileName: join(directory, 'emmett.sqlite'),
     schema: { autoMigration: 'CreateOrUpdate' },
   });
+  // Two appends at once close its connection on each other: what its callers would have to do is done here.
+  let last: Promise<unknown> = Promise.resolve();
   return {
     append: async (stream, data) => {
-      await store.appendToStream(
-        stream,
-        data.map((each) => ({ type: 'NoteAdded', data: each })),
+      const turn = last.then(() =>
+        store.appendToStream(
+          stream,
+          data.map((each) => ({ type: 'NoteAdded', data: each })),
+        ),
       );
+      last = turn.catch(() => undefined);
+      await turn;
     },
     length: async (stream) => (await store.readStream(stream)).events.length,
     close: async () => {

@@ -42,9 +42,7 @@ function section({ scale, rounds, day, rows }: Run): string {
 ${day}; ${machine()}; median of ${rounds} rounds.
 
 ${tableOf([head, ...body])}
-${rows
-  .flatMap(({ name, note }) => (note === undefined ? [] : [`- ${name}: ${note}`]))
-  .join('\n')}
+${rows.flatMap(({ name, note }) => (note === undefined ? [] : [`- ${name}: ${note}`])).join('\n')}
 `;
 }
 

@@ -35,7 +35,7 @@ async function start(
   const began = performance.now();
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { PATH: process.env['PATH'], ...env },
+    env: { ...env },
   });
   const { port, printed } = await listening(child);
   if (ready !== undefined) {
@@ -102,7 +102,11 @@ export async function once(port: number, bytes: Buffer): Promise<Answered> {
 }
 
 /** GETs one after another; the milliseconds of each. */
-export async function latenciesOf(port: number, token: string, paths: readonly string[]): Promise<readonly number[]> {
+export async function latenciesOf(
+  port: number,
+  token: string,
+  paths: readonly string[],
+): Promise<readonly number[]> {
   const bytes = paths.map((path) => request('GET', path, { authorization: `Bearer ${token}` }, ''));
   const { latencies } = await drive(port, 1, bytes.length, (number) => bytes[number] ?? Buffer.alloc(0));
   return latencies;
