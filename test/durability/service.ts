@@ -23,7 +23,7 @@ export interface Attempt {
 
 /** The environment of a service on a data directory. */
 export function environmentOf(dataDir: string): NodeJS.ProcessEnv {
-  return { PATH: process.env['PATH'], KEYTURN_DATA_DIR: dataDir, KEYTURN_PORT: '0', KEYTURN_LOG: 'json' };
+  return { PATH: '/usr/bin:/bin', KEYTURN_DATA_DIR: dataDir, KEYTURN_PORT: '0', KEYTURN_LOG: 'json' };
 }
 
 /** The real service in a process of its own, over HTTP. */
