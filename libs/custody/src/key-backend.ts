@@ -65,7 +65,7 @@ export interface BackendDeclaration {
 
 /** Orders attempts on one object: first by the slot that allowed them, then by the step's place in its rotation. */
 export interface Fence {
-  /** Revision of the `RotationOpened` on the family's stream. */
+  /** Revision of the `RotationOpened` or `SlotTaken` on the family's stream. */
   readonly slot: number;
   /** Revision of the `StepStarted` in its own stream. */
   readonly step: number;

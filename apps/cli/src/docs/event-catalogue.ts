@@ -5,6 +5,7 @@ import { logEvents } from '#eventlog/kit';
 import {
   claimEvents,
   containmentEvents,
+  destructionEvents,
   durationSchema,
   familyEvents,
   importEvents,
@@ -32,6 +33,7 @@ const GROUPS: readonly Group[] = [
     definitions: stepEvents,
   },
   { title: 'Containment', streams: '`containment-<id>`', definitions: containmentEvents },
+  { title: 'Destruction', streams: '`destruction-<id>`', definitions: destructionEvents },
   { title: 'Policy', streams: '`policy-<id>`', definitions: policyEvents },
   { title: 'Claims', streams: '`claim-<derived id>`', definitions: claimEvents },
   { title: 'Imports', streams: '`import-<id>`', definitions: importEvents },
