@@ -13,6 +13,7 @@ import { LogController } from './log.controller.js';
 import { FamiliesController } from './rotation/families.controller.js';
 import { OperationsController } from './rotation/operations.controller.js';
 import { PoliciesController } from './rotation/policies.controller.js';
+import { ProcessesController } from './rotation/processes.controller.js';
 import { ROTATION_PROVIDERS } from './rotation/rotation.handlers.js';
 import { RotationsController } from './rotation/rotations.controller.js';
 import { TOKEN_HANDLERS } from './token.handlers.js';
@@ -29,6 +30,7 @@ const CONTROLLERS = [
   RotationsController,
   PoliciesController,
   OperationsController,
+  ProcessesController,
 ];
 const HANDLERS = [...TOKEN_HANDLERS, ...ROTATION_PROVIDERS];
 

@@ -14,6 +14,7 @@ export { familyEvents, type FamilyEvent, type NewFamilyEvent } from './domain/fa
 export { importEvents, type ImportEvent, type NewImportEvent } from './domain/import.events.js';
 export { policyEvents, type NewPolicyEvent, type PolicyEvent } from './domain/policy.events.js';
 export {
+  attestationSchema,
   rotationEvents,
   type NewRotationEvent,
   type PlannedConsumer,

@@ -2,6 +2,12 @@ import type { Provider } from '@nestjs/common';
 import { CommandHandler, QueryHandler } from '@nestjs/cqrs';
 import { BackEnds, Ledger, PolicyDirectory } from '#rotation';
 import {
+  AskContainment,
+  AskContainmentHandler,
+  AskDestruction,
+  AskDestructionHandler,
+  RequestDestruction,
+  RequestDestructionHandler,
   AskRotation,
   AskRotationHandler,
   ChangePolicy,
@@ -40,6 +46,9 @@ CommandHandler(ChangePolicy)(ChangePolicyHandler);
 CommandHandler(RequestRotation)(RequestRotationHandler);
 CommandHandler(AskRotation)(AskRotationHandler);
 CommandHandler(ContainVersions)(ContainVersionsHandler);
+CommandHandler(AskContainment)(AskContainmentHandler);
+CommandHandler(RequestDestruction)(RequestDestructionHandler);
+CommandHandler(AskDestruction)(AskDestructionHandler);
 CommandHandler(ImportHistory)(ImportHistoryHandler);
 QueryHandler(PreviewRotation)(PreviewRotationHandler);
 
@@ -79,6 +88,9 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     ChangePolicyHandler,
     AskRotationHandler,
     ContainVersionsHandler,
+    AskContainmentHandler,
+    RequestDestructionHandler,
+    AskDestructionHandler,
     ImportHistoryHandler,
   ].map((Handler) => ({
     provide: Handler,
