@@ -8,10 +8,12 @@ import {
   destructionEvents,
   durationSchema,
   familyEvents,
+  holdEvents,
   importEvents,
   policyEvents,
   rotationEvents,
   stepEvents,
+  telemetryEvents,
   uuidSchema,
 } from '#rotation';
 import { DEFINITIONS } from '#service';
@@ -34,6 +36,8 @@ const GROUPS: readonly Group[] = [
   },
   { title: 'Containment', streams: '`containment-<id>`', definitions: containmentEvents },
   { title: 'Destruction', streams: '`destruction-<id>`', definitions: destructionEvents },
+  { title: 'Holds', streams: '`holds-<nil id>`', definitions: holdEvents },
+  { title: 'Telemetry', streams: '`telemetry-<rotation’s id>`', definitions: telemetryEvents },
   { title: 'Policy', streams: '`policy-<id>`', definitions: policyEvents },
   { title: 'Claims', streams: '`claim-<derived id>`', definitions: claimEvents },
   { title: 'Imports', streams: '`import-<id>`', definitions: importEvents },
