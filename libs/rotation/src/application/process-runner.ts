@@ -158,10 +158,7 @@ export class ProcessRunner {
   }
 
   /** Reads every part of a process's view from its stream; `observes` asks the back end for its clock too. */
-  async #read(
-    { state }: Process,
-    observes: boolean,
-  ): Promise<Read> {
+  async #read({ state }: Process, observes: boolean): Promise<Read> {
     const family = await this.#ledger.family(state.familyId);
     const holds = await this.#ledger.holds();
     const backEnd = this.#backEnds.get(state.backEnd?.instance ?? '');

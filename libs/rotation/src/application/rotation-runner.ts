@@ -6,12 +6,7 @@ import type { NewContainmentEvent } from '../domain/containment.events.js';
 import type { FamilyState } from '../domain/family.decider.js';
 import type { NewFamilyEvent } from '../domain/family.events.js';
 import { ATTESTED_INSTANCE, attestedBackEnd } from '../domain/plan.js';
-import {
-  nextStep,
-  type Decision,
-  type Perform,
-  type RotationView,
-} from '../domain/rotation.saga.js';
+import { nextStep, type Decision, type Perform, type RotationView } from '../domain/rotation.saga.js';
 import { ENDED, type RotationState } from '../domain/rotation.state.js';
 import { versionsOf } from '../domain/step-effects.js';
 import type { VersionSnapshot } from '../domain/vocabulary.js';

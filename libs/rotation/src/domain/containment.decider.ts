@@ -37,9 +37,7 @@ export function decideContainment(
       }
       const refused = liftRefusal(family, state.versions);
       if (refused !== undefined) throw new DomainError(refused.code, refused.reason);
-      return [
-        { type: 'ContainmentLiftRequested', data: { family: state.familyId, reason: command.reason } },
-      ];
+      return [{ type: 'ContainmentLiftRequested', data: { family: state.familyId, reason: command.reason } }];
     }
     case 'RetryContainment':
       if (state.status === 'suspended') return [{ type: 'ContainmentRetried', data: {} }];

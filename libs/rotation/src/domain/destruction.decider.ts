@@ -102,11 +102,16 @@ export function decideDestruction(
             : 'this destruction has its approval',
         );
       }
-      return [{ type: 'DestructionApproved', data: command.note === undefined ? {} : { note: command.note } }];
+      return [
+        { type: 'DestructionApproved', data: command.note === undefined ? {} : { note: command.note } },
+      ];
     case 'RejectDestruction':
       if (state.status === 'rejected') return [];
       if (state.status === 'destroyed') {
-        throw new DomainError('destruction.done', 'the key material is gone: there is nothing left to refuse');
+        throw new DomainError(
+          'destruction.done',
+          'the key material is gone: there is nothing left to refuse',
+        );
       }
       if (state.steps.open !== undefined || state.steps.failure?.performed === 'unknown') {
         throw new DomainError(
@@ -151,10 +156,7 @@ function attest(
     );
   }
   if (state.backEnd?.instance !== ATTESTED_INSTANCE) {
-    throw new DomainError(
-      'step.not-attested',
-      'Keyturn destroys this itself: there is nothing to attest',
-    );
+    throw new DomainError('step.not-attested', 'Keyturn destroys this itself: there is nothing to attest');
   }
   requireEvidence(attestation, false);
   requireNotInFuture(occurredAt, now);

@@ -228,9 +228,13 @@ function clearCompromise(
   const suspected = state.suspected.flatMap((suspicion) => suspicion.versions);
   const unknown = versions.find((version) => !suspected.includes(version));
   if (unknown !== undefined) {
-    throw new DomainError('compromise.not-suspected', `nobody suspects ${unknown}: there is nothing to clear`, {
-      field: 'versions',
-    });
+    throw new DomainError(
+      'compromise.not-suspected',
+      `nobody suspects ${unknown}: there is nothing to clear`,
+      {
+        field: 'versions',
+      },
+    );
   }
   if (versions.every((version) => state.cleared.includes(version))) return [];
   return [{ type: 'CompromiseCleared', data: { versions: [...versions], reason } }];

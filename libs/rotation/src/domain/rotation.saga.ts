@@ -310,7 +310,8 @@ function freeOfHolds(view: RotationView, step: StepName): boolean {
 
 /** Everything that holds a planned step now, as what it waits for. An emergency names what of it it passed. */
 export function holdsOf(
-  view: Pick<RotationView, 'holds' | 'family' | 'clocks' | 'backEnd'> & Partial<Pick<RotationView, 'rotation'>>,
+  view: Pick<RotationView, 'holds' | 'family' | 'clocks' | 'backEnd'> &
+    Partial<Pick<RotationView, 'rotation'>>,
   now: number,
   step: StepName,
 ): readonly Decision[] {

@@ -540,7 +540,11 @@ function wordsOf(event: TimelineEvent, context: Context): Words {
     case 'ContainmentRetried':
       return { kind: 'request', title: 'Containment to be tried again', detail: '' };
     case 'ContainmentLiftRequested':
-      return { kind: 'request', title: 'Lifting of the containment requested', detail: oneLine(event.data.reason) };
+      return {
+        kind: 'request',
+        title: 'Lifting of the containment requested',
+        detail: oneLine(event.data.reason),
+      };
     case 'ContainmentLiftWithdrawn':
       return { kind: 'decision', title: 'The containment stays', detail: event.data.reason };
     case 'ContainmentLifted':
