@@ -22,6 +22,8 @@ const TABLE: Readonly<Record<string, RouteAccess>> = {
   'GET /api/v1/families': 'family:read',
   'POST /api/v1/families': 'family:write',
   'GET /api/v1/families/:family': 'family:read',
+  'GET /api/v1/families/:family/runbook.pdf': 'family:read',
+  'GET /api/v1/families/:family/emergency-card.pdf': 'family:read',
   'PUT /api/v1/families/:family/runbook': 'family:write',
   'PUT /api/v1/families/:family/owner': 'family:write',
   'POST /api/v1/families/:family/consumers': 'family:write',
