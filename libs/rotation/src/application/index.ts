@@ -5,6 +5,7 @@ export { ContainVersions, ContainVersionsHandler } from './contain-versions.js';
 export { ChangePolicy, ChangePolicyHandler, DefinePolicy, DefinePolicyHandler } from './define-policy.js';
 export { RequestDestruction, RequestDestructionHandler } from './request-destruction.js';
 export { RegisterFamily, RegisterFamilyHandler } from './register-family.js';
+export { RegisterUnregistered, RegisterUnregisteredHandler } from './register-unregistered.js';
 export {
   PreviewRotation,
   PreviewRotationHandler,

@@ -146,6 +146,9 @@ export class ProcessRunner {
         return undefined;
       }
       case 'perform':
+        if (!backEnd.declaration.capabilities.performs) {
+          return { finished: false, waitsFor: 'an attestation of contain' };
+        }
         // Its own stream only: a containment waits for nobody else, and has no place among the fences.
         await this.#perform(loaded, { slot: 0, revisions: {} }, decision, signal);
         return undefined;

@@ -4,7 +4,7 @@ import type { ContainmentState } from './containment.state.js';
 import { changeTime } from './change-windows.js';
 import type { FamilyState } from './family.decider.js';
 import { freezesOn, type HoldsState } from './holds.state.js';
-import { amendment, ATTESTED_INSTANCE, planEmergency } from './plan.js';
+import { amendment, planEmergency } from './plan.js';
 import type { Cohort } from './policy.events.js';
 import type { GATES, NewRotationEvent, RotationPlan } from './rotation.events.js';
 import {
@@ -1107,8 +1107,6 @@ export function nextContainmentStep(
   if (!state.exists || state.applied !== undefined) return { kind: 'finished' };
   if (state.status === 'suspended')
     return { kind: 'wait', waitsFor: `a person: ${state.suspendedFor ?? 'it is suspended'}` };
-  if (state.backEnd?.instance === ATTESTED_INSTANCE)
-    return { kind: 'wait', waitsFor: 'an attestation of contain' };
   const unsettled = unsettledStep(state.steps, view, true);
   if (unsettled !== undefined && now < unsettled.notBefore) {
     return { kind: 'wait', waitsFor: 'an attempt to be surely over', until: unsettled.notBefore };
