@@ -25,6 +25,8 @@ export interface HoldsState {
   readonly clock?: OpenHold & { readonly wall: number; readonly expected: number };
   readonly integrity?: OpenHold;
   readonly restore?: OpenHold;
+  /** Records up to this instant may be ahead of a clock that was confirmed since: they no longer hold anything. */
+  readonly recordsAheadUntil?: number;
 }
 
 export const noHolds: HoldsState = { freezes: [] };
@@ -70,7 +72,8 @@ export function evolveHolds(state: HoldsState, event: HoldEvent): HoldsState {
           };
     case 'ClockConfirmed': {
       const { clock: _clock, ...rest } = state;
-      return rest;
+      const newest = parseInstant(event.data.newestRecordedAt ?? '');
+      return newest === undefined ? rest : { ...rest, recordsAheadUntil: newest };
     }
     case 'IntegrityHeld':
       return { ...state, integrity: state.integrity ?? { ...at, reason: event.data.what } };
@@ -100,6 +103,13 @@ function covers(
   );
 }
 
+/** Whether a freeze holds what it covers at this instant. */
+export function inForce(freeze: Freeze, now: number): boolean {
+  return (
+    freeze.liftedAt === undefined && freeze.from <= now && (freeze.until === undefined || now < freeze.until)
+  );
+}
+
 /** The freezes that hold this family now, those that end last first. */
 export function freezesOn(
   state: HoldsState,
@@ -108,12 +118,6 @@ export function freezesOn(
   now: number,
 ): readonly Freeze[] {
   return state.freezes
-    .filter(
-      (freeze) =>
-        freeze.liftedAt === undefined &&
-        freeze.from <= now &&
-        (freeze.until === undefined || now < freeze.until) &&
-        covers(freeze.scope, familyId, family),
-    )
+    .filter((freeze) => inForce(freeze, now) && covers(freeze.scope, familyId, family))
     .sort((left, right) => (right.until ?? Infinity) - (left.until ?? Infinity));
 }
