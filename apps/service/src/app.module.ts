@@ -11,6 +11,8 @@ import { KEYTURN, OPENAPI_DOCUMENT } from './injection-tokens.js';
 import { JwksController } from './jwks.controller.js';
 import { LogController } from './log.controller.js';
 import { FamiliesController } from './rotation/families.controller.js';
+import { FreezesController } from './rotation/freezes.controller.js';
+import { HoldsController } from './rotation/holds.controller.js';
 import { OperationsController } from './rotation/operations.controller.js';
 import { PoliciesController } from './rotation/policies.controller.js';
 import { ROTATION_PROVIDERS } from './rotation/rotation.handlers.js';
@@ -29,6 +31,8 @@ const CONTROLLERS = [
   RotationsController,
   PoliciesController,
   OperationsController,
+  FreezesController,
+  HoldsController,
 ];
 const HANDLERS = [...TOKEN_HANDLERS, ...ROTATION_PROVIDERS];
 

@@ -58,6 +58,11 @@ const TABLE: Readonly<Record<string, RouteAccess>> = {
   'GET /api/v1/schedule/overdue': 'schedule:read',
   'GET /api/v1/consumers': 'family:read',
   'GET /api/v1/containments/:containment': 'rotation:read',
+  'GET /api/v1/freezes': 'rotation:read',
+  'POST /api/v1/freezes': 'freeze:write',
+  'POST /api/v1/freezes/:freeze/lift': 'freeze:write',
+  'GET /api/v1/holds': 'rotation:read',
+  'POST /api/v1/holds/:hold/confirm': 'hold:confirm',
   'POST /api/v1/imports': 'import:run',
   'POST /api/v1/read-model/rebuild': 'readmodel:rebuild',
 };

@@ -92,7 +92,7 @@ export { ATTESTED_INSTANCE, TERMS_WITHOUT_POLICY } from './domain/plan.js';
 export { holdEvents, type HoldEvent, type NewHoldEvent } from './domain/holds.events.js';
 export { CONFIRMABLE_HOLDS, type ConfirmableHold } from './domain/holds.decider.js';
 export { freezeScopeSchema, type FreezeScope } from './domain/holds.events.js';
-export { freezesOn, type HoldsState } from './domain/holds.state.js';
+export { freezesOn, inForce, type Freeze, type HoldsState } from './domain/holds.state.js';
 export { telemetryEvents, type NewTelemetryEvent, type TelemetryEvent } from './domain/telemetry.events.js';
 export {
   boundAt,

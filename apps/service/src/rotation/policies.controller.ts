@@ -8,9 +8,10 @@ import { ChangePolicy, DefinePolicy } from '#rotation/application';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';
+import { pageQuery, type Page } from '../http/cursor.js';
 import { IfMatch, setETag } from '../http/etag.js';
 import { RequestCommand, type HttpReply } from '../http/request-context.js';
-import { ZodBody, ZodParam } from '../http/validation.js';
+import { ZodBody, ZodParam, ZodQuery } from '../http/validation.js';
 import { KEYTURN } from '../injection-tokens.js';
 import { Directory } from './directory.js';
 import { settlePlaced } from './placing.js';
@@ -30,9 +31,8 @@ export class PoliciesController {
 
   @Get()
   @RequiresPermission('policy:read')
-  list(): { readonly items: readonly PolicyView[]; readonly next: null; readonly treeSize: number } {
-    const items = this.directory.policies(this.keyturn.clock.now());
-    return { items, next: null, treeSize: this.directory.treeSize() };
+  list(@ZodQuery(pageQuery) query: z.output<typeof pageQuery>): Page<PolicyView> {
+    return this.directory.policies(query, this.keyturn.clock.now());
   }
 
   @Post()

@@ -6,12 +6,18 @@ import {
   AskRotationHandler,
   ChangePolicy,
   ChangePolicyHandler,
+  ConfirmHold,
+  ConfirmHoldHandler,
   ContainVersions,
   ContainVersionsHandler,
+  DeclareFreeze,
+  DeclareFreezeHandler,
   DefinePolicy,
   DefinePolicyHandler,
   ImportHistory,
   ImportHistoryHandler,
+  LiftFreeze,
+  LiftFreezeHandler,
   PreviewRotation,
   PreviewRotationHandler,
   RegisterConsumer,
@@ -26,6 +32,7 @@ import {
 import type { Keyturn } from '../composition.js';
 import { KEYTURN } from '../injection-tokens.js';
 import { Directory } from './directory.js';
+import { Timetable } from './schedule-rows.js';
 
 /**
  * Puts the use cases of libs/rotation on the buses. The library itself is free of Nest, so that its runner and its use
@@ -39,6 +46,9 @@ CommandHandler(ChangePolicy)(ChangePolicyHandler);
 CommandHandler(RequestRotation)(RequestRotationHandler);
 CommandHandler(AskRotation)(AskRotationHandler);
 CommandHandler(ContainVersions)(ContainVersionsHandler);
+CommandHandler(DeclareFreeze)(DeclareFreezeHandler);
+CommandHandler(LiftFreeze)(LiftFreezeHandler);
+CommandHandler(ConfirmHold)(ConfirmHoldHandler);
 CommandHandler(ImportHistory)(ImportHistoryHandler);
 QueryHandler(PreviewRotation)(PreviewRotationHandler);
 
@@ -46,6 +56,11 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
   {
     provide: Directory,
     useFactory: (keyturn: Keyturn) => new Directory(keyturn.readModel),
+    inject: [KEYTURN],
+  },
+  {
+    provide: Timetable,
+    useFactory: (keyturn: Keyturn) => new Timetable(keyturn.readModel),
     inject: [KEYTURN],
   },
   { provide: Ledger, useFactory: (keyturn: Keyturn) => keyturn.ledger, inject: [KEYTURN] },
@@ -74,6 +89,9 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     AskRotationHandler,
     ContainVersionsHandler,
     ImportHistoryHandler,
+    DeclareFreezeHandler,
+    LiftFreezeHandler,
+    ConfirmHoldHandler,
   ].map((Handler) => ({
     provide: Handler,
     useFactory: (ledger: Ledger) => new Handler(ledger),

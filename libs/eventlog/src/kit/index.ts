@@ -1,3 +1,4 @@
+export { asStored } from './as-stored.js';
 export { canonicalBytes, canonicalText, InvalidValueError, MAX_VALUE_DEPTH } from './canonical.js';
 export { dataHashOf, leafOf, openSealed, RECORD_VERSION, sealEvent, type EventContent } from './envelope.js';
 export {

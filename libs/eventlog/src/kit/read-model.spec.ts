@@ -24,20 +24,21 @@ const definitions = {
   Counted: { version: 1, about: 'Something was counted.', schema: z.strictObject({ by: z.int() }) },
 } as const satisfies EventDefinitions;
 
-const totals = (version = 1): Projection => ({
-  name: 'totals',
-  version,
-  schema: [
-    'CREATE TABLE totals_rows (stream TEXT PRIMARY KEY, total INTEGER NOT NULL, last INTEGER NOT NULL) STRICT',
-  ],
-  apply: (db, event) => {
-    if (event.type !== 'Counted') return;
-    const { by } = definitions.Counted.schema.parse(event.data);
-    db.prepare(
-      'INSERT INTO totals_rows VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET total = total + excluded.total, last = excluded.last',
-    ).run(event.stream, by, event.treeSize);
-  },
-});
+const totals = (version = 1) =>
+  ({
+    name: 'totals',
+    version,
+    schema: [
+      'CREATE TABLE totals_rows (stream TEXT PRIMARY KEY, total INTEGER NOT NULL, last INTEGER NOT NULL) STRICT',
+    ],
+    apply: (db, event) => {
+      if (event.type !== 'Counted') return;
+      const { by } = definitions.Counted.schema.parse(event.data);
+      db.prepare(
+        'INSERT INTO totals_rows VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET total = total + excluded.total, last = excluded.last',
+      ).run(event.stream, by, event.treeSize);
+    },
+  }) satisfies Projection;
 const journal: Projection = {
   name: 'journal',
   version: 1,

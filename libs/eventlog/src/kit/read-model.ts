@@ -12,13 +12,23 @@ import type { EventStore } from './event-store.js';
  * One disposable read model: tables that are a fold of the log. Applied in the same transaction as the checkpoint.
  * MUST be deterministic over the ordered log; MUST NOT send, call or read anything else.
  */
-export interface Projection {
+export type Projection = ProjectionTerms & (FoldsEach | FoldsBatches);
+
+interface ProjectionTerms {
   readonly name: string;
   /** Raised when the tables or the fold change: a mismatch rebuilds it. */
   readonly version: number;
   /** `CREATE TABLE …` statements; every table's name starts with the projection's name. */
   readonly schema: readonly string[];
+}
+
+interface FoldsEach {
   readonly apply: (db: SqlDatabase, event: RecordedEvent) => void;
+}
+
+/** For what writes a row once a batch, however many of its events are in it. MUST NOT depend on where a batch ends. */
+interface FoldsBatches {
+  readonly applyAll: (db: SqlDatabase, events: readonly RecordedEvent[]) => void;
 }
 
 export interface RebuildProgress {
@@ -153,13 +163,16 @@ class ProjectionTables {
 
   /** Folds events that follow `treeSize()`; each projection passes over what it has already seen. */
   apply(events: readonly RecordedEvent[]): void {
+    const [first] = events;
     const last = events.at(-1);
-    if (last === undefined) return;
+    if (first === undefined || last === undefined) return;
     this.db.transaction(() => {
       const advance = this.db.prepare('UPDATE keyturn_checkpoints SET tree_size = ? WHERE name = ?');
       for (const { projection, treeSize } of this.#folded) {
         if (treeSize >= last.treeSize) continue;
-        for (const event of events) if (event.treeSize > treeSize) projection.apply(this.db, event);
+        const unseen = treeSize < first.treeSize ? events : events.filter((each) => each.treeSize > treeSize);
+        if ('applyAll' in projection) projection.applyAll(this.db, unseen);
+        else for (const event of unseen) projection.apply(this.db, event);
         advance.run(last.treeSize, projection.name);
       }
     });

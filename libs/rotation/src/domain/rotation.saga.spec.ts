@@ -174,8 +174,18 @@ describe('the step table', () => {
   });
 
   it('emit, revoke and a rollback’s own withdrawal wait for the clocks; its return does not', () => {
-    expect(STEPS.filter((step) => stepTable[step].clockBound)).toEqual(['emit', 'revoke', 'withdraw']);
-    expect(STEPS.filter((step) => stepTable[step].direction === 'back')).toEqual(['return', 'withdraw']);
+    expect(STEPS.filter((step) => stepTable[step].clockBound)).toEqual([
+      'emit',
+      'revoke',
+      'withdraw',
+      'cutover',
+    ]);
+    expect(STEPS.filter((step) => stepTable[step].direction === 'back')).toEqual([
+      'return',
+      'withdraw',
+      'reaccept',
+      'cutback',
+    ]);
   });
 });
 
