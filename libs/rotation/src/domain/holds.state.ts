@@ -27,9 +27,11 @@ export interface HoldsState {
   readonly restore?: OpenHold;
   /** Records up to this instant may be ahead of a clock that was confirmed since: they no longer hold anything. */
   readonly recordsAheadUntil?: number;
+  /** Spans of the clock's own time in which it was, or may have been, behind: what is recorded in one happened later than it says. */
+  readonly behind: readonly { readonly from: number; readonly until: number }[];
 }
 
-export const noHolds: HoldsState = { freezes: [] };
+export const noHolds: HoldsState = { freezes: [], behind: [] };
 
 export function evolveHolds(state: HoldsState, event: HoldEvent): HoldsState {
   const at = { at: event.recordedAt, eventId: event.id };
@@ -71,9 +73,15 @@ export function evolveHolds(state: HoldsState, event: HoldEvent): HoldsState {
             },
           };
     case 'ClockConfirmed': {
-      const { clock: _clock, ...rest } = state;
+      const { clock, ...rest } = state;
       const newest = parseInstant(event.data.newestRecordedAt ?? '');
-      return newest === undefined ? rest : { ...rest, recordsAheadUntil: newest };
+      const until = parseInstant(event.data.wall ?? '') ?? event.recordedAt;
+      const wentBack = clock !== undefined && clock.wall < clock.expected && clock.wall < until;
+      return {
+        ...rest,
+        ...(newest === undefined ? {} : { recordsAheadUntil: newest }),
+        ...(wentBack ? { behind: [...state.behind, { from: clock.wall, until }] } : {}),
+      };
     }
     case 'IntegrityHeld':
       return { ...state, integrity: state.integrity ?? { ...at, reason: event.data.what } };

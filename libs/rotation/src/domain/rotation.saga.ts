@@ -336,13 +336,18 @@ function holdsOf(view: RotationView, now: number, step: StepName): readonly Deci
 }
 
 /**
- * When a span that began at `from` is over, as the clock reads now. While a leap forward is held, what began before it is over
- * by as much later: no timer fires early because a clock was wrong.
+ * When a span that began at `from` is over, as the clock reads now: no timer fires early because a clock was wrong. While a
+ * leap forward is held, what began before it is over by as much later; what may have begun while the clock was behind counts
+ * from the clock's confirmation.
  */
-function over(view: Pick<RotationView, 'holds'>, from: number, span: number): number {
-  const { clock } = view.holds;
+function over({ holds }: Pick<RotationView, 'holds'>, from: number, span: number): number {
+  const begun = holds.behind.reduce(
+    (at, wrong) => (at >= wrong.from && at < wrong.until ? wrong.until : at),
+    from,
+  );
+  const { clock } = holds;
   const ahead = clock === undefined ? 0 : Math.max(0, clock.wall - clock.expected);
-  return from + span + (clock !== undefined && from <= clock.expected ? ahead : 0);
+  return begun + span + (clock !== undefined && begun <= clock.expected ? ahead : 0);
 }
 
 /** What waits for a hold begins with this: a hold that ends wakes whoever says so. */
