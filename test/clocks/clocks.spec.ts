@@ -32,8 +32,10 @@ let passed = 0;
 function proof(name: string, work: () => Promise<void>): void {
   cases.push(name);
   it(name, async () => {
+    const before = passed;
     await work();
     passed += 1;
+    expect(passed).toBe(before + 1);
   });
 }
 

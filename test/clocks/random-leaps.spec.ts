@@ -1,5 +1,5 @@
 import { jest } from '@jest/globals';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { ManualClock } from '#platform/testing';
 import type { Wake } from '#rotation';
 import { confirmHold, DAY, HOUR, MINUTE, openWatched, rotating, SECOND, type Watched } from './support.js';

@@ -6,7 +6,7 @@ export function freezeScope({ scope }: Freeze): string {
   const parts = [
     ...(environments === undefined ? [] : [`in ${environments.join(', ')}`]),
     ...(teams === undefined ? [] : [`of ${teams.join(', ')}`]),
-    ...(kinds === undefined ? [] : [`${kinds.join(', ')}`]),
+    ...(kinds === undefined ? [] : [kinds.join(', ')]),
     ...(families === undefined
       ? []
       : [families.length === 1 ? 'one family' : `${families.length} families by name`]),

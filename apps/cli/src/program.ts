@@ -24,6 +24,7 @@ import { registerReport } from './commands/report.js';
 import { registerResume } from './commands/resume.js';
 import { registerRetry } from './commands/retry.js';
 import { registerReview } from './commands/review.js';
+import { registerAttest } from './commands/attest.js';
 import { registerRollback } from './commands/rollback.js';
 import { registerRotate } from './commands/rotate.js';
 import { registerSchedule } from './commands/schedule.js';
@@ -106,6 +107,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerResume(program, around);
   registerRetry(program, around);
   registerRollback(program, around);
+  registerAttest(program, around);
   registerAbandon(program, around);
   registerNote(program, around);
   registerFreeze(program, around);

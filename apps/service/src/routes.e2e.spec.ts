@@ -40,6 +40,8 @@ const TABLE: Readonly<Record<string, RouteAccess>> = {
   'POST /api/v1/rotations/:rotation/confirmations': 'rotation:confirm',
   'POST /api/v1/rotations/:rotation/overrides': 'rotation:operate',
   'POST /api/v1/rotations/:rotation/rollback': 'rotation:operate',
+  'POST /api/v1/rotations/:rotation/steps/:step/switch-to-attested': 'rotation:operate',
+  'POST /api/v1/rotations/:rotation/steps/:step/attest': 'rotation:confirm',
   'POST /api/v1/rotations/:rotation/pause': 'rotation:operate',
   'POST /api/v1/rotations/:rotation/resume': 'rotation:operate',
   'POST /api/v1/rotations/:rotation/abandon': 'rotation:operate',

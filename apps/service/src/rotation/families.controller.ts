@@ -14,6 +14,7 @@ import {
   ownerSchema,
   runbookSchema,
   selectPolicy,
+  REHEARSED,
   STRATEGIES,
   textSchema,
   triggerSchema,
@@ -86,6 +87,14 @@ export const wishBody = z.strictObject({
   reason: textSchema,
   windows: z.strictObject({ accept: durationSchema.optional(), drain: durationSchema.optional() }).optional(),
   deviation: z.strictObject({ reason: textSchema, until: instantSchema }).optional(),
+  /** What a rehearsal rehearses; left out: graceful. */
+  rehearses: z.enum(REHEARSED).optional(),
+  /** Of a rolling rotation, in rising shares that end at 100; left out: the policy's, or 25, 50, 75, 100 % a week apart. */
+  cohorts: z
+    .array(z.strictObject({ share: z.int().min(1).max(100), hold: durationSchema }))
+    .min(1)
+    .max(20)
+    .optional(),
   emergency: z
     .strictObject({
       /** Left out: every accepted version. */

@@ -1,5 +1,6 @@
 import { formatInstant } from '#eventlog';
 import { WEEKDAYS, type CalendarRule } from './calendar.js';
+import { midnightOf, weekdayOf } from './zoned-time.js';
 import { calendarText, lastOccurrence, longestGap, nextOccurrence } from './calendar-rule.js';
 
 const DAY = 86_400_000;
@@ -104,4 +105,15 @@ describe('a calendar rule', () => {
       expect(at.getUTCDate()).toBeLessThanOrEqual(21);
     }
   });
+});
+
+it('counts days as the calendar does, leap centuries too', () => {
+  for (let day = Date.parse('1996-01-01T00:00:00Z'); day < Date.parse('2105-01-01T00:00:00Z'); day += DAY) {
+    const date = new Date(day);
+    const here = midnightOf(date.getUTCFullYear(), date.getUTCMonth() + 1, date.getUTCDate());
+    if (here !== day || weekdayOf(here) !== (date.getUTCDay() + 6) % 7) {
+      throw new Error(`${date.toISOString()} is counted wrongly`);
+    }
+  }
+  expect(midnightOf(0, 2026 * 12 + 13, 1)).toBe(Date.parse('2027-01-01T00:00:00Z'));
 });

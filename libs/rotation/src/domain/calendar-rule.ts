@@ -1,5 +1,13 @@
 import { WEEKDAYS, type CalendarRule } from './calendar.js';
-import { DAY_MS, firstAtOrAfter, localTime, minuteOf, MINUTE_MS } from './zoned-time.js';
+import {
+  DAY_MS,
+  firstAtOrAfter,
+  localTime,
+  midnightOf,
+  minuteOf,
+  MINUTE_MS,
+  weekdayOf,
+} from './zoned-time.js';
 
 /**
  * "The 2nd Thursday of the quarter, 02:00" as instants. Always by the wall clock of the rule's zone: in the night the clocks go
@@ -25,13 +33,11 @@ export function calendarText({ nth, weekday, of, at, timeZone }: CalendarRule): 
 /** The occurrence in the period that begins with this month, counted from January of year 0. */
 function occurrenceIn(rule: CalendarRule, period: number): number {
   const months = MONTHS[rule.of];
-  const first = Date.UTC(Math.floor((period * months) / 12), (period * months) % 12, 1);
+  const first = midnightOf(0, period * months + 1, 1);
   const wanted = WEEKDAYS.indexOf(rule.weekday);
-  const weekdayOf = (wall: number): number => (new Date(wall).getUTCDay() + 6) % 7;
   let day: number;
   if (rule.nth === 'last') {
-    const next = (period + 1) * months;
-    const last = Date.UTC(Math.floor(next / 12), next % 12, 1) - DAY_MS;
+    const last = midnightOf(0, (period + 1) * months + 1, 1) - DAY_MS;
     day = last - ((weekdayOf(last) - wanted + 7) % 7) * DAY_MS;
   } else {
     day = first + (((wanted - weekdayOf(first) + 7) % 7) + (rule.nth - 1) * 7) * DAY_MS;

@@ -8,6 +8,7 @@ import {
   MINUTE_MS,
   offsetChanges,
   wallOf,
+  weekdayOf,
 } from './zoned-time.js';
 
 /** When forward steps that change what is accepted or emitted may begin. */
@@ -44,7 +45,7 @@ function nextOpening(window: ChangeWindow, after: number): number | undefined {
   let earliest = changes.find((change) => change > after && isOpen(window, change));
   for (let day = 0; day <= FARTHEST_DAYS; day += 1) {
     const wall = midnight + day * DAY_MS + minuteOf(window.from) * MINUTE_MS;
-    if (!opensOn(window, new Date(wall).getUTCDay() + 6)) continue;
+    if (!opensOn(window, weekdayOf(wall))) continue;
     const begins = instantsShowing(wall, timeZone).find((instant) => instant > after);
     if (begins === undefined) continue;
     earliest = Math.min(begins, earliest ?? begins);

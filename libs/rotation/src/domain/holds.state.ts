@@ -28,10 +28,10 @@ export interface HoldsState {
   /** Records up to this instant may be ahead of a clock that was confirmed since: they no longer hold anything. */
   readonly recordsAheadUntil?: number;
   /** Spans of the clock's own time in which it was, or may have been, behind: what is recorded in one happened later than it says. */
-  readonly behind: readonly { readonly from: number; readonly until: number }[];
+  readonly behind?: readonly { readonly from: number; readonly until: number }[];
 }
 
-export const noHolds: HoldsState = { freezes: [], behind: [] };
+export const noHolds: HoldsState = { freezes: [] };
 
 export function evolveHolds(state: HoldsState, event: HoldEvent): HoldsState {
   const at = { at: event.recordedAt, eventId: event.id };
@@ -80,7 +80,7 @@ export function evolveHolds(state: HoldsState, event: HoldEvent): HoldsState {
       return {
         ...rest,
         ...(newest === undefined ? {} : { recordsAheadUntil: newest }),
-        ...(wentBack ? { behind: [...state.behind, { from: clock.wall, until }] } : {}),
+        ...(wentBack ? { behind: [...(state.behind ?? []), { from: clock.wall, until }] } : {}),
       };
     }
     case 'IntegrityHeld':

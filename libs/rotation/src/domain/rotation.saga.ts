@@ -261,14 +261,18 @@ function perform(
   gates: readonly NewRotationEvent[] = [],
 ): Decision {
   const { rotation } = view;
-  const held = afterFailure(rotation.steps, step, now, rotation.emergency !== undefined);
+  const attested = isAttested(rotation, step);
+  // What failed in the back end's hands does not hold people up.
+  const held = attested
+    ? undefined
+    : afterFailure(rotation.steps, step, now, rotation.emergency !== undefined);
   if (held !== undefined) return 'wait' in held ? held.wait : suspend(view, held.person, step);
   const free = rotation.emergency !== undefined || freeOfHolds(step);
   // A way back is held by nothing; it names what would have held the step it takes back.
   const holding = holdsOf(view, now, freeOfHolds(step) ? 'emit' : step);
   const [first] = free ? [] : holding;
   if (first !== undefined) return first;
-  if (isAttested(rotation, step)) return wait(`an attestation of ${step}`);
+  if (attested) return wait(`an attestation of ${step}`);
   const attempt = (rotation.steps.attempts[step] ?? 0) + 1;
   const share = step === 'emit' ? nextCohort(rotation)?.share : undefined;
   return {
@@ -341,7 +345,7 @@ function holdsOf(view: RotationView, now: number, step: StepName): readonly Deci
  * from the clock's confirmation.
  */
 function over({ holds }: Pick<RotationView, 'holds'>, from: number, span: number): number {
-  const begun = holds.behind.reduce(
+  const begun = (holds.behind ?? []).reduce(
     (at, wrong) => (at >= wrong.from && at < wrong.until ? wrong.until : at),
     from,
   );

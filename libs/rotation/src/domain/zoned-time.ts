@@ -15,6 +15,25 @@ export interface LocalTime {
   readonly minute: number;
 }
 
+/** Midnight of a day of the (proleptic) Gregorian calendar as if it were UTC; months past December go on into the next years. */
+export function midnightOf(year: number, month: number, day: number): number {
+  // Years are counted from March, so that the leap day is their last day.
+  const months = year * 12 + month - 3;
+  const marchYear = Math.floor(months / 12);
+  const monthOfYear = months - marchYear * 12;
+  const leaps = Math.floor(marchYear / 4) - Math.floor(marchYear / 100) + Math.floor(marchYear / 400);
+  const days = marchYear * 365 + leaps + Math.floor((153 * monthOfYear + 2) / 5) + day - 1;
+  return (days - DAYS_TO_1970) * DAY_MS;
+}
+
+/** From 1 March of year 0. */
+const DAYS_TO_1970 = 719_468;
+
+/** The weekday of a wall clock's reading (see `wallOf`); 0 is Monday. 1970 began with a Thursday. */
+export function weekdayOf(wall: number): number {
+  return (((Math.floor(wall / DAY_MS) + 3) % 7) + 7) % 7;
+}
+
 const formats = new Map<string, Intl.DateTimeFormat>();
 
 function formatOf(timeZone: string): Intl.DateTimeFormat {
@@ -55,14 +74,14 @@ export function localTime(instant: number, timeZone: string): LocalTime {
     month,
     day,
     minute: hour * 60 + minute,
-    weekday: (new Date(Date.UTC(year, month - 1, day)).getUTCDay() + 6) % 7,
+    weekday: weekdayOf(midnightOf(year, month, day)),
   };
 }
 
 /** The wall clock's reading as if it were UTC: comparable, and a day of it always has 24 hours. */
 export function wallOf(instant: number, timeZone: string): number {
   const { year, month, day, minute } = localTime(instant, timeZone);
-  return Date.UTC(year, month - 1, day) + minute * MINUTE_MS;
+  return midnightOf(year, month, day) + minute * MINUTE_MS;
 }
 
 function offsetAt(instant: number, timeZone: string): number {
