@@ -27,6 +27,7 @@ import { registerReview } from './commands/review.js';
 import { registerAttest } from './commands/attest.js';
 import { registerRollback } from './commands/rollback.js';
 import { registerRotate } from './commands/rotate.js';
+import { registerRunbook } from './commands/runbook.js';
 import { registerSchedule } from './commands/schedule.js';
 import { registerServe } from './commands/serve.js';
 import { registerStatus } from './commands/status.js';
@@ -122,6 +123,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerSchedule(program, around);
   registerReplay(program, around);
   registerReport(program, around);
+  registerRunbook(program, around);
   program.helpCommand('help [command]', 'help for a command');
   return program;
 }

@@ -2,6 +2,12 @@ import type { Provider } from '@nestjs/common';
 import { CommandHandler, QueryHandler } from '@nestjs/cqrs';
 import { BackEnds, Ledger, PolicyDirectory } from '#rotation';
 import {
+  AskContainment,
+  AskContainmentHandler,
+  AskDestruction,
+  AskDestructionHandler,
+  RequestDestruction,
+  RequestDestructionHandler,
   AskRotation,
   AskRotationHandler,
   ChangePolicy,
@@ -24,6 +30,8 @@ import {
   RegisterConsumerHandler,
   RegisterFamily,
   RegisterFamilyHandler,
+  RegisterUnregistered,
+  RegisterUnregisteredHandler,
   RequestRotation,
   RequestRotationHandler,
   ReviseFamily,
@@ -39,6 +47,7 @@ import { Timetable } from './schedule-rows.js';
  * cases start fast and run bare in crash tests; here each handler is registered for its command.
  */
 CommandHandler(RegisterFamily)(RegisterFamilyHandler);
+CommandHandler(RegisterUnregistered)(RegisterUnregisteredHandler);
 CommandHandler(ReviseFamily)(ReviseFamilyHandler);
 CommandHandler(RegisterConsumer)(RegisterConsumerHandler);
 CommandHandler(DefinePolicy)(DefinePolicyHandler);
@@ -49,6 +58,9 @@ CommandHandler(ContainVersions)(ContainVersionsHandler);
 CommandHandler(DeclareFreeze)(DeclareFreezeHandler);
 CommandHandler(LiftFreeze)(LiftFreezeHandler);
 CommandHandler(ConfirmHold)(ConfirmHoldHandler);
+CommandHandler(AskContainment)(AskContainmentHandler);
+CommandHandler(RequestDestruction)(RequestDestructionHandler);
+CommandHandler(AskDestruction)(AskDestructionHandler);
 CommandHandler(ImportHistory)(ImportHistoryHandler);
 QueryHandler(PreviewRotation)(PreviewRotationHandler);
 
@@ -77,6 +89,11 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     inject: [KEYTURN, Directory],
   },
   {
+    provide: RegisterUnregisteredHandler,
+    useFactory: (ledger: Ledger, backEnds: BackEnds) => new RegisterUnregisteredHandler(ledger, backEnds),
+    inject: [Ledger, BackEnds],
+  },
+  {
     provide: RegisterFamilyHandler,
     useFactory: (ledger: Ledger, backEnds: BackEnds) => new RegisterFamilyHandler(ledger, backEnds),
     inject: [Ledger, BackEnds],
@@ -87,6 +104,9 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     DefinePolicyHandler,
     ChangePolicyHandler,
     ContainVersionsHandler,
+    AskContainmentHandler,
+    RequestDestructionHandler,
+    AskDestructionHandler,
     ImportHistoryHandler,
     DeclareFreezeHandler,
     LiftFreezeHandler,

@@ -23,6 +23,8 @@ const LETTERS: Readonly<Record<Permission, string>> = {
   'containment:apply': ' -      -       -        -        x         -     -',
   'freeze:write': '      -      -       x        -        x         -     -',
   'hold:confirm': '      -      -       x        -        x         -     -',
+  'destruction:request': '-     -       x        -        -         -     -',
+  'destruction:approve': '-     -       -        x        -         -     -',
   'policy:read': '       x      x       x        x        x         x     -',
   'policy:write': '      -      -       -        -        -         x     -',
   'policy:approve': '    -      -       -        x        -         -     -',

@@ -19,11 +19,14 @@ export const PERMISSIONS = [
   'rotation:operate',
   'rotation:confirm',
   'emergency:declare',
+  /** Deny versions, clear a suspicion, lift a containment. */
   'containment:apply',
   /** Declare and lift freezes: rotations stand still, or go on as they would have. */
   'freeze:write',
   /** Say that what holds every rotation (the clock, a finding of the log, a restore) was looked into: they go on. */
   'hold:confirm',
+  'destruction:request',
+  'destruction:approve',
   'policy:read',
   'policy:write',
   'policy:approve',
@@ -53,10 +56,11 @@ export const PERMISSIONS_OF: Readonly<Record<Role, readonly Permission[]>> = {
     'rotation:confirm',
     'freeze:write',
     'hold:confirm',
+    'destruction:request',
     'import:run',
   ],
   /** Says yes or no. Separation of duties compares subjects, so a role never helps someone to approve a request of their own. */
-  approver: [...LOOK, 'rotation:approve', 'policy:approve'],
+  approver: [...LOOK, 'rotation:approve', 'destruction:approve', 'policy:approve'],
   /** Works at 2 a.m.: declares, contains and sees it through; asks nobody first. */
   responder: [
     ...LOOK,
