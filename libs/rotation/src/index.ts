@@ -23,6 +23,7 @@ export {
   confirmationsOf,
   countedInstant,
   emergencyTargets,
+  planOf,
   spanText,
   timelineOf,
   windowsOf,
