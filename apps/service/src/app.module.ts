@@ -10,6 +10,7 @@ import { ProblemDetailsFilter } from './http/problem-details.filter.js';
 import { KEYTURN, OPENAPI_DOCUMENT } from './injection-tokens.js';
 import { JwksController } from './jwks.controller.js';
 import { LogController } from './log.controller.js';
+import { EmergenciesController } from './rotation/emergencies.controller.js';
 import { FamiliesController } from './rotation/families.controller.js';
 import { OperationsController } from './rotation/operations.controller.js';
 import { PoliciesController } from './rotation/policies.controller.js';
@@ -25,6 +26,7 @@ const CONTROLLERS = [
   TokensController,
   LogController,
   ApiDocsController,
+  EmergenciesController,
   FamiliesController,
   RotationsController,
   PoliciesController,

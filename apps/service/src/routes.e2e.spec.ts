@@ -35,6 +35,7 @@ const TABLE: Readonly<Record<string, RouteAccess>> = {
   // The use case asks for rotation:request or emergency:declare, once it knows which of them it is.
   'POST /api/v1/families/:family/rotations': 'rotation:read',
   'POST /api/v1/families/:family/containments': 'containment:apply',
+  'POST /api/v1/emergencies': 'emergency:declare',
   'GET /api/v1/rotations': 'rotation:read',
   'GET /api/v1/rotations/:rotation': 'rotation:read',
   'POST /api/v1/rotations/:rotation/approve': 'rotation:approve',

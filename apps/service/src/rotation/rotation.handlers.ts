@@ -18,6 +18,8 @@ import {
   RegisterConsumerHandler,
   RegisterFamily,
   RegisterFamilyHandler,
+  RegisterUnregistered,
+  RegisterUnregisteredHandler,
   RequestRotation,
   RequestRotationHandler,
   ReviseFamily,
@@ -33,6 +35,7 @@ import { Timetable } from './schedule-rows.js';
  * cases start fast and run bare in crash tests; here each handler is registered for its command.
  */
 CommandHandler(RegisterFamily)(RegisterFamilyHandler);
+CommandHandler(RegisterUnregistered)(RegisterUnregisteredHandler);
 CommandHandler(ReviseFamily)(ReviseFamilyHandler);
 CommandHandler(RegisterConsumer)(RegisterConsumerHandler);
 CommandHandler(DefinePolicy)(DefinePolicyHandler);
@@ -66,6 +69,11 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
       },
     }),
     inject: [KEYTURN, Directory],
+  },
+  {
+    provide: RegisterUnregisteredHandler,
+    useFactory: (ledger: Ledger, backEnds: BackEnds) => new RegisterUnregisteredHandler(ledger, backEnds),
+    inject: [Ledger, BackEnds],
   },
   {
     provide: RegisterFamilyHandler,

@@ -2,6 +2,7 @@ export { AskRotation, AskRotationHandler, type RotationAsk } from './ask-rotatio
 export { ContainVersions, ContainVersionsHandler } from './contain-versions.js';
 export { ChangePolicy, ChangePolicyHandler, DefinePolicy, DefinePolicyHandler } from './define-policy.js';
 export { RegisterFamily, RegisterFamilyHandler } from './register-family.js';
+export { RegisterUnregistered, RegisterUnregisteredHandler } from './register-unregistered.js';
 export {
   PreviewRotation,
   PreviewRotationHandler,

@@ -525,6 +525,9 @@ export class RotationRunner {
           break;
         }
         case 'perform':
+          if (!backEnd.declaration.capabilities.performs) {
+            return { finished: false, waitsFor: 'an attestation of contain' };
+          }
           try {
             await this.#performer.perform(containmentTarget({ history, state }, backEnd), decision, signal);
           } catch (error) {
