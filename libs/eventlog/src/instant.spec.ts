@@ -15,7 +15,7 @@ describe('instants', () => {
       fc.property(text, (local) => {
         expect(parseInstant(`${local}Z`)).toBe(parseInstant(`${local}+00:00`));
       }),
-      { seed: 20_261_121, numRuns: 20_000 },
+      { seed: 20_261_121, numRuns: 4_000 },
     );
   });
 
