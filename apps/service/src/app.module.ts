@@ -14,6 +14,7 @@ import { EmergenciesController } from './rotation/emergencies.controller.js';
 import { FamiliesController } from './rotation/families.controller.js';
 import { OperationsController } from './rotation/operations.controller.js';
 import { PoliciesController } from './rotation/policies.controller.js';
+import { ProcessesController } from './rotation/processes.controller.js';
 import { ROTATION_PROVIDERS } from './rotation/rotation.handlers.js';
 import { RotationsController } from './rotation/rotations.controller.js';
 import { TOKEN_HANDLERS } from './token.handlers.js';
@@ -31,6 +32,7 @@ const CONTROLLERS = [
   RotationsController,
   PoliciesController,
   OperationsController,
+  ProcessesController,
 ];
 const HANDLERS = [...TOKEN_HANDLERS, ...ROTATION_PROVIDERS];
 

@@ -539,6 +539,20 @@ function wordsOf(event: TimelineEvent, context: Context): Words {
       };
     case 'ContainmentRetried':
       return { kind: 'request', title: 'Containment to be tried again', detail: '' };
+    case 'ContainmentLiftRequested':
+      return {
+        kind: 'request',
+        title: 'Lifting of the containment requested',
+        detail: oneLine(event.data.reason),
+      };
+    case 'ContainmentLiftWithdrawn':
+      return { kind: 'decision', title: 'The containment stays', detail: event.data.reason };
+    case 'ContainmentLifted':
+      return {
+        kind: 'effect',
+        title: 'Containment lifted',
+        detail: `${list(event.data.versions)} no longer denied by it${settled(event.data)}`,
+      };
     case 'StepStarted':
     case 'StepFailed':
       return stepWords(event);
