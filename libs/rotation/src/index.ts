@@ -28,6 +28,7 @@ export {
   confirmationsOf,
   countedInstant,
   emergencyTargets,
+  planOf,
   spanText,
   timelineOf,
   windowsOf,
