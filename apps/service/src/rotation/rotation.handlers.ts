@@ -2,16 +2,28 @@ import type { Provider } from '@nestjs/common';
 import { CommandHandler, QueryHandler } from '@nestjs/cqrs';
 import { BackEnds, Ledger, PolicyDirectory } from '#rotation';
 import {
+  AskContainment,
+  AskContainmentHandler,
+  AskDestruction,
+  AskDestructionHandler,
+  RequestDestruction,
+  RequestDestructionHandler,
   AskRotation,
   AskRotationHandler,
   ChangePolicy,
   ChangePolicyHandler,
+  ConfirmHold,
+  ConfirmHoldHandler,
   ContainVersions,
   ContainVersionsHandler,
+  DeclareFreeze,
+  DeclareFreezeHandler,
   DefinePolicy,
   DefinePolicyHandler,
   ImportHistory,
   ImportHistoryHandler,
+  LiftFreeze,
+  LiftFreezeHandler,
   PreviewRotation,
   PreviewRotationHandler,
   RegisterConsumer,
@@ -43,6 +55,12 @@ CommandHandler(ChangePolicy)(ChangePolicyHandler);
 CommandHandler(RequestRotation)(RequestRotationHandler);
 CommandHandler(AskRotation)(AskRotationHandler);
 CommandHandler(ContainVersions)(ContainVersionsHandler);
+CommandHandler(DeclareFreeze)(DeclareFreezeHandler);
+CommandHandler(LiftFreeze)(LiftFreezeHandler);
+CommandHandler(ConfirmHold)(ConfirmHoldHandler);
+CommandHandler(AskContainment)(AskContainmentHandler);
+CommandHandler(RequestDestruction)(RequestDestructionHandler);
+CommandHandler(AskDestruction)(AskDestructionHandler);
 CommandHandler(ImportHistory)(ImportHistoryHandler);
 QueryHandler(PreviewRotation)(PreviewRotationHandler);
 
@@ -86,7 +104,13 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     DefinePolicyHandler,
     ChangePolicyHandler,
     ContainVersionsHandler,
+    AskContainmentHandler,
+    RequestDestructionHandler,
+    AskDestructionHandler,
     ImportHistoryHandler,
+    DeclareFreezeHandler,
+    LiftFreezeHandler,
+    ConfirmHoldHandler,
   ].map((Handler) => ({
     provide: Handler,
     useFactory: (ledger: Ledger) => new Handler(ledger),
