@@ -12,6 +12,7 @@ import { JwksController } from './jwks.controller.js';
 import { LogController } from './log.controller.js';
 import { EmergenciesController } from './rotation/emergencies.controller.js';
 import { FamiliesController } from './rotation/families.controller.js';
+import { FamilyFactsController } from './rotation/family-facts.controller.js';
 import { OperationsController } from './rotation/operations.controller.js';
 import { PoliciesController } from './rotation/policies.controller.js';
 import { ProcessesController } from './rotation/processes.controller.js';
@@ -33,6 +34,7 @@ const CONTROLLERS = [
   PoliciesController,
   OperationsController,
   ProcessesController,
+  FamilyFactsController,
 ];
 const HANDLERS = [...TOKEN_HANDLERS, ...ROTATION_PROVIDERS];
 
