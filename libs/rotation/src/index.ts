@@ -29,6 +29,7 @@ export {
   confirmationsOf,
   countedInstant,
   emergencyTargets,
+  planOf,
   spanText,
   timelineOf,
   windowsOf,
