@@ -27,7 +27,7 @@ export function registerCustodian(program: Command, around: Surroundings): void 
         const session = new Session(around, options);
         const family = await findFamily(session, text);
         const path = `/families/${family.id}/custodians/${subject}`;
-        const shown = await session.client.put(path, familySchema, { body: { knows } });
+        const shown = await session.client.send('PUT', path, familySchema, { body: { knows } });
         session.answer(shown, () => {
           session.line(session.paint(`${shown.qualifiedName}: custodian ${subject}.`, 'green'));
         });

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { destructionSchema } from '../api.js';
-import { defineCommand, FAMILY_ARGUMENT, listedBy, parsedBy } from '../define-command.js';
+import { defineCommand, FAMILY_ARGUMENT, listedBy } from '../define-command.js';
 import { findFamily } from '../find.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
@@ -27,11 +27,15 @@ export function registerDestroy(program: Command, around: Surroundings): void {
     .argument('<family>', FAMILY_ARGUMENT)
     .requiredOption<readonly string[]>('--version <version>', 'a version to destroy; repeat it', listedBy)
     .requiredOption('--reason <text>', 'why')
-    .option('--not-before <instant>', 'the end of its retention', parsedBy(instantArgument))
+    .option('--not-before <instant>', 'the end of its retention')
     .action(async (text: string, { version: versions, reason, notBefore, ...options }: DestroyOptions) => {
       const session = new Session(around, options);
       const family = await findFamily(session, text);
-      const body = { versions, reason, ...(notBefore === undefined ? {} : { notBefore }) };
+      const body = {
+        versions,
+        reason,
+        ...(notBefore === undefined ? {} : { notBefore: instantArgument(notBefore, around.clock.now()) }),
+      };
       const path = `/families/${family.id}/destructions`;
       const shown = await session.client.post(path, destructionSchema, { body });
       session.answer(shown, () => {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { familySchema } from '../api.js';
-import { defineCommand, parsedBy } from '../define-command.js';
+import { defineCommand } from '../define-command.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
 import { instantArgument } from '../words.js';
@@ -18,11 +18,11 @@ export function registerLeft(program: Command, around: Surroundings): void {
     changes: true,
   })
     .argument('<subject>', 'the id of the person, as token list shows it')
-    .option('--at <instant>', 'when; left out: now', parsedBy(instantArgument))
+    .option('--at <instant>', 'when; left out: now')
     .action(async (subject: string, { at, ...options }: CommonOptions & { at?: string }) => {
       const session = new Session(around, options);
       const answer = await session.client.post(`/people/${subject}/departure`, answerSchema, {
-        body: at === undefined ? {} : { leftAt: at },
+        body: at === undefined ? {} : { leftAt: instantArgument(at, around.clock.now()) },
       });
       session.answer(answer, () => {
         session.line(
