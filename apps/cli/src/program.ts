@@ -11,6 +11,8 @@ import { registerDemo } from './commands/demo.js';
 import { registerDestroy } from './commands/destroy.js';
 import { registerEmergency } from './commands/emergency.js';
 import { registerFamilies } from './commands/families.js';
+import { registerFreeze } from './commands/freeze.js';
+import { registerHolds } from './commands/holds.js';
 import { registerImport } from './commands/import.js';
 import { registerLeft } from './commands/left.js';
 import { registerLift } from './commands/lift.js';
@@ -116,6 +118,8 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerAbandon(program, around);
   registerNote(program, around);
   registerDestroy(program, around);
+  registerFreeze(program, around);
+  registerHolds(program, around);
   program.commandsGroup('In an emergency:');
   registerEmergency(program, around);
   registerContain(program, around);

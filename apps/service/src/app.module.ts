@@ -13,6 +13,8 @@ import { LogController } from './log.controller.js';
 import { EmergenciesController } from './rotation/emergencies.controller.js';
 import { FamiliesController } from './rotation/families.controller.js';
 import { FamilyFactsController } from './rotation/family-facts.controller.js';
+import { FreezesController } from './rotation/freezes.controller.js';
+import { HoldsController } from './rotation/holds.controller.js';
 import { OperationsController } from './rotation/operations.controller.js';
 import { PoliciesController } from './rotation/policies.controller.js';
 import { ProcessesController } from './rotation/processes.controller.js';
@@ -33,6 +35,8 @@ const CONTROLLERS = [
   RotationsController,
   PoliciesController,
   OperationsController,
+  FreezesController,
+  HoldsController,
   ProcessesController,
   FamilyFactsController,
 ];

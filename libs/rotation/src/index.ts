@@ -66,6 +66,13 @@ export {
   type ImportFile,
   type ImportReading,
 } from './application/import-file.js';
+export {
+  CLOCK_CHECK_MS,
+  ClockWatch,
+  holdClockAtStart,
+  LONGEST_QUIET_MS,
+  type ClockWatchOptions,
+} from './application/clock-watch.js';
 export { causeOf, Ledger, type CommandContext, type Loaded } from './application/ledger.js';
 export type { RotationPreview, RotationWish } from './application/request-rotation.js';
 export type { Placed } from './application/placed.js';
@@ -80,6 +87,7 @@ export {
   destructionStream,
   emergencyContainmentId,
   familyStream,
+  HOLDS_STREAM,
   idOf,
   incomingVersionId,
   policyStream,
@@ -102,7 +110,9 @@ export {
 } from './domain/family.events.js';
 export { ATTESTED_INSTANCE, TERMS_WITHOUT_POLICY } from './domain/plan.js';
 export { holdEvents, type HoldEvent, type NewHoldEvent } from './domain/holds.events.js';
-export { freezesOn, type HoldsState } from './domain/holds.state.js';
+export { CONFIRMABLE_HOLDS, type ConfirmableHold } from './domain/holds.decider.js';
+export { freezeScopeSchema, type FreezeScope } from './domain/holds.events.js';
+export { freezesOn, inForce, type Freeze, type HoldsState } from './domain/holds.state.js';
 export { telemetryEvents, type NewTelemetryEvent, type TelemetryEvent } from './domain/telemetry.events.js';
 export {
   boundAt,

@@ -16,12 +16,18 @@ import {
   AskRotationHandler,
   ChangePolicy,
   ChangePolicyHandler,
+  ConfirmHold,
+  ConfirmHoldHandler,
   ContainVersions,
   ContainVersionsHandler,
+  DeclareFreeze,
+  DeclareFreezeHandler,
   DefinePolicy,
   DefinePolicyHandler,
   ImportHistory,
   ImportHistoryHandler,
+  LiftFreeze,
+  LiftFreezeHandler,
   PreviewRotation,
   PreviewRotationHandler,
   RegisterConsumer,
@@ -53,6 +59,9 @@ CommandHandler(ChangePolicy)(ChangePolicyHandler);
 CommandHandler(RequestRotation)(RequestRotationHandler);
 CommandHandler(AskRotation)(AskRotationHandler);
 CommandHandler(ContainVersions)(ContainVersionsHandler);
+CommandHandler(DeclareFreeze)(DeclareFreezeHandler);
+CommandHandler(LiftFreeze)(LiftFreezeHandler);
+CommandHandler(ConfirmHold)(ConfirmHoldHandler);
 CommandHandler(AskContainment)(AskContainmentHandler);
 CommandHandler(CorrectFact)(CorrectFactHandler);
 CommandHandler(RecordDeparture)(RecordDepartureHandler);
@@ -106,6 +115,9 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     RequestDestructionHandler,
     AskDestructionHandler,
     ImportHistoryHandler,
+    DeclareFreezeHandler,
+    LiftFreezeHandler,
+    ConfirmHoldHandler,
   ].map((Handler) => ({
     provide: Handler,
     useFactory: (ledger: Ledger) => new Handler(ledger),

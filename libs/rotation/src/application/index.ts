@@ -24,3 +24,6 @@ export {
   ReviseFamilyHandler,
 } from './revise-family.js';
 export { ImportHistory, ImportHistoryHandler, type ImportResult } from './import-history.js';
+export { DeclareFreeze, DeclareFreezeHandler, type FreezeWish } from './declare-freeze.js';
+export { LiftFreeze, LiftFreezeHandler } from './lift-freeze.js';
+export { ConfirmHold, ConfirmHoldHandler } from './confirm-hold.js';
