@@ -1,9 +1,5 @@
 import { Logger } from '@nestjs/common';
-<<<<<<< HEAD
-import { ClockWatch, holdIntegrity, RotationRunner, sweepClaims, Waker } from '#rotation';
-=======
-import { ClockWatch, RotationRunner, sweepClaims, sweepDepartures, Waker } from '#rotation';
->>>>>>> main
+import { ClockWatch, holdIntegrity, RotationRunner, sweepClaims, sweepDepartures, Waker } from '#rotation';
 import type { Keyturn } from '../composition.js';
 
 /** How often is looked for what a crash left between two streams: claims without a fact, departures not yet marked. */
