@@ -80,6 +80,8 @@ export { CustodianDirectory } from './application/custodian-directory.js';
 export { PolicyDirectory } from './application/policy-directory.js';
 export type { Wake } from './application/process-runner.js';
 export { RotationRunner, type RunnerOptions } from './application/rotation-runner.js';
+export { holdIntegrity, type IntegrityFinding } from './application/hold-integrity.js';
+export { CLAIM_GRACE_MS, sweepClaims } from './application/sweep.js';
 export { CLAIM_GRACE_MS, sweepClaims, sweepDepartures } from './application/sweep.js';
 export {
   claimStream,
