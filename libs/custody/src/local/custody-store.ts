@@ -1,18 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  statSync,
-} from 'node:fs';
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { JWK } from 'jose';
 import { z } from 'zod';
 import { openDatabase, type SqlDatabase } from '#eventlog/sqlite';
+import { failpoint } from '#platform';
 import {
   ALGORITHMS,
   BackendError,
@@ -21,6 +13,7 @@ import {
   type LedgerEntry,
   type ObservedVersion,
 } from '../key-backend.js';
+import { fsyncFolder } from './fsync-folder.js';
 import type { KeySealer } from './key-material.js';
 
 const SCHEMA_VERSION = 1;
@@ -75,6 +68,8 @@ const bytes = z.custom<Uint8Array>((value) => ArrayBuffer.isView(value));
 const flag = z.union([z.literal(0), z.literal(1)]).transform((value) => value === 1);
 
 const storeRow = z.object({ store_id: bytes, check_value: bytes });
+
+const sealedRow = z.object({ object: z.string(), version_id: z.string(), material: bytes });
 
 const objectRow = z
   .object({ object: z.string(), family_id: z.string(), max_age: z.number().nullable() })
@@ -191,6 +186,49 @@ export class CustodyStore {
       releaseLock(lock);
       throw error;
     }
+  }
+
+  /** Whether the store knows this master key; `false` also where there is none. Takes no lock and changes nothing. */
+  static opensWith(directory: string, sealer: KeySealer): boolean {
+    const path = join(directory, STORE_FILE);
+    if (!existsSync(path)) return false;
+    const db = openDatabase(path, { readOnly: true });
+    try {
+      if (Number(db.prepare('PRAGMA user_version').get()?.['user_version']) === 0) return false;
+      const row = db.prepare('SELECT store_id, check_value FROM store').get();
+      if (row === undefined) return false;
+      const { store_id, check_value } = storeRow.parse(row);
+      return sealer.matches(store_id, check_value);
+    } finally {
+      db.close();
+    }
+  }
+
+  /** In a transaction: everything sealed by one is sealed by the other, and the store knows that one again. */
+  reseal(from: KeySealer, to: KeySealer): number {
+    const rows = z
+      .array(sealedRow)
+      .parse(
+        this.#db
+          .prepare('SELECT object, version_id, material FROM versions WHERE material IS NOT NULL')
+          .all(),
+      );
+    for (const { object, version_id: versionId, material } of rows) {
+      const opened = from.open(material, object, versionId);
+      const sealed = to.seal(opened, object, versionId);
+      const again = to.open(sealed, object, versionId);
+      const same = again.equals(opened);
+      opened.fill(0);
+      again.fill(0);
+      if (!same) throw new Error(`version ${versionId} does not open as it was sealed`);
+      this.#db
+        .prepare('UPDATE versions SET material = ? WHERE object = ? AND version_id = ?')
+        .run(sealed, object, versionId);
+      failpoint('rekey:key-resealed');
+    }
+    const { store_id } = storeRow.parse(this.#db.prepare('SELECT store_id, check_value FROM store').get());
+    this.#db.prepare('UPDATE store SET check_value = ?').run(to.checkValue(store_id));
+    return rows.length;
   }
 
   close(): void {
@@ -420,13 +458,4 @@ function releaseLock(lock: SqlDatabase): void {
 function touchPrivate(path: string): void {
   closeSync(openSync(path, 'a', 0o600));
   chmodSync(path, 0o600);
-}
-
-export function fsyncFolder(path: string): void {
-  const folder = openSync(path, 'r');
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
-  }
 }

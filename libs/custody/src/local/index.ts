@@ -9,3 +9,11 @@ export {
   type VerificationFailure,
 } from './local-key-backend.js';
 export type { ServedDocument } from './jwks-documents.js';
+export {
+  nextOf,
+  opensWith,
+  rekeyMasterKeyFile,
+  rekeyStore,
+  settleMasterKeyFile,
+  type Rekeyed,
+} from './rekey.js';

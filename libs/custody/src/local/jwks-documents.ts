@@ -10,8 +10,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { fsyncFolder, type CustodyStore, type StoredObject } from './custody-store.js';
+import type { CustodyStore, StoredObject } from './custody-store.js';
 import { errorCode } from './error-code.js';
+import { fsyncFolder } from './fsync-folder.js';
 
 /** What HTTP serves at `/jwks/{familyId}`. */
 export interface ServedDocument {
