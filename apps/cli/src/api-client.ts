@@ -109,8 +109,8 @@ export class ApiClient {
   }
 
   /** A document, such as a PDF. */
-  async bytes(path: string): Promise<Buffer> {
-    const { body } = await this.#repeatable({ method: 'GET', path, patienceMs: DOCUMENT_MS });
+  async bytes(path: string, query: Query = {}): Promise<Buffer> {
+    const { body } = await this.#repeatable({ method: 'GET', path, query, patienceMs: DOCUMENT_MS });
     return body;
   }
 

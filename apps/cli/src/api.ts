@@ -177,6 +177,7 @@ export const timelineSchema = z.looseObject({
       verdict: z.string(),
     }),
   ),
+  known: z.number().nullish(),
   treeSize: z.number(),
 });
 export type Timeline = z.output<typeof timelineSchema>;

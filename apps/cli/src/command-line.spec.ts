@@ -594,6 +594,18 @@ describe('replay', () => {
     expect(out).toMatch(/revoked\s+1 h\s+T\+30 min\s+met/);
   });
 
+  it('asks for what was known then, and says so', async () => {
+    const then = {
+      ...routes,
+      [`GET /rotations/${ROTATION_ID}/timeline`]: { body: { ...timeline, known: 42 } },
+    };
+    const { out, seen } = await runAgainst(then, ['replay', ROTATION_ID, '--known', '42']);
+    expect(seen.at(-1)?.path).toContain('?known=42');
+    expect(out).toContain('as known at tree size 42');
+    expect((await runAgainst(routes, ['replay', ROTATION_ID, '--known', '0'])).code).toBe(2);
+    expect((await runAgainst(routes, ['replay', ROTATION_ID, '--known', '4e2'])).code).toBe(2);
+  });
+
   it('shows an earlier state', async () => {
     const { seen } = await runAgainst(routes, [
       'replay',

@@ -69,3 +69,11 @@ export function instantArgument(text: string, now: number): string {
     `"${text}" is no instant: write RFC 3339 such as 2026-01-31T02:10:00Z, or a distance such as "20m ago"`,
   );
 }
+
+/** A number of events: the first so many of the log. */
+export function treeSizeArgument(text: string): number {
+  if (!/^[1-9]\d{0,14}$/.test(text)) {
+    throw new UsageError(`"${text}" is no tree size: a whole number from 1 on, as answers and pages name it`);
+  }
+  return Number(text);
+}

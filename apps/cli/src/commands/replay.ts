@@ -1,16 +1,17 @@
 import type { Command } from 'commander';
 import { timelineSchema, type Rotation, type Timeline, type TimelineLine } from '../api.js';
-import { defineCommand, ROTATION_ARGUMENT } from '../define-command.js';
+import { defineCommand, parsedBy, ROTATION_ARGUMENT } from '../define-command.js';
 import { findRotation } from '../find.js';
 import { rhythmOf, speedArgument } from '../replay-rhythm.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
 import type { Style } from '../terminal.js';
 import { parseInstant } from '#eventlog';
-import { coarse, day, instantArgument, lengthOf } from '../words.js';
+import { coarse, day, instantArgument, lengthOf, treeSizeArgument } from '../words.js';
 
 interface ReplayOptions extends CommonOptions {
   readonly at?: string;
+  readonly known?: number;
   readonly speed: string;
   readonly full?: boolean;
 }
@@ -20,15 +21,21 @@ export function registerReplay(program: Command, around: Surroundings): void {
     usage: 'replay',
     summary: "A rotation's timeline in its own rhythm, and an emergency against its T+ targets",
     about:
-      'Long silences are cut to two seconds. Into a pipe it is printed at once. What was not recorded reads "not recorded".',
+      'Long silences are cut to two seconds. Into a pipe it is printed at once. What was not recorded reads "not recorded".\n--at shows what was so then; --known shows what was known then: the first so many events of the log.',
     examples: [
       'keyturn replay production/session-jwt',
       'keyturn replay 3f2a91c0 --speed 600x',
       'keyturn replay 3f2a91c0 --at 2026-01-31T02:30:00Z --speed max',
+      'keyturn replay 3f2a91c0 --known 4711',
     ],
   })
     .argument('<rotation>', ROTATION_ARGUMENT)
     .option('--at <instant>', 'only what was so then: RFC 3339, or "2h ago"')
+    .option(
+      '--known <treesize>',
+      'only what the first so many events of the log tell',
+      parsedBy(treeSizeArgument),
+    )
     .option('--speed <factor>', 'times faster than it happened; max or 0 for all at once', '60x')
     .option('--full', 'with the intents and other lines a short view leaves out')
     .action(async (text: string, options: ReplayOptions) => {
@@ -36,7 +43,10 @@ export function registerReplay(program: Command, around: Surroundings): void {
       const at = options.at === undefined ? undefined : instantArgument(options.at, around.clock.now());
       const session = new Session(around, options);
       const rotation = await findRotation(session, text, { orLast: true });
-      const timeline = await session.client.get(`/rotations/${rotation.id}/timeline`, timelineSchema, { at });
+      const timeline = await session.client.get(`/rotations/${rotation.id}/timeline`, timelineSchema, {
+        at,
+        known: options.known,
+      });
       if (session.json) session.answer(timeline, () => undefined);
       else {
         const played = {
@@ -59,14 +69,19 @@ interface Played {
 
 async function play(session: Session, { rotation, timeline, speed, full }: Played): Promise<void> {
   const { paint, around } = session;
-  const { treeSize, targets } = timeline;
+  const { treeSize, known, targets } = timeline;
   const entries = timeline.entries.filter((entry) => full || entry.minor !== true);
   session.line(
     `${paint(rotation.family.qualifiedName, 'bold')}  ${rotation.strategy} rotation ${rotation.id}${
       rotation.illustrative ? '  EXAMPLE DATA' : ''
     }`,
   );
-  session.line(paint(`tree size ${treeSize}, times in UTC`, 'dim'));
+  session.line(
+    paint(
+      `${known === null || known === undefined ? '' : 'as known at '}tree size ${treeSize}, times in UTC`,
+      'dim',
+    ),
+  );
   session.line();
   const zero =
     rotation.emergency?.discoveredAt ?? entries.find((entry) => !entry.instantNotRecorded)?.at ?? '';

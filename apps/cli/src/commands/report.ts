@@ -1,15 +1,17 @@
 import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { defineCommand, ROTATION_ARGUMENT } from '../define-command.js';
+import { defineCommand, parsedBy, ROTATION_ARGUMENT } from '../define-command.js';
 import { codeOf } from '../error-code.js';
 import { RefusedError, UsageError } from '../failures.js';
 import { findRotation } from '../find.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
+import { treeSizeArgument } from '../words.js';
 
 interface ReportOptions extends CommonOptions {
   readonly output: string;
   readonly force?: boolean;
+  readonly known?: number;
 }
 
 export function registerReport(program: Command, around: Surroundings): void {
@@ -20,15 +22,20 @@ export function registerReport(program: Command, around: Surroundings): void {
   })
     .argument('<rotation>', ROTATION_ARGUMENT)
     .requiredOption('-o, --output <file>', 'where to write it')
+    .option(
+      '--known <treesize>',
+      'as the first so many events of the log tell it',
+      parsedBy(treeSizeArgument),
+    )
     .option('--force', 'replace the file if it is there')
     .action(async (text: string, options: ReportOptions) => {
-      const { output, force } = options;
+      const { output, force, known } = options;
       if (force !== true && existsSync(output)) {
         throw new RefusedError('file.exists', `${output} is there already: use --force to replace it`);
       }
       const session = new Session(around, options);
       const { id } = await findRotation(session, text, { orLast: true });
-      const pdf = await session.client.bytes(`/rotations/${id}/record.pdf`);
+      const pdf = await session.client.bytes(`/rotations/${id}/record.pdf`, { known });
       save(output, pdf);
       session.answer({ rotation: id, file: output, bytes: pdf.length }, () => {
         session.line(`Written: ${output} (${pdf.length} bytes)`);

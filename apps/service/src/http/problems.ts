@@ -76,6 +76,7 @@ export const STATUS_OF: Readonly<Record<string, number>> = {
   'service.not-ready': 503,
   'service.stopping': 503,
   'timeline.before-beginning': 422,
+  'timeline.beyond-log': 422,
   'token.expired-at-birth': 422,
   'value.invalid': 422,
   'version.unknown': 422,

@@ -10,6 +10,7 @@ import {
 } from '#rotation';
 import type { Keyturn } from '../composition.js';
 import type { Directory } from './directory.js';
+import { knownAt, knownSize, recordedAtSize } from './known-at.js';
 
 /** Subject id → name, as they are known now. */
 export function namesOf(keyturn: Keyturn): Readonly<Record<string, string>> {
@@ -19,25 +20,35 @@ export function namesOf(keyturn: Keyturn): Readonly<Record<string, string>> {
   };
 }
 
-/** Everything a record page is made of, read from the streams as of the newest event among them. */
+/**
+ * Everything a record page is made of, read from the streams: as of the newest event among them, or as of the tree size
+ * that was asked for.
+ */
 export async function dossierOf(
   keyturn: Keyturn,
   directory: Directory,
   state: RotationState,
+  known?: number,
 ): Promise<RotationDossier> {
   const { store } = keyturn;
+  const rotation = await store.read(rotationStream(state.rotationId));
+  const size = await knownSize(keyturn, rotation, known);
   // The category of a stream decides its event types.
-  const familyEvents = (await store.read(familyStream(state.familyId))).events as readonly FamilyEvent[];
-  const rotationEvents = (await store.read(rotationStream(state.rotationId)))
-    .events as readonly RotationEvent[];
+  const rotationEvents = knownAt(rotation.events as readonly RotationEvent[], size);
+  const familyEvents = knownAt(
+    (await store.read(familyStream(state.familyId))).events as readonly FamilyEvent[],
+    size,
+  );
   const containments = directory
     .containmentsOf(state.familyId)
     .filter((each) => each.rotation === state.rotationId);
   const containmentEvents = (
     await Promise.all(
-      containments.map(
-        async (each) =>
+      containments.map(async (each) =>
+        knownAt(
           (await store.read(containmentStream(each.containmentId))).events as readonly ContainmentEvent[],
+          size,
+        ),
       ),
     )
   ).flat();
@@ -46,8 +57,9 @@ export async function dossierOf(
   );
   return {
     logId: store.logId,
-    treeSize: last.treeSize,
-    asOf: last.recordedAt,
+    treeSize: known ?? last.treeSize,
+    asOf:
+      known === undefined ? last.recordedAt : Math.max(last.recordedAt, await recordedAtSize(keyturn, known)),
     familyId: state.familyId,
     rotationId: state.rotationId,
     familyEvents,

@@ -32,6 +32,7 @@ import { KEYTURN } from '../injection-tokens.js';
 import { Directory, type Page } from './directory.js';
 import { dossierOf, namesOf } from './dossier.js';
 import { pageQuery } from './families.controller.js';
+import { knownAt, knownSize, treeSizeSchema } from './known-at.js';
 import { settlePlaced } from './placing.js';
 
 const rotationsQuery = pageQuery.extend({
@@ -39,7 +40,8 @@ const rotationsQuery = pageQuery.extend({
   state: z.enum(['open', 'ended', 'all']).default('all'),
 });
 
-const timelineQuery = z.strictObject({ at: instantSchema.optional() });
+const knownQuery = z.strictObject({ known: treeSizeSchema.optional() });
+const timelineQuery = knownQuery.extend({ at: instantSchema.optional() });
 
 /** A rotation's id, or enough of its beginning to be the only one. */
 const rotationReference = z.string().regex(/^[0-9a-f][0-9a-f-]{3,35}$/, {
@@ -252,7 +254,10 @@ export class RotationsController {
     return this.#ask(reference, 'rotation:operate', { type: 'review', summary }, command, expected, reply);
   }
 
-  /** What happened, in order; with `?at` what had happened by then. Read from the log itself. */
+  /**
+   * What happened, in order: with `?at` what was so then, with `?known` what the first TREESIZE events of the log tell
+   * (what was known then), with both what was known then of what was so then. Read from the log itself.
+   */
   @Get(':rotation/timeline')
   @RequiresPermission('rotation:read')
   async timeline(
@@ -263,9 +268,10 @@ export class RotationsController {
     const state = this.#allowed(reference, caller, 'rotation:read');
     const { store } = this.keyturn;
     const rotation = await store.read(rotationStream(state.rotationId));
+    const known = await knownSize(this.keyturn, rotation, query.known);
     // The category of the stream decides its event types.
-    const all = rotation.events as readonly RotationEvent[];
-    const containments = await this.#containmentEvents(state);
+    const all = knownAt(rotation.events as readonly RotationEvent[], known);
+    const containments = knownAt(await this.#containmentEvents(state), known);
     const at = query.at === undefined ? undefined : parseInstant(query.at);
     const first = Math.min(...all.map((event) => event.occurredAt ?? event.recordedAt));
     if (at !== undefined && at < first) {
@@ -287,24 +293,26 @@ export class RotationsController {
     return {
       rotation: state.rotationId,
       at: query.at ?? null,
+      known: query.known ?? null,
       entries,
       targets: emergencyTargets(rotationEvents, containmentEvents),
       windows: windowsOf(rotationEvents),
-      treeSize: await this.keyturn.log.treeSize(),
+      treeSize: known,
     };
   }
 
-  /** The record on paper: byte-identical for the same tree size. */
+  /** The record on paper, with `?known` as it was known then: byte-identical for the same tree size. */
   @Get(':rotation/record.pdf')
   @RequiresPermission('rotation:read')
   @ApiProduces('application/pdf')
   async record(
     @ZodParam('rotation', rotationReference) reference: string,
+    @ZodQuery(knownQuery) query: z.output<typeof knownQuery>,
     @Caller() caller: Principal,
     @Res({ passthrough: true }) reply: HttpReply,
   ): Promise<StreamableFile> {
     const state = this.#allowed(reference, caller, 'rotation:read');
-    const dossier = await dossierOf(this.keyturn, this.directory, state);
+    const dossier = await dossierOf(this.keyturn, this.directory, state, query.known);
     const pdf = await renderRotationRecord(dossier);
     reply
       .header('cache-control', 'no-store')
