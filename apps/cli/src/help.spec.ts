@@ -37,6 +37,7 @@ describe('help', () => {
         'emergency',
         'families',
         'import',
+        'local rekey',
         'note',
         'overdue',
         'override',

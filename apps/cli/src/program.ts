@@ -1,4 +1,5 @@
 import { Command, CommanderError, type Option } from 'commander';
+import { BackendError } from '#custody';
 import { EventLogError, LogLockedError } from '#eventlog';
 import { ConfigError } from '#platform';
 import { registerAbandon } from './commands/abandon.js';
@@ -10,6 +11,7 @@ import { registerDemo } from './commands/demo.js';
 import { registerEmergency } from './commands/emergency.js';
 import { registerFamilies } from './commands/families.js';
 import { registerImport } from './commands/import.js';
+import { registerLocal } from './commands/local.js';
 import { registerNote } from './commands/note.js';
 import { registerOverdue } from './commands/overdue.js';
 import { registerOverride } from './commands/override.js';
@@ -89,6 +91,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerDemo(program);
   registerToken(program, around);
   registerRebuild(program, around);
+  registerLocal(program, around);
   program.commandsGroup('Declare:');
   registerApply(program, around);
   registerImport(program, around);
@@ -191,6 +194,7 @@ function failureOf(error: unknown, { interrupted }: Surroundings): CliFailure {
   }
   if (error instanceof EventLogError)
     return new UnavailableError('broken', `${error.message} (${error.code})`);
+  if (error instanceof BackendError) return new RefusedError(`back-end.${error.errorClass}`, error.message);
   // Nobody foresaw it: the stack is what whoever mends it needs.
   return new UnforeseenError(error instanceof Error ? (error.stack ?? error.message) : String(error));
 }

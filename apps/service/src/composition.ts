@@ -5,6 +5,7 @@ import {
   createMasterKeyFile,
   loadMasterKey,
   openLocalKeyBackend,
+  settleMasterKeyFile,
   type LocalKeyBackend,
 } from '#custody/local';
 import type { EventLog } from '#eventlog';
@@ -116,6 +117,7 @@ function obtainMasterKey(config: Config, places: Places): SecretValue {
   }
   // Only where no key was ever sealed: beside existing keys a new one would open nothing.
   if (!existsSync(places.masterKey) && !existsSync(places.custody)) createMasterKeyFile(places.masterKey);
+  settleMasterKeyFile({ directory: places.custody, file: places.masterKey });
   return loadMasterKey({ file: places.masterKey });
 }
 

@@ -6,6 +6,7 @@ export {
   type SqlStatement,
   type SqlValue,
 } from './driver.js';
+export { takeLock, type LogLock } from './lock.js';
 export { messageOf, sqlFailure, type SqlFailure } from './failure.js';
 export {
   LOCK_FILE,
