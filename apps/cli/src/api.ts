@@ -218,6 +218,14 @@ export const tokenSchema = z.looseObject({
   token: z.string().optional(),
 });
 
+export const restoreHoldSchema = z.looseObject({
+  open: z.boolean(),
+  reason: z.string().nullable(),
+  since: z.string().nullable(),
+  confirmedAt: z.string().nullable(),
+});
+export type RestoreHold = z.output<typeof restoreHoldSchema>;
+
 export const progressSchema = z.looseObject({
   done: z.number().optional(),
   total: z.number().optional(),

@@ -1,15 +1,18 @@
 import { Command, CommanderError, type Option } from 'commander';
 import { BackendError } from '#custody';
 import { EventLogError, LogLockedError } from '#eventlog';
-import { ConfigError } from '#platform';
+import { ConfigError, packageVersion } from '#platform';
 import { registerAbandon } from './commands/abandon.js';
 import { registerApply } from './commands/apply.js';
 import { registerApprove } from './commands/approve.js';
+import { registerBackup } from './commands/backup.js';
+import { registerCompletion } from './commands/completion.js';
 import { registerConfirm } from './commands/confirm.js';
 import { registerContain } from './commands/contain.js';
 import { registerDemo } from './commands/demo.js';
 import { registerEmergency } from './commands/emergency.js';
 import { registerFamilies } from './commands/families.js';
+import { registerHolds } from './commands/holds.js';
 import { registerImport } from './commands/import.js';
 import { registerLocal } from './commands/local.js';
 import { registerNote } from './commands/note.js';
@@ -22,6 +25,7 @@ import { registerReject } from './commands/reject.js';
 import { registerReplay } from './commands/replay.js';
 import { registerReport } from './commands/report.js';
 import { registerResume } from './commands/resume.js';
+import { registerRestore } from './commands/restore.js';
 import { registerRetry } from './commands/retry.js';
 import { registerReview } from './commands/review.js';
 import { registerRollback } from './commands/rollback.js';
@@ -43,7 +47,6 @@ import {
 import { adviceOn, failureJson, problemLines } from './problem-text.js';
 import type { Surroundings } from './surroundings.js';
 import { paintFor } from './terminal.js';
-import { packageVersion } from './version.js';
 
 export function buildProgram(around: Surroundings): Command {
   const program = new Command('keyturn')
@@ -91,7 +94,10 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerDemo(program);
   registerToken(program, around);
   registerRebuild(program, around);
+  registerBackup(program, around);
+  registerRestore(program, around);
   registerLocal(program, around);
+  registerCompletion(program, around);
   program.commandsGroup('Declare:');
   registerApply(program, around);
   registerImport(program, around);
@@ -109,6 +115,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerRollback(program, around);
   registerAbandon(program, around);
   registerNote(program, around);
+  registerHolds(program, around);
   program.commandsGroup('In an emergency:');
   registerEmergency(program, around);
   registerContain(program, around);

@@ -10,7 +10,9 @@ import { ProblemDetailsFilter } from './http/problem-details.filter.js';
 import { KEYTURN, OPENAPI_DOCUMENT } from './injection-tokens.js';
 import { JwksController } from './jwks.controller.js';
 import { LogController } from './log.controller.js';
+import { MetricsController } from './metrics.controller.js';
 import { FamiliesController } from './rotation/families.controller.js';
+import { HoldsController } from './rotation/holds.controller.js';
 import { OperationsController } from './rotation/operations.controller.js';
 import { PoliciesController } from './rotation/policies.controller.js';
 import { ROTATION_PROVIDERS } from './rotation/rotation.handlers.js';
@@ -24,11 +26,13 @@ const CONTROLLERS = [
   JwksController,
   TokensController,
   LogController,
+  MetricsController,
   ApiDocsController,
   FamiliesController,
   RotationsController,
   PoliciesController,
   OperationsController,
+  HoldsController,
 ];
 const HANDLERS = [...TOKEN_HANDLERS, ...ROTATION_PROVIDERS];
 

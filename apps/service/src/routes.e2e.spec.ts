@@ -11,6 +11,7 @@ const TABLE: Readonly<Record<string, RouteAccess>> = {
   'GET /health/live': 'public',
   'GET /health/ready': 'public',
   'GET /jwks/:familyId': 'public',
+  'GET /metrics': 'metrics:read',
   'GET /api/docs': 'public',
   'GET /api/docs/openapi.json': 'public',
   'POST /api/v1/tokens/bootstrap': 'public',
@@ -58,6 +59,8 @@ const TABLE: Readonly<Record<string, RouteAccess>> = {
   'GET /api/v1/schedule/overdue': 'schedule:read',
   'GET /api/v1/consumers': 'family:read',
   'GET /api/v1/containments/:containment': 'rotation:read',
+  'GET /api/v1/holds/restore': 'rotation:read',
+  'POST /api/v1/holds/restore/confirm': 'rotation:operate',
   'POST /api/v1/imports': 'import:run',
   'POST /api/v1/read-model/rebuild': 'readmodel:rebuild',
 };

@@ -81,6 +81,7 @@ export {
   type RotationRequest,
 } from './domain/family.events.js';
 export { TERMS_WITHOUT_POLICY } from './domain/plan.js';
+export { holdEvents, type HoldEvent, type NewHoldEvent } from './domain/holds.events.js';
 export {
   boundAt,
   policyDecider,

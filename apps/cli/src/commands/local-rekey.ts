@@ -31,7 +31,7 @@ export function registerLocalRekey(local: Command, around: Surroundings): void {
       }
       // Loaded only here: the service brings all of Nest along.
       const [{ placesOf }, custody, { LOCK_FILE, takeLock }] = await Promise.all([
-        import('#service'),
+        import('#service/places'),
         import('#custody/local'),
         import('#eventlog/sqlite'),
       ]);

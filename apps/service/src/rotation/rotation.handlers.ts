@@ -4,6 +4,8 @@ import { BackEnds, Ledger, PolicyDirectory } from '#rotation';
 import {
   AskRotation,
   AskRotationHandler,
+  ConfirmRestore,
+  ConfirmRestoreHandler,
   ChangePolicy,
   ChangePolicyHandler,
   ContainVersions,
@@ -38,6 +40,7 @@ CommandHandler(DefinePolicy)(DefinePolicyHandler);
 CommandHandler(ChangePolicy)(ChangePolicyHandler);
 CommandHandler(RequestRotation)(RequestRotationHandler);
 CommandHandler(AskRotation)(AskRotationHandler);
+CommandHandler(ConfirmRestore)(ConfirmRestoreHandler);
 CommandHandler(ContainVersions)(ContainVersionsHandler);
 CommandHandler(ImportHistory)(ImportHistoryHandler);
 QueryHandler(PreviewRotation)(PreviewRotationHandler);
@@ -72,6 +75,7 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     DefinePolicyHandler,
     ChangePolicyHandler,
     AskRotationHandler,
+    ConfirmRestoreHandler,
     ContainVersionsHandler,
     ImportHistoryHandler,
   ].map((Handler) => ({

@@ -16,11 +16,11 @@ import {
 import { fsyncFolder } from './fsync-folder.js';
 import type { KeySealer } from './key-material.js';
 
-const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 1;
 
 /** Held open in an exclusive transaction: the store itself stays readable for a backup. */
 const LOCK_FILE = 'custody.lock';
-const STORE_FILE = 'custody.sqlite';
+export const STORE_FILE = 'custody.sqlite';
 export const DOCUMENT_FOLDER = 'jwks';
 
 /** Another connection holds the store at most this long; less than the shortest declared request. */
@@ -360,6 +360,20 @@ export class CustodyStore {
       .prepare('SELECT key, object, attempt_id, effect, versions, at, result FROM ledger WHERE key = ?')
       .get(key);
     return row === undefined ? undefined : ledgerRow.parse(row);
+  }
+
+  /** Newest first. */
+  newestEntries(limit: number): readonly StoredEntry[] {
+    const rows = this.#db
+      .prepare(
+        'SELECT key, object, attempt_id, effect, versions, at, result FROM ledger ORDER BY rowid DESC LIMIT ?',
+      )
+      .all(limit);
+    return z.array(ledgerRow).parse(rows);
+  }
+
+  forgetFences(): void {
+    this.#db.prepare('DELETE FROM fences').run();
   }
 
   addEntry(entry: StoredEntry): void {

@@ -18,3 +18,11 @@ export {
   ReviseFamilyHandler,
 } from './revise-family.js';
 export { ImportHistory, ImportHistoryHandler, type ImportResult } from './import-history.js';
+export {
+  ConfirmRestore,
+  ConfirmRestoreHandler,
+  HoldRestored,
+  restoreHold,
+  type RestoreFinding,
+  type RestoreHoldView,
+} from './restore-hold.js';
