@@ -1,7 +1,8 @@
 import { BackendError, type Attempt, type KeyBackend, type Observation } from '#custody';
 
 /** The calls a saga's steps make; each may be told to fail. */
-export type FaultyCall = 'generate' | 'publish' | 'switchEmission' | 'withdraw' | 'contain' | 'probe';
+export type FaultyCall =
+  'generate' | 'publish' | 'switchEmission' | 'withdraw' | 'reAccept' | 'cutOver' | 'contain' | 'probe';
 
 /**
  * `passes`: nothing happens to this one. `refused`: it says so and does nothing (a busy server). `answer-lost`: it does it, and whoever asked cannot tell
@@ -44,7 +45,10 @@ export class FaultyBackEnd implements KeyBackend {
     return this.#through('publish', () => this.#real.publish(attempt, input));
   }
 
-  switchEmission(attempt: Attempt, input: { readonly to: string }): ReturnType<KeyBackend['switchEmission']> {
+  switchEmission(
+    attempt: Attempt,
+    input: Parameters<KeyBackend['switchEmission']>[1],
+  ): ReturnType<KeyBackend['switchEmission']> {
     return this.#through('switchEmission', () => this.#real.switchEmission(attempt, input));
   }
 
@@ -59,7 +63,11 @@ export class FaultyBackEnd implements KeyBackend {
     attempt: Attempt,
     input: { readonly versions: readonly string[] },
   ): ReturnType<KeyBackend['reAccept']> {
-    return this.#real.reAccept(attempt, input);
+    return this.#through('reAccept', () => this.#real.reAccept(attempt, input));
+  }
+
+  cutOver(attempt: Attempt, input: Parameters<KeyBackend['cutOver']>[1]): ReturnType<KeyBackend['cutOver']> {
+    return this.#through('cutOver', () => this.#real.cutOver(attempt, input));
   }
 
   contain(

@@ -9,6 +9,7 @@ import {
   openLocalKeyBackend,
   type LocalKeyBackend,
 } from '#custody/local';
+import { openAttestedKeyBackend } from '#custody/attested';
 import { formatInstant, type RecordedEvent } from '#eventlog';
 import { openEventStore, openReadModel, type EventStore, type ReadModel } from '#eventlog/kit';
 import { openSqliteEventLog } from '#eventlog/sqlite';
@@ -22,6 +23,9 @@ import {
   containmentsProjection,
   familiesProjection,
   familyEvents,
+  holdEvents,
+  telemetryEvents,
+  ATTESTED_INSTANCE,
   importEvents,
   Ledger,
   missingConfirmations,
@@ -107,6 +111,8 @@ export class World {
       ids: systemIds,
       definitions: [
         familyEvents,
+        holdEvents,
+        telemetryEvents,
         policyEvents,
         rotationEvents,
         stepEvents,
@@ -135,7 +141,7 @@ export class World {
       ],
     });
     const ledger = new Ledger(store);
-    const backEnds = new BackEnds([before?.(backEnd) ?? backEnd]);
+    const backEnds = new BackEnds([before?.(backEnd) ?? backEnd, openAttestedKeyBackend(ATTESTED_INSTANCE)]);
     // One process holds the log's lock: every other incarnation is dead.
     const runner = new RotationRunner({ ledger, backEnds, worker, othersAreDead: () => true });
     const world = new World(clock, store, readModel, backEnd, ledger, backEnds, runner);

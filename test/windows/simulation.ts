@@ -523,7 +523,16 @@ class Simulation {
   }
 }
 
-const faultyCallSchema = z.enum(['generate', 'publish', 'switchEmission', 'withdraw', 'contain', 'probe']);
+const faultyCallSchema = z.enum([
+  'generate',
+  'publish',
+  'switchEmission',
+  'withdraw',
+  'reAccept',
+  'cutOver',
+  'contain',
+  'probe',
+]);
 const movedSchema = z.object({ to: z.string() });
 const effectSchema = z.object({ backEndAt: z.string() });
 

@@ -16,6 +16,7 @@ import {
   policyEvents,
   rotationEvents,
   stepEvents,
+  telemetryEvents,
 } from '#rotation';
 import { commandIndexProjection } from './command-index.projection.js';
 
@@ -31,6 +32,7 @@ export const DEFINITIONS: readonly EventDefinitions[] = [
   policyEvents,
   rotationEvents,
   stepEvents,
+  telemetryEvents,
 ];
 
 export const PROJECTIONS: readonly Projection[] = [

@@ -109,6 +109,10 @@ export class ReplaceableReadModel implements ReadModel {
     await old.close();
   }
 
+  trouble(): string | undefined {
+    return this.#current.trouble();
+  }
+
   treeSize(): number {
     return this.#current.treeSize();
   }

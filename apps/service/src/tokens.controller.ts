@@ -18,8 +18,9 @@ import { DomainError, formatInstant, instantSchema, parseInstant } from '#eventl
 import type { Keyturn } from './composition.js';
 import { AnyToken, Public, RequiresPermission } from './http/access.guard.js';
 import type { CommandContext } from './http/command-context.js';
+import { Cursor, cut, pageQuery, type Page } from './http/cursor.js';
 import { Caller, RequestCommand } from './http/request-context.js';
-import { ZodBody, ZodParam } from './http/validation.js';
+import { ZodBody, ZodParam, ZodQuery } from './http/validation.js';
 import { KEYTURN } from './injection-tokens.js';
 import { ExchangeOneTimeCode, IssueAccessToken, RevokeAccessToken } from './token.handlers.js';
 
@@ -36,6 +37,8 @@ const issueBody = z.strictObject({
 });
 
 const exchangeBody = z.strictObject({ code: z.string().min(1).max(200), name: displayNameSchema });
+
+const tokensCursor = new Cursor('tokens', z.tuple([z.int(), z.string()]));
 
 interface TokenView {
   readonly id: string;
@@ -70,15 +73,25 @@ export class TokensController {
     return { subject, name, token: tokenId, roles, scope, permissions: permissionsOf(roles) };
   }
 
-  /** As far as the caller's own token reaches. */
+  /** As far as the caller's own token reaches, in the order they were issued in. */
   @Get('tokens')
   @RequiresPermission('token:admin')
-  list(@Caller() caller: Principal): { readonly items: readonly TokenView[]; readonly treeSize: number } {
-    const items = this.keyturn.tokens
-      .tokens()
-      .filter((token) => covers(caller.scope, token.scope))
-      .map((token) => this.#view(token));
-    return { items, treeSize: this.keyturn.readModel.treeSize() };
+  list(
+    @ZodQuery(pageQuery) { limit, cursor }: z.output<typeof pageQuery>,
+    @Caller() caller: Principal,
+  ): Page<TokenView> {
+    const { tokens, readModel } = this.keyturn;
+    const [issuedAt, tokenId] = tokensCursor.read(cursor) ?? [];
+    let place = issuedAt === undefined || tokenId === undefined ? undefined : { issuedAt, tokenId };
+    const found: TokenEntry[] = [];
+    while (found.length <= limit) {
+      const some = tokens.tokensAfter(place, limit + 1);
+      found.push(...some.filter((token) => covers(caller.scope, token.scope)));
+      if (some.length <= limit) break;
+      place = some.at(-1);
+    }
+    const { rows, next } = cut(found, limit, (last) => tokensCursor.write([last.issuedAt, last.tokenId]));
+    return { items: rows.map((token) => this.#view(token)), next, treeSize: readModel.treeSize() };
   }
 
   @Post('tokens')

@@ -9,6 +9,7 @@ export const EFFECTS = [
   'switch-emission',
   'withdraw',
   're-accept',
+  'cut-over',
   'contain',
   'destroy',
 ] as const;
@@ -16,7 +17,8 @@ export const EFFECTS = [
 /**
  * generate: make a new version (not accepted, not emitting) · publish: accept it everywhere, emit nothing with it ·
  * switch-emission: emit with it from now on · withdraw: stop accepting (revokes an old version, withdraws a new one) ·
- * re-accept: accept a withdrawn version again · contain: deny versions at once, before anything else is possible ·
+ * re-accept: accept a withdrawn version again · cut-over: one version accepted and emitting, every other one out, in one
+ * change · contain: deny versions at once, before anything else is possible ·
  * destroy: delete key material for good.
  */
 export type Effect = (typeof EFFECTS)[number];
@@ -51,6 +53,8 @@ export interface BackendDeclaration {
     readonly overlap: boolean;
     /** Emission can move cohort by cohort. */
     readonly cohorts: boolean;
+    /** Keyturn performs the effects; where false, people do, and attest it. */
+    readonly performs: boolean;
     /** It must read secret values into our process. */
     readonly readsValues: boolean;
     /** It publishes a JWKS document for asymmetric keys. */
@@ -168,9 +172,12 @@ export interface KeyBackend {
     attempt: Attempt,
     input: { readonly versions: readonly string[]; readonly maxAgeSeconds: number },
   ): Promise<Receipt>;
-  switchEmission(attempt: Attempt, input: { readonly to: string }): Promise<Receipt>;
+  /** Brings the share of `to` to `share` per cent (absent: 100); the rest stays with what emitted before. Below 100 only with `cohorts`. */
+  switchEmission(attempt: Attempt, input: { readonly to: string; readonly share?: number }): Promise<Receipt>;
   withdraw(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt>;
   reAccept(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt>;
+  /** `to` is accepted and emits, and nothing else is accepted any more: there is no moment with both, and none with neither. */
+  cutOver(attempt: Attempt, input: { readonly to: string; readonly maxAgeSeconds: number }): Promise<Receipt>;
   /** Not fenced by slot: a deny set only grows here, so a late repeat does no harm. */
   contain(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt>;
   destroy(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt>;

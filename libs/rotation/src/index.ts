@@ -33,21 +33,28 @@ export {
   type TimelineKind,
   type WindowRun,
 } from './domain/timeline.js';
+export { changeText, type FieldChange } from './application/apply/differences.js';
 export {
-  parseApplyFile,
   planApply,
-  type ApplyOperation,
+  type ApplyChain,
+  type ApplyObject,
   type ApplyPlan,
-  type ApplyReading,
-  type CurrentState,
-  type DeclaredFile,
-} from './application/apply-file.js';
+  type ApplyRequest,
+} from './application/apply/plan-apply.js';
+export {
+  DECLARATION_FORMATS,
+  formatOf,
+  readDeclarations,
+  type DeclarationFormat,
+  type DeclarationReading,
+  type DeclarationSource,
+} from './application/apply/read-declarations.js';
 export { BackEnds } from './application/back-ends.js';
+export type { FileError } from './application/files/file-problems.js';
 export {
   HISTORY_FORMAT,
   MAX_HISTORY_BYTES,
   readImportFile,
-  type FileError,
   type ImportFile,
   type ImportReading,
 } from './application/import-file.js';
@@ -80,8 +87,10 @@ export {
   type FamilyDetails,
   type RotationRequest,
 } from './domain/family.events.js';
-export { TERMS_WITHOUT_POLICY } from './domain/plan.js';
+export { ATTESTED_INSTANCE, TERMS_WITHOUT_POLICY } from './domain/plan.js';
 export { holdEvents, type HoldEvent, type NewHoldEvent } from './domain/holds.events.js';
+export { freezesOn, type HoldsState } from './domain/holds.state.js';
+export { telemetryEvents, type NewTelemetryEvent, type TelemetryEvent } from './domain/telemetry.events.js';
 export {
   boundAt,
   policyDecider,

@@ -5,6 +5,7 @@ import {
   ENDED,
   milliseconds,
   type PolicyTerms,
+  type RotationPlan,
   type RotationState,
   type VersionSnapshot,
 } from '#rotation';
@@ -45,13 +46,18 @@ export interface Due {
   readonly basis?: DueBasis;
 }
 
+/** What of a rotation that is over still tells of its family's clocks: who made a version, and whether one was replaced. */
+export type PastRotation = Pick<RotationState, 'familyId' | 'imported' | 'phase' | 'generated'> & {
+  readonly plan?: Pick<RotationPlan, 'outgoing'> | undefined;
+};
+
 export interface DueInput {
   /** As the family's stream has them: what closed rotations left and what was observed. */
   readonly versions: readonly VersionSnapshot[];
   /** The rotation that holds the slot. */
   readonly running?: RotationState | undefined;
   /** The other rotations of the family, imported ones too: where a version's clock came from, and whether one ended. */
-  readonly past?: readonly RotationState[];
+  readonly past?: readonly PastRotation[];
   /** Of the policy that selects the family; absent: none does. */
   readonly policyTerms?: PolicyTerms | undefined;
   /** Facts before it drive the clock, labelled `imported`. */

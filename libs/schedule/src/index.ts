@@ -7,6 +7,7 @@ export {
   type DueException,
   type DueInput,
   type DueStatus,
+  type PastRotation,
 } from './due.js';
 export {
   obligationRows,
@@ -15,9 +16,12 @@ export {
   type ObligationRow,
 } from './obligations.js';
 export {
+  comparePlaces,
   overdueRows,
+  placeOf,
   scheduleRows,
   type RotationRow,
   type ScheduleInput,
+  type SchedulePlace,
   type ScheduleRow,
 } from './schedule-rows.js';

@@ -7,13 +7,14 @@ import {
   type PolicyState,
   type RotationState,
 } from '#rotation';
-import { dueOf, type Due, type DueException, type DueStatus } from './due.js';
+import { dueOf, type Due, type DueException, type DueStatus, type PastRotation } from './due.js';
 import { obligationRows, type ObligationRow } from './obligations.js';
 
 export interface ScheduleInput {
   readonly families: readonly FamilyState[];
-  /** All rotations of these families, imported ones too. */
+  /** Rotations of these families, imported ones too; those that are over and owe nothing may be told in short by `past`. */
   readonly rotations: readonly RotationState[];
+  readonly past?: readonly PastRotation[];
   readonly policies: readonly PolicyState[];
   readonly now: number;
 }
@@ -54,10 +55,15 @@ export function scheduleRows(input: ScheduleInput): readonly ScheduleRow[] {
   const { families, policies, now } = input;
   const bound = policies.flatMap((policy) => boundAt(policy, now) ?? []);
   const rotations = byFamily(input.rotations);
+  const past = byFamily(input.past ?? []);
   const rows: ScheduleRow[] = families.flatMap(
-    (family) => rowOf(family, rotations.get(family.familyId) ?? [], bound, now) ?? [],
+    (family) =>
+      rowOf(family, rotations.get(family.familyId) ?? [], past.get(family.familyId) ?? [], bound, now) ?? [],
   );
-  return [...rows, ...obligationRows(input)].sort(moreUrgent);
+  return [...rows, ...obligationRows(input)]
+    .map((row) => ({ row, place: placeOf(row) }))
+    .sort((left, right) => comparePlaces(left.place, right.place))
+    .map(({ row }) => row);
 }
 
 /**
@@ -70,8 +76,10 @@ export function overdueRows(input: ScheduleInput): readonly ScheduleRow[] {
 
 const NOT_ON_TIME: readonly DueStatus[] = ['overdue', 'not-observed', 'no-policy'];
 
-function byFamily(rotations: readonly RotationState[]): ReadonlyMap<string, readonly RotationState[]> {
-  const grouped = new Map<string, RotationState[]>();
+function byFamily<Rotation extends { readonly familyId: string }>(
+  rotations: readonly Rotation[],
+): ReadonlyMap<string, readonly Rotation[]> {
+  const grouped = new Map<string, Rotation[]>();
   for (const rotation of rotations) {
     const known = grouped.get(rotation.familyId);
     if (known === undefined) grouped.set(rotation.familyId, [rotation]);
@@ -83,6 +91,7 @@ function byFamily(rotations: readonly RotationState[]): ReadonlyMap<string, read
 function rowOf(
   family: FamilyState,
   rotations: readonly RotationState[],
+  past: readonly PastRotation[],
   bound: readonly BoundPolicy[],
   now: number,
 ): RotationRow | undefined {
@@ -94,7 +103,7 @@ function rowOf(
   const due = dueOf({
     versions: family.versions,
     running,
-    past: rotations.filter((rotation) => rotation !== running),
+    past: [...rotations.filter((rotation) => rotation !== running), ...past],
     policyTerms: policy?.terms,
     coverageStart: family.registeredAt,
     now,
@@ -165,14 +174,23 @@ const URGENCY: Readonly<Record<DueStatus, number>> = {
   ok: 5,
 };
 
-function moreUrgent(left: ScheduleRow, right: ScheduleRow): number {
-  const byStatus = URGENCY[left.status] - URGENCY[right.status];
-  if (byStatus !== 0) return byStatus;
+/** A row's place among all rows of one instant: urgency, date, name, and what tells two of the same name apart. */
+export type SchedulePlace = readonly [urgency: number, date: string, name: string, id: string];
+
+export function placeOf(row: ScheduleRow): SchedulePlace {
   // Overdue without a date is a compromised version that is still accepted: before all others. Elsewhere it is last.
-  const undated = left.status === 'overdue' ? '' : '~';
-  const [leftDue, rightDue] = [dateOf(left, undated), dateOf(right, undated)];
-  if (leftDue !== rightDue) return leftDue < rightDue ? -1 : 1;
-  return nameOf(left) < nameOf(right) ? -1 : 1;
+  const undated = row.status === 'overdue' ? '' : '~';
+  const id = row.kind === 'rotation' ? row.family.id : (row.rotation ?? row.policy?.id ?? '');
+  return [URGENCY[row.status], dateOf(row, undated), nameOf(row), id];
+}
+
+/** The most urgent first. */
+export function comparePlaces(left: SchedulePlace, right: SchedulePlace): number {
+  for (const [index, mine] of left.entries()) {
+    const other = right[index] ?? mine;
+    if (mine !== other) return mine < other ? -1 : 1;
+  }
+  return 0;
 }
 
 function dateOf({ due, status, overdueDays }: ScheduleRow, undated: string): string {

@@ -110,7 +110,7 @@ const running: RotationState = {
 const switched: RotationState = {
   ...running,
   phase: 'emitting',
-  switched: { ...mark('2026-02-02T10:00:00Z'), to: 'next' },
+  switched: { ...mark('2026-02-02T10:00:00Z'), to: 'next', share: 100 },
 };
 const confirmed: RotationState = {
   ...switched,

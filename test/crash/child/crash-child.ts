@@ -107,7 +107,7 @@ function sabotaged(backEnd: KeyBackend, sabotage: Sabotage): KeyBackend {
   });
 }
 
-const EFFECTS = ['generate', 'publish', 'switchEmission', 'withdraw', 'contain'];
+const EFFECTS = ['generate', 'publish', 'switchEmission', 'withdraw', 'reAccept', 'cutOver', 'contain'];
 
 /**
  * Said where a scenario leaves what another one plays too: the matrix takes the deaths after it, the whole product of

@@ -60,6 +60,7 @@ export const STATUS_OF: Readonly<Record<string, number>> = {
   'json.too-deep': 400,
   'log.append-too-large': 413,
   'log.corrupt': 503,
+  'log.integrity': 503,
   'log.unavailable': 503,
   'log.wrong-expected-revision': 409,
   'path.invalid': 400,
@@ -197,6 +198,11 @@ function ofLog(error: EventLogError): Description {
         code: error.code,
         detail:
           'The log is not what was written, and nothing is written any more. Stop the service, keep its files, and restore a backup',
+      };
+    case 'log.integrity':
+      return {
+        code: error.code,
+        detail: `What was asked for rests on an event that is not what was written: ${error.message} Everything else goes on`,
       };
     case 'log.append-too-large':
       return { code: error.code, detail: error.message };

@@ -1,6 +1,7 @@
+import { z } from 'zod';
 import { DomainError } from '#eventlog';
 import type { ReadModel } from '#eventlog/kit';
-import type { SqlRow } from '#eventlog/sqlite';
+import type { SqlRow, SqlValue } from '#eventlog/sqlite';
 import {
   containmentView,
   familyView,
@@ -16,18 +17,7 @@ import {
   type RotationViewJson,
 } from '#rotation';
 import type { Scope } from '#access';
-
-/** One page of a list; `next` is the cursor of the one after it. */
-export interface Page<Item> {
-  readonly items: readonly Item[];
-  readonly next: string | null;
-  readonly treeSize: number;
-}
-
-export interface PageQuery {
-  readonly limit: number;
-  readonly cursor?: string | undefined;
-}
+import { Cursor, cut, type Page, type PageQuery } from '../http/cursor.js';
 
 export interface FamilyRow {
   readonly state: FamilyState;
@@ -39,20 +29,22 @@ export interface RotationRow {
   readonly revision: number;
 }
 
-function offsetOf(cursor: string | undefined): number {
-  if (cursor === undefined) return 0;
-  if (!/^\d{1,9}$/.test(cursor)) {
-    throw new DomainError('cursor.invalid', 'the cursor is the "next" of an earlier page', {
-      field: 'cursor',
-    });
-  }
-  return Number(cursor);
-}
+/** One consumer as the list of all of them shows it. */
+export type ConsumerEntry = FamilyState['consumers'][number] & {
+  readonly environment: string;
+  readonly family: { readonly id: string; readonly name: string };
+};
 
-function stateIn<State>(row: SqlRow): State {
+export function stateIn<State>(row: SqlRow): State {
   const parsed: State = JSON.parse(String(row['state']));
   return parsed;
 }
+
+const familiesCursor = new Cursor('families', z.tuple([z.string(), z.string(), z.string()]));
+const rotationsCursor = new Cursor('rotations', z.tuple([z.literal([0, 1]), z.int(), z.string()]));
+const policiesCursor = new Cursor('policies', z.tuple([z.string(), z.string()]));
+const CONSUMER_KEY = z.tuple([z.string(), z.string(), z.string(), z.string()]);
+const consumersCursor = new Cursor('consumers', CONSUMER_KEY);
 
 /** What lists and pages read: the folds in the read model, within a token's scope. Never decides anything. */
 export class Directory {
@@ -94,30 +86,62 @@ export class Directory {
     },
     scope: Scope,
   ): Page<FamilyView> {
-    const all = this.allFamilies(scope).filter(
-      ({ details }) =>
-        details !== undefined &&
-        (filter.environment ?? details.environment) === details.environment &&
-        (filter.team ?? details.team) === details.team &&
-        (filter.name ?? details.name) === details.name,
+    const after = familiesCursor.read(filter.cursor);
+    const where = new Where()
+      .and(within('environment', scope.environments))
+      .and(within('team', scope.teams))
+      .and(equal('environment', filter.environment))
+      .and(equal('team', filter.team))
+      .and(equal('name', filter.name));
+    if (after !== undefined) where.and(['(environment, name, id) > (?, ?, ?)', ...after]);
+    const { rows, next } = cut(
+      this.readModel.db
+        .prepare(
+          `SELECT id, environment, name, revision, state FROM families ${where.sql} ORDER BY environment, name, id LIMIT ?`,
+        )
+        .all(...where.values, filter.limit + 1),
+      filter.limit,
+      (row) => familiesCursor.write([String(row['environment']), String(row['name']), String(row['id'])]),
     );
-    const from = offsetOf(filter.cursor);
-    const items = all.slice(from, from + filter.limit).flatMap((state) => {
-      const view = familyView(state, this.family(state.familyId).revision);
-      return view === undefined ? [] : [view];
-    });
-    return this.#page(items, from, filter.limit, all.length);
+    const items = rows.flatMap((row) => familyView(stateIn<FamilyState>(row), Number(row['revision'])) ?? []);
+    return { items, next, treeSize: this.treeSize() };
   }
 
-  allFamilies(scope: Scope): readonly FamilyState[] {
-    return this.readModel.db
-      .prepare('SELECT state, environment, team FROM families ORDER BY environment, name')
-      .all()
-      .filter(
-        (row) =>
-          within(scope.environments, String(row['environment'])) && within(scope.teams, String(row['team'])),
-      )
-      .map((row) => stateIn<FamilyState>(row));
+  /** Every consumer of every family, by the family's name, then its own: which is unique in an environment. */
+  consumers(filter: PageQuery, scope: Scope): Page<ConsumerEntry> {
+    const after = consumersCursor.read(filter.cursor);
+    const found: { readonly entry: ConsumerEntry; readonly key: z.output<typeof CONSUMER_KEY> }[] = [];
+    // The family the last page ended in may have more.
+    let from: Condition | undefined =
+      after === undefined ? undefined : ['(environment, name, id) >= (?, ?, ?)', ...after.slice(0, 3)];
+    while (found.length <= filter.limit) {
+      const where = new Where()
+        .and(within('environment', scope.environments))
+        .and(within('team', scope.teams))
+        .and(from);
+      const families = this.readModel.db
+        .prepare(
+          `SELECT id, environment, name, state FROM families ${where.sql} ORDER BY environment, name, id LIMIT ?`,
+        )
+        .all(...where.values, filter.limit);
+      for (const row of families) {
+        const [id, environment, name] = [String(row['id']), String(row['environment']), String(row['name'])];
+        const consumers = [...stateIn<FamilyState>(row).consumers].sort((left, right) =>
+          left.name < right.name ? -1 : 1,
+        );
+        for (const consumer of consumers) {
+          if (after?.[2] === id && consumer.name <= after[3]) continue;
+          found.push({
+            entry: { ...consumer, environment, family: { id, name } },
+            key: [environment, name, id, consumer.name],
+          });
+        }
+        from = ['(environment, name, id) > (?, ?, ?)', environment, name, id];
+      }
+      if (families.length < filter.limit) break;
+    }
+    const { rows, next } = cut(found, filter.limit, ({ key }) => consumersCursor.write(key));
+    return { items: rows.map(({ entry }) => entry), next, treeSize: this.treeSize() };
   }
 
   rotation(id: string): RotationRow {
@@ -145,35 +169,41 @@ export class Directory {
     });
   }
 
+  /** Those that are open first, then the newest: one that ends while its pages are read is seen again, never missed. */
   rotations(
     filter: PageQuery & { readonly family?: string | undefined; readonly state: 'open' | 'ended' | 'all' },
     scope: Scope,
   ): Page<RotationViewJson> {
     const family = filter.family === undefined ? undefined : this.family(filter.family).state.familyId;
-    const all = this.allRotations(filter.state, scope).filter(
-      ({ state }) => family === undefined || state.familyId === family,
+    const after = rotationsCursor.read(filter.cursor);
+    const where = new Where()
+      .and(equal('r.family_id', family))
+      .and(within('f.environment', scope.environments))
+      .and(within('f.team', scope.teams));
+    const rows: SqlRow[] = [];
+    for (const ended of filter.state === 'all' ? [0, 1] : [filter.state === 'open' ? 0 : 1]) {
+      if (after !== undefined && ended < after[0]) continue;
+      const part = new Where(where).and(['r.ended = ?', ended]);
+      if (after !== undefined && ended === after[0]) {
+        part.and(['(r.requested_at, r.id) < (?, ?)', after[1], after[2]]);
+      }
+      rows.push(
+        ...this.readModel.db
+          .prepare(
+            `SELECT r.id AS id, r.ended AS ended, r.requested_at AS requested_at, r.state AS state,
+               r.revision AS revision
+             FROM rotations r CROSS JOIN families f ON f.id = r.family_id ${part.sql}
+             ORDER BY r.requested_at DESC, r.id DESC LIMIT ?`,
+          )
+          .all(...part.values, filter.limit + 1 - rows.length),
+      );
+      if (rows.length > filter.limit) break;
+    }
+    const page = cut(rows, filter.limit, (row) =>
+      rotationsCursor.write([row['ended'] === 0 ? 0 : 1, Number(row['requested_at']), String(row['id'])]),
     );
-    const from = offsetOf(filter.cursor);
-    const items = all
-      .slice(from, from + filter.limit)
-      .map(({ state, revision }) => this.#viewOf(state, revision));
-    return this.#page(items, from, filter.limit, all.length);
-  }
-
-  allRotations(wanted: 'open' | 'ended' | 'all', scope: Scope): readonly RotationRow[] {
-    return this.readModel.db
-      .prepare(
-        `SELECT r.state AS state, r.revision AS revision, f.environment AS environment, f.team AS team
-         FROM rotations r JOIN families f ON f.id = r.family_id
-         WHERE (? = 'all' OR (r.ended = 0 AND r.imported = 0) = (? = 'open'))
-         ORDER BY r.ended, r.requested_at DESC`,
-      )
-      .all(wanted, wanted)
-      .filter(
-        (row) =>
-          within(scope.environments, String(row['environment'])) && within(scope.teams, String(row['team'])),
-      )
-      .map((row) => ({ state: stateIn<RotationState>(row), revision: Number(row['revision']) }));
+    const items = page.rows.map((row) => this.#viewOf(stateIn<RotationState>(row), Number(row['revision'])));
+    return { items, next: page.next, treeSize: this.treeSize() };
   }
 
   /** Ids that begin with these characters; people type the first eight. */
@@ -199,14 +229,21 @@ export class Directory {
       .map((row) => stateIn<ContainmentState>(row));
   }
 
-  policies(now: number): readonly PolicyView[] {
-    return this.readModel.db
-      .prepare('SELECT revision, state FROM policies ORDER BY name')
-      .all()
-      .flatMap((row) => {
-        const view = policyView(stateIn<PolicyState>(row), Number(row['revision']), now);
-        return view === undefined ? [] : [view];
-      });
+  policies(filter: PageQuery, now: number): Page<PolicyView> {
+    const after = policiesCursor.read(filter.cursor);
+    const where = new Where();
+    if (after !== undefined) where.and(['(name, id) > (?, ?)', ...after]);
+    const { rows, next } = cut(
+      this.readModel.db
+        .prepare(`SELECT id, name, revision, state FROM policies ${where.sql} ORDER BY name, id LIMIT ?`)
+        .all(...where.values, filter.limit + 1),
+      filter.limit,
+      (row) => policiesCursor.write([String(row['name']), String(row['id'])]),
+    );
+    const items = rows.flatMap(
+      (row) => policyView(stateIn<PolicyState>(row), Number(row['revision']), now) ?? [],
+    );
+    return { items, next, treeSize: this.treeSize() };
   }
 
   policyStates(): readonly PolicyState[] {
@@ -217,17 +254,45 @@ export class Directory {
   }
 
   policy(id: string, now: number): PolicyView {
-    const view = this.policies(now).find((policy) => policy.id === id);
+    const row = this.readModel.db.prepare('SELECT revision, state FROM policies WHERE id = ?').get(id);
+    const view =
+      row === undefined ? undefined : policyView(stateIn<PolicyState>(row), Number(row['revision']), now);
     if (view === undefined) throw new DomainError('policy.not-found', `there is no policy ${id}`);
     return view;
   }
+}
 
-  #page<Item>(items: readonly Item[], from: number, limit: number, total: number): Page<Item> {
-    const next = from + limit;
-    return { items, next: next < total ? String(next) : null, treeSize: this.treeSize() };
+type Condition = readonly [sql: string, ...values: SqlValue[]];
+
+/** Conditions of one query, with the values they are bound to. */
+class Where {
+  readonly #conditions: Condition[];
+
+  constructor(others?: Where) {
+    this.#conditions = [...(others === undefined ? [] : others.#conditions)];
+  }
+
+  and(condition: Condition | undefined): this {
+    if (condition !== undefined) this.#conditions.push(condition);
+    return this;
+  }
+
+  get sql(): string {
+    if (this.#conditions.length === 0) return '';
+    return `WHERE ${this.#conditions.map(([sql]) => sql).join(' AND ')}`;
+  }
+
+  get values(): readonly SqlValue[] {
+    return this.#conditions.flatMap(([, ...values]) => values);
   }
 }
 
-function within(names: Scope['environments'], name: string): boolean {
-  return names === 'all' || names.includes(name);
+function equal(column: string, value: string | undefined): Condition | undefined {
+  return value === undefined ? undefined : [`${column} = ?`, value];
+}
+
+function within(column: string, names: Scope['environments']): Condition | undefined {
+  // One text of SQL whatever the number of names: statements are kept by their text.
+  if (names === 'all') return undefined;
+  return [`${column} IN (SELECT value FROM json_each(?))`, JSON.stringify(names)];
 }

@@ -1,3 +1,4 @@
+import type { RecordedEvent } from '#eventlog';
 import type { RotationDossier } from '#evidence';
 import {
   containmentStream,
@@ -12,13 +13,21 @@ import type { Keyturn } from '../composition.js';
 import type { Directory } from './directory.js';
 import { knownAt, knownSize, recordedAtSize } from './known-at.js';
 
-/** Subject id → name, as they are known now. */
-export function namesOf(keyturn: Keyturn): Readonly<Record<string, string>> {
+/** Subject id → name, as it is known now, of everybody these events name. */
+export function namesOf(
+  keyturn: Keyturn,
+  events: readonly RecordedEvent[],
+): Readonly<Record<string, string>> {
+  const ids = new Set(JSON.stringify(events).match(SUBJECT) ?? []);
+  const named = [...ids].flatMap((id) => keyturn.tokens.subject(id) ?? []);
   return {
     system: 'Keyturn',
-    ...Object.fromEntries(keyturn.tokens.subjects().map(({ subject, name }) => [subject, name])),
+    ...Object.fromEntries(named.map(({ subject, name }): [string, string] => [subject, name])),
   };
 }
+
+/** Whatever may be a subject's id: who acted stands in the envelope, who is spoken of anywhere in the data. */
+const SUBJECT = /\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g;
 
 /**
  * Everything a record page is made of, read from the streams: as of the newest event among them, or as of the tree size
@@ -65,6 +74,6 @@ export async function dossierOf(
     familyEvents,
     rotationEvents,
     containmentEvents,
-    names: namesOf(keyturn),
+    names: namesOf(keyturn, [...familyEvents, ...rotationEvents, ...containmentEvents]),
   };
 }

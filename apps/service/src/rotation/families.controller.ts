@@ -36,20 +36,16 @@ import {
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';
+import { pageQuery, type Page } from '../http/cursor.js';
 import { IfMatch, setETag } from '../http/etag.js';
 import { Caller, RequestCommand, type HttpReply } from '../http/request-context.js';
 import { ZodBody, ZodParam, ZodQuery } from '../http/validation.js';
 import { KEYTURN } from '../injection-tokens.js';
-import { Directory, type Page } from './directory.js';
+import { Directory } from './directory.js';
 import { settlePlaced } from './placing.js';
-import { rowOf, type ScheduleItem } from './schedule-rows.js';
+import { Timetable, type ScheduleItem } from './schedule-rows.js';
 
 export const familyReference = z.string().min(1).max(200);
-
-export const pageQuery = z.strictObject({
-  limit: z.coerce.number().int().min(1).max(500).default(100),
-  cursor: z.string().max(20).optional(),
-});
 
 const familiesQuery = pageQuery.extend({
   environment: z.string().max(60).optional(),
@@ -122,12 +118,15 @@ interface PlanDates {
 /** When each step could happen at the earliest, if everybody approved and confirmed at once. */
 function datesOf(plan: RotationPlan, now: number): PlanDates {
   const emits = plan.steps.includes('emit');
-  const emit = now + milliseconds(plan.windows.accept.required);
-  const revoke = (emits ? emit : now) + milliseconds(plan.windows.drain.required);
+  const emit = now + milliseconds(plan.windows?.accept.required);
+  const cohorts = (plan.cohorts ?? []).slice(0, -1);
+  const lastCohort = emit + cohorts.reduce((sum, cohort) => sum + milliseconds(cohort.hold), 0);
+  const revoke = (emits ? lastCohort : now) + milliseconds(plan.windows?.drain.required);
   const at: Readonly<Record<string, number>> = {
     generate: now,
     accept: now,
     emit,
+    cutover: now,
     revoke,
     verify: revoke,
   };
@@ -151,6 +150,7 @@ export class FamiliesController {
     @Inject(QueryBus) private readonly queries: QueryBus,
     @Inject(KEYTURN) private readonly keyturn: Keyturn,
     @Inject(Directory) private readonly directory: Directory,
+    @Inject(Timetable) private readonly timetable: Timetable,
   ) {}
 
   @Get()
@@ -320,7 +320,7 @@ export class FamiliesController {
     @Caller() caller: Principal,
   ): ScheduleItem {
     this.#allowed(reference, caller, 'schedule:read');
-    return rowOf(this.directory, this.directory.family(reference).state, this.keyturn.clock.now());
+    return this.timetable.rowOf(this.directory.family(reference).state, this.keyturn.clock.now());
   }
 
   /** Requests a rotation; an emergency is one with `strategy: emergency`. With `?plan` nothing is started. */

@@ -4,20 +4,19 @@ import { CommandBus } from '@nestjs/cqrs';
 import { ApiProduces, ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import type { Principal } from '#access';
-import { formatInstant } from '#eventlog';
 import { lineSchema, uuidSchema, type ContainmentView } from '#rotation';
 import { ImportHistory, type ImportResult } from '#rotation/application';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';
+import { pageQuery, type Page } from '../http/cursor.js';
 import { setETag } from '../http/etag.js';
 import { Caller, RequestCommand, type HttpReply } from '../http/request-context.js';
 import { ZodBody, ZodParam, ZodQuery } from '../http/validation.js';
 import { KEYTURN } from '../injection-tokens.js';
-import { Directory } from './directory.js';
-import { pageQuery } from './families.controller.js';
+import { Directory, type ConsumerEntry } from './directory.js';
 import { settlePlaced } from './placing.js';
-import { overdueItems, scheduleItems, type ScheduleItem } from './schedule-rows.js';
+import { Timetable, type SchedulePage } from './schedule-rows.js';
 
 const importBody = z.strictObject({
   /** The file's name, for the record. */
@@ -26,12 +25,6 @@ const importBody = z.strictObject({
   content: z.string().min(2).max(1_000_000),
 });
 
-interface SchedulePage {
-  readonly items: readonly ScheduleItem[];
-  readonly asOf: string;
-  readonly treeSize: number;
-}
-
 @ApiTags('schedule, imports, containments')
 @Controller('api/v1')
 export class OperationsController {
@@ -39,38 +32,32 @@ export class OperationsController {
     @Inject(CommandBus) private readonly commands: CommandBus,
     @Inject(KEYTURN) private readonly keyturn: Keyturn,
     @Inject(Directory) private readonly directory: Directory,
+    @Inject(Timetable) private readonly timetable: Timetable,
   ) {}
 
   @Get('schedule')
   @RequiresPermission('schedule:read')
-  schedule(@Caller() caller: Principal): SchedulePage {
-    const now = this.keyturn.clock.now();
-    return this.#page(scheduleItems(this.directory, caller.scope, now), now);
+  schedule(
+    @ZodQuery(pageQuery) query: z.output<typeof pageQuery>,
+    @Caller() caller: Principal,
+  ): SchedulePage {
+    return this.timetable.schedule(query, caller.scope, this.keyturn.clock.now());
   }
 
   /** Rotations and reviews past their date, and what was never rotated or never observed: each an exception of its own. */
   @Get('schedule/overdue')
   @RequiresPermission('schedule:read')
-  overdue(@Caller() caller: Principal): SchedulePage {
-    const now = this.keyturn.clock.now();
-    return this.#page(overdueItems(this.directory, caller.scope, now), now);
+  overdue(@ZodQuery(pageQuery) query: z.output<typeof pageQuery>, @Caller() caller: Principal): SchedulePage {
+    return this.timetable.overdue(query, caller.scope, this.keyturn.clock.now());
   }
 
   @Get('consumers')
   @RequiresPermission('family:read')
   consumers(
-    @ZodQuery(pageQuery) _query: z.output<typeof pageQuery>,
+    @ZodQuery(pageQuery) query: z.output<typeof pageQuery>,
     @Caller() caller: Principal,
-  ): Readonly<Record<string, unknown>> {
-    const families = this.directory.allFamilies(caller.scope);
-    const items = families.flatMap((family) =>
-      family.consumers.map((consumer) => ({
-        ...consumer,
-        environment: family.details?.environment ?? '',
-        family: { id: family.familyId, name: family.details?.name ?? '' },
-      })),
-    );
-    return { items, next: null, treeSize: this.directory.treeSize() };
+  ): Page<ConsumerEntry> {
+    return this.directory.consumers(query, caller.scope);
   }
 
   @Get('containments/:containment')
@@ -139,9 +126,5 @@ export class OperationsController {
       });
     }
     await finished;
-  }
-
-  #page(items: readonly ScheduleItem[], now: number): SchedulePage {
-    return { items, asOf: formatInstant(now), treeSize: this.directory.treeSize() };
   }
 }

@@ -28,6 +28,7 @@ import {
 import type { Keyturn } from '../composition.js';
 import { KEYTURN } from '../injection-tokens.js';
 import { Directory } from './directory.js';
+import { Timetable } from './schedule-rows.js';
 
 /**
  * Puts the use cases of libs/rotation on the buses. The library itself is free of Nest, so that its runner and its use
@@ -49,6 +50,11 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
   {
     provide: Directory,
     useFactory: (keyturn: Keyturn) => new Directory(keyturn.readModel),
+    inject: [KEYTURN],
+  },
+  {
+    provide: Timetable,
+    useFactory: (keyturn: Keyturn) => new Timetable(keyturn.readModel),
     inject: [KEYTURN],
   },
   { provide: Ledger, useFactory: (keyturn: Keyturn) => keyturn.ledger, inject: [KEYTURN] },

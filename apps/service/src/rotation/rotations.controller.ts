@@ -25,13 +25,13 @@ import { AskRotation, type RotationAsk } from '#rotation/application';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';
+import { pageQuery, type Page } from '../http/cursor.js';
 import { IfMatch, setETag } from '../http/etag.js';
 import { Caller, RequestCommand, type HttpReply } from '../http/request-context.js';
 import { ZodBody, ZodParam, ZodQuery } from '../http/validation.js';
 import { KEYTURN } from '../injection-tokens.js';
-import { Directory, type Page } from './directory.js';
+import { Directory } from './directory.js';
 import { dossierOf, namesOf } from './dossier.js';
-import { pageQuery } from './families.controller.js';
 import { knownAt, knownSize, treeSizeSchema } from './known-at.js';
 import { settlePlaced } from './placing.js';
 
@@ -283,7 +283,7 @@ export class RotationsController {
     }
     const rotationEvents = at === undefined ? all : asOf(all, at);
     const containmentEvents = at === undefined ? containments : asOf(containments, at);
-    const names = namesOf(this.keyturn);
+    const names = namesOf(this.keyturn, [...rotationEvents, ...containmentEvents]);
     const entries = timelineOf({ rotationEvents, containmentEvents, names }).map((entry) => ({
       ...entry,
       at: formatInstant(entry.at),

@@ -1,32 +1,236 @@
-import { UNLIMITED, type Scope } from '#access';
-import { DomainError } from '#eventlog';
-import type { FamilyState } from '#rotation';
-import { overdueRows, scheduleRows, type ScheduleInput, type ScheduleRow } from '#schedule';
-import type { Directory } from './directory.js';
+import { z } from 'zod';
+import type { Scope } from '#access';
+import { DomainError, formatInstant } from '#eventlog';
+import type { ReadModel } from '#eventlog/kit';
+import type { SqlDatabase, SqlRow, SqlValue } from '#eventlog/sqlite';
+import {
+  boundAt,
+  familyKindSchema,
+  milliseconds,
+  protectionSchema,
+  selectPolicy,
+  type FamilyState,
+  type PolicyState,
+  type RotationPhase,
+  type RotationState,
+} from '#rotation';
+import {
+  comparePlaces,
+  overdueRows,
+  placeOf,
+  scheduleRows,
+  type PastRotation,
+  type ScheduleInput,
+  type ScheduleRow,
+} from '#schedule';
+import { Cursor, cut, type PageQuery } from '../http/cursor.js';
+import { stateIn } from './directory.js';
 
 export type ScheduleItem = ScheduleRow;
 
-function inputOf(directory: Directory, scope: Scope, now: number): ScheduleInput {
+export interface SchedulePage {
+  readonly items: readonly ScheduleItem[];
+  readonly next: string | null;
+  /** All pages of one list are as of the instant of its first. */
+  readonly asOf: string;
+  readonly treeSize: number;
+}
+
+const PLACE = z.tuple([z.int(), z.string(), z.string(), z.string()]);
+const scheduleCursor = new Cursor('schedule', z.tuple([z.int(), PLACE]));
+const overdueCursor = new Cursor('overdue', z.tuple([z.int(), PLACE]));
+
+/** What is due and when, from the read model, within a token's scope. Never decides anything. */
+export class Timetable {
+  constructor(private readonly readModel: Pick<ReadModel, 'db' | 'treeSize'>) {}
+
+  /** Every family and everything that is owed: looks at each family once a page. */
+  schedule(query: PageQuery, scope: Scope, now: number): SchedulePage {
+    return this.#page(query, scheduleCursor, now, (asOf) => scheduleRows(this.#everything(scope, asOf)));
+  }
+
+  /** Looks at what may be late, and at nothing else: its cost does not grow with what is on time. */
+  overdue(query: PageQuery, scope: Scope, now: number): SchedulePage {
+    return this.#page(query, overdueCursor, now, (asOf) => overdueRows(this.#suspects(scope, asOf)));
+  }
+
+  /** One family's own line. */
+  rowOf(family: FamilyState, now: number): ScheduleItem {
+    const rows = scheduleRows({
+      families: [family],
+      rotations: this.#rotations('family_id = ?', family.familyId),
+      policies: this.#policies(),
+      now,
+    });
+    const row = rows.find((each) => each.kind === 'rotation');
+    if (row === undefined) throw new DomainError('family.not-found', 'there is no such secret family');
+    return row;
+  }
+
+  #page(
+    { limit, cursor }: PageQuery,
+    kind: typeof scheduleCursor,
+    now: number,
+    rowsAt: (asOf: number) => readonly ScheduleRow[],
+  ): SchedulePage {
+    const read = kind.read(cursor);
+    const [asOf, after] = read ?? [now, undefined];
+    const all = rowsAt(asOf);
+    const rest = after === undefined ? all : all.filter((row) => comparePlaces(placeOf(row), after) > 0);
+    const { rows, next } = cut(rest, limit, (row) => kind.write([asOf, [...placeOf(row)]]));
+    return { items: rows, next, asOf: formatInstant(asOf), treeSize: this.readModel.treeSize() };
+  }
+
+  #everything(scope: Scope, now: number): ScheduleInput {
+    const families = this.#db
+      .prepare('SELECT state FROM families')
+      .all()
+      .map((row) => stateIn<FamilyState>(row))
+      .filter((family) => reaches(scope, family));
+    const known = new Set(families.map(({ familyId }) => familyId));
+    const mine = <Item extends { readonly familyId: string }>(items: readonly Item[]): readonly Item[] =>
+      items.filter(({ familyId }) => known.has(familyId));
+    return {
+      families,
+      rotations: mine(this.#rotations('ended = 0 OR owed_at IS NOT NULL')),
+      past: mine(
+        this.#db
+          .prepare(`SELECT ${PAST} FROM rotations WHERE ended = 1 AND owed_at IS NULL`)
+          .all()
+          .map(pastIn),
+      ),
+      policies: this.#policies(),
+      now,
+    };
+  }
+
+  /** The families and rotations a late row can come from: one too many costs a look, one too few would hide it. */
+  #suspects(scope: Scope, now: number): ScheduleInput {
+    const policies = this.#policies();
+    const owing = this.#rotations('owed_at <= ?', now);
+    const ids = new Set([
+      ...this.#pastTheirTerms(policies, now),
+      ...owing.map(({ familyId }) => familyId),
+      ...this.#ids('SELECT id FROM families WHERE unclear = 1'),
+      // The day of a review counts to its end, in UTC.
+      ...this.#ids('SELECT id FROM families WHERE next_review <= ?', formatInstant(now).slice(0, 10)),
+      // What a running rotation made or revoked is not yet in its family's versions.
+      ...this.#ids('SELECT family_id AS id FROM rotations WHERE ended = 0 AND revoked = 1'),
+    ]);
+    const families = [...ids].flatMap((id) => {
+      const row = this.#db.prepare('SELECT state FROM families WHERE id = ?').get(id);
+      const family = row === undefined ? undefined : stateIn<FamilyState>(row);
+      return family !== undefined && reaches(scope, family) ? [family] : [];
+    });
+    const rotations = families.flatMap(({ familyId }) =>
+      this.#rotations('family_id = ? AND (ended = 0 OR owed_at IS NOT NULL)', familyId),
+    );
+    const past = families.flatMap(({ familyId }) =>
+      this.#db
+        .prepare(`SELECT ${PAST} FROM rotations WHERE family_id = ? AND ended = 1 AND owed_at IS NULL`)
+        .all(familyId)
+        .map(pastIn),
+    );
+    return { families, rotations, past, policies, now };
+  }
+
+  /** Families whose oldest open version is older than the policy of their kind allows, or that no policy selects. */
+  #pastTheirTerms(policies: readonly PolicyState[], now: number): readonly string[] {
+    const bound = policies.flatMap((policy) => boundAt(policy, now) ?? []);
+    const made: number[] = [];
+    const families = this.#kinds().flatMap((kind) => {
+      const terms = selectPolicy(bound, kind)?.terms;
+      const same = 'environment = ? AND kind = ? AND protects = ?';
+      const values = [kind.environment, kind.kind, kind.protects];
+      if (terms === undefined) return this.#ids(`SELECT id FROM families WHERE ${same}`, ...values);
+      const emittedBefore = now - milliseconds(terms.stopEmitting);
+      const acceptedBefore = now - milliseconds(terms.stopAccepting);
+      made.push(emittedBefore, acceptedBefore);
+      return [
+        ...this.#ids(
+          `SELECT id FROM families WHERE ${same} AND emitting_since <= ?`,
+          ...values,
+          emittedBefore,
+        ),
+        ...this.#ids(
+          `SELECT id FROM families WHERE ${same} AND accepted_since <= ?`,
+          ...values,
+          acceptedBefore,
+        ),
+      ];
+    });
+    const running = this.#ids(
+      'SELECT family_id AS id FROM rotations WHERE ended = 0 AND made_at <= ?',
+      Math.max(0, ...made),
+    );
+    return [...families, ...running];
+  }
+
+  /** What policies select by, as far as there are families of it: a step of the index each. */
+  #kinds(): readonly Parameters<typeof selectPolicy>[1][] {
+    const kinds: Parameters<typeof selectPolicy>[1][] = [];
+    const next = this.#db.prepare(
+      `SELECT environment, kind, protects FROM families WHERE (environment, kind, protects) > (?, ?, ?)
+       ORDER BY environment, kind, protects LIMIT 1`,
+    );
+    let row = next.get('', '', '');
+    while (row !== undefined) {
+      const family = {
+        environment: String(row['environment']),
+        kind: familyKindSchema.parse(row['kind']),
+        protects: protectionSchema.parse(row['protects']),
+      };
+      kinds.push(family);
+      row = next.get(family.environment, family.kind, family.protects);
+    }
+    return kinds;
+  }
+
+  get #db(): SqlDatabase {
+    return this.readModel.db;
+  }
+
+  #rotations(where: string, ...values: readonly SqlValue[]): readonly RotationState[] {
+    return this.#db
+      .prepare(`SELECT state FROM rotations WHERE ${where}`)
+      .all(...values)
+      .map((row) => stateIn<RotationState>(row));
+  }
+
+  #policies(): readonly PolicyState[] {
+    return this.#db
+      .prepare('SELECT state FROM policies')
+      .all()
+      .map((row) => stateIn<PolicyState>(row));
+  }
+
+  #ids(sql: string, ...values: readonly SqlValue[]): readonly string[] {
+    return this.#db
+      .prepare(sql)
+      .all(...values)
+      .map((row) => String(row['id']));
+  }
+}
+
+const PAST = 'family_id, imported, phase, made, outgoing';
+
+function pastIn(row: SqlRow): PastRotation {
+  const { made, outgoing } = row;
+  const generated: RotationState['generated'] = typeof made === 'string' ? JSON.parse(made) : undefined;
   return {
-    families: directory.allFamilies(scope),
-    rotations: directory.allRotations('all', scope).map(({ state }) => state),
-    policies: directory.policyStates(),
-    now,
+    familyId: String(row['family_id']),
+    imported: row['imported'] === 1,
+    // The projection writes nothing else into this column.
+    phase: String(row['phase']) as RotationPhase,
+    ...(generated === undefined ? {} : { generated }),
+    plan: { outgoing: Array.from({ length: Number(outgoing) }, () => '') },
   };
 }
 
-export function scheduleItems(directory: Directory, scope: Scope, now: number): readonly ScheduleItem[] {
-  return scheduleRows(inputOf(directory, scope, now));
-}
-
-export function overdueItems(directory: Directory, scope: Scope, now: number): readonly ScheduleItem[] {
-  return overdueRows(inputOf(directory, scope, now));
-}
-
-/** One family's own line. */
-export function rowOf(directory: Directory, family: FamilyState, now: number): ScheduleItem {
-  const rows = scheduleRows({ ...inputOf(directory, UNLIMITED, now), families: [family] });
-  const row = rows.find((each) => each.kind === 'rotation' && each.family.id === family.familyId);
-  if (row === undefined) throw new DomainError('family.not-found', 'there is no such secret family');
-  return row;
+function reaches({ environments, teams }: Scope, { details }: FamilyState): boolean {
+  return (
+    details !== undefined &&
+    (environments === 'all' || environments.includes(details.environment)) &&
+    (teams === 'all' || teams.includes(details.team))
+  );
 }

@@ -18,6 +18,9 @@ export interface TokenEntry {
   readonly revokedAt?: number;
 }
 
+/** Where a token stands among all of them. */
+export type TokenPlace = Pick<TokenEntry, 'issuedAt' | 'tokenId'>;
+
 export interface SubjectEntry {
   readonly subject: string;
   readonly name: string;
@@ -29,6 +32,8 @@ export interface TokenDirectory {
   tokenByHash(hash: string): TokenEntry | undefined;
   token(tokenId: string): TokenEntry | undefined;
   tokens(): readonly TokenEntry[];
+  /** In the order they were issued in, from behind `after` on, at most `limit`. */
+  tokensAfter(after: TokenPlace | undefined, limit: number): readonly TokenEntry[];
   subject(subject: string): SubjectEntry | undefined;
   subjects(): readonly SubjectEntry[];
 }

@@ -9,7 +9,7 @@ import { roleSchema, scopeSchema } from '../domain/permissions.js';
 /** Tokens by their hash, and subjects with their newest name. */
 export const accessProjection: Projection = {
   name: 'access',
-  version: 1,
+  version: 2,
   schema: [
     `CREATE TABLE access_tokens (
       token_id TEXT PRIMARY KEY, token_hash TEXT NOT NULL, subject TEXT NOT NULL, roles TEXT NOT NULL,
@@ -17,10 +17,15 @@ export const accessProjection: Projection = {
       issued_by TEXT NOT NULL, expires_at INTEGER, revoked_at INTEGER
     ) STRICT`,
     'CREATE UNIQUE INDEX access_tokens_by_hash ON access_tokens (token_hash)',
+    'CREATE INDEX access_tokens_by_age ON access_tokens (issued_at, token_id)',
     'CREATE TABLE access_subjects (subject TEXT PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL) STRICT',
   ],
   apply: (db, event) => {
     if (isAccessEvent(event)) fold(db, event);
+  },
+  // What cannot be read may have been its revocation: a token nobody can vouch for signs nobody in.
+  quarantine: (db, stream) => {
+    db.prepare('DELETE FROM access_tokens WHERE token_id = ?').run(stream.slice(stream.indexOf('-') + 1));
   },
 };
 
@@ -34,6 +39,11 @@ export function tokenDirectory(db: SqlDatabase): TokenDirectory {
       db
         .prepare(`${tokens} ORDER BY issued_at, token_id`)
         .all()
+        .flatMap((row) => tokenOf(row) ?? []),
+    tokensAfter: (after, limit) =>
+      db
+        .prepare(`${tokens} WHERE (issued_at, token_id) > (?, ?) ORDER BY issued_at, token_id LIMIT ?`)
+        .all(after?.issuedAt ?? 0, after?.tokenId ?? '', limit)
         .flatMap((row) => tokenOf(row) ?? []),
     subject: (subject) =>
       subjectOf(db.prepare('SELECT * FROM access_subjects WHERE subject = ?').get(subject)),

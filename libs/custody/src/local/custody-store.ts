@@ -328,11 +328,14 @@ export class CustodyStore {
       .run(object, versionId);
   }
 
-  emitWith(object: string, versionId: string): void {
+  /** `rest` keeps what `share` leaves. */
+  emitWith(object: string, versionId: string, share: number, rest: string | undefined): void {
     this.#db.prepare('UPDATE versions SET emitting_share = 0 WHERE object = ?').run(object);
-    this.#db
-      .prepare('UPDATE versions SET emitting_share = 100 WHERE object = ? AND version_id = ?')
-      .run(object, versionId);
+    const set = this.#db.prepare(
+      'UPDATE versions SET emitting_share = ? WHERE object = ? AND version_id = ?',
+    );
+    set.run(share, object, versionId);
+    if (rest !== undefined) set.run(100 - share, object, rest);
   }
 
   deny(object: string, versionId: string, at: string): void {

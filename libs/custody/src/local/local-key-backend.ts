@@ -1,4 +1,4 @@
-import type { KeyObject } from 'node:crypto';
+import { createHash, randomInt, type KeyObject } from 'node:crypto';
 import { join } from 'node:path';
 import { decodeProtectedHeader, errors, jwtVerify, SignJWT } from 'jose';
 import { z } from 'zod';
@@ -67,6 +67,8 @@ export interface LocalKeyBackendOptions {
 export interface SignOptions {
   /** Adds `exp`. */
   readonly lifetimeSeconds?: number;
+  /** Whose artefact it is (a user, a tenant): decides on which side of a cohort's share it falls. */
+  readonly cohort?: string;
 }
 
 /** One effect of the ledger. */
@@ -208,22 +210,50 @@ export class LocalKeyBackend implements KeyBackend {
   ): Promise<Receipt> {
     const { maxAgeSeconds } = input;
     return this.#changeVersions(attempt, 'publish', input.versions, (versions) => {
-      if (!Number.isSafeInteger(maxAgeSeconds) || maxAgeSeconds < 0) {
-        throw refuse('config', 'maxAgeSeconds is not a whole number of seconds');
-      }
+      requireMaxAge(maxAgeSeconds);
       requireAcceptable(attempt.object, versions, input.versions);
       for (const versionId of input.versions) this.#store.accept(attempt.object, versionId);
       this.#store.setMaxAge(attempt.object, Math.min(maxAgeSeconds, LARGEST_MAX_AGE_SECONDS));
     });
   }
 
-  async switchEmission(attempt: Attempt, input: { readonly to: string }): Promise<Receipt> {
+  async switchEmission(
+    attempt: Attempt,
+    input: { readonly to: string; readonly share?: number },
+  ): Promise<Receipt> {
+    const { share = 100 } = input;
     return this.#changeVersions(attempt, 'switch-emission', [input.to], (versions) => {
+      if (!Number.isSafeInteger(share) || share < 1 || share > 100) {
+        throw refuse('config', 'share is not a whole number of per cent between 1 and 100');
+      }
       for (const version of requireAcceptable(attempt.object, versions, [input.to])) {
         if (!version.accepted)
           throw refuse('config', `Version ${input.to} is not accepted: publish it first`);
       }
-      this.#store.emitWith(attempt.object, input.to);
+      const rest = versions
+        .filter((version) => version.versionId !== input.to && version.emittingShare > 0)
+        .sort((left, right) => right.emittingShare - left.emittingShare)[0];
+      if (share < 100 && rest === undefined) {
+        throw refuse('config', `Nothing else emits: version ${input.to} can only take all of it`);
+      }
+      this.#store.emitWith(attempt.object, input.to, share, rest?.versionId);
+    });
+  }
+
+  async cutOver(
+    attempt: Attempt,
+    input: { readonly to: string; readonly maxAgeSeconds: number },
+  ): Promise<Receipt> {
+    const { to, maxAgeSeconds } = input;
+    return this.#changeVersions(attempt, 'cut-over', [to], (versions) => {
+      requireMaxAge(maxAgeSeconds);
+      requireAcceptable(attempt.object, versions, [to]);
+      this.#store.accept(attempt.object, to);
+      this.#store.emitWith(attempt.object, to, 100, undefined);
+      for (const { versionId } of versions) {
+        if (versionId !== to) this.#store.withdraw(attempt.object, versionId);
+      }
+      this.#store.setMaxAge(attempt.object, Math.min(maxAgeSeconds, LARGEST_MAX_AGE_SECONDS));
     });
   }
 
@@ -339,7 +369,7 @@ export class LocalKeyBackend implements KeyBackend {
     options: SignOptions = {},
   ): Promise<string> {
     return guarded('sign', async () => {
-      const emitting = this.#store.versions(object).find((version) => version.emittingShare > 0);
+      const emitting = ofCohort(this.#store.versions(object), options.cohort);
       if (emitting === undefined) throw refuse('config', `No version of ${object} emits`);
       if (emitting.contained) {
         throw refuse(
@@ -612,6 +642,7 @@ function declare(instance: string): BackendDeclaration {
       'switch-emission': absolute,
       withdraw: absolute,
       're-accept': absolute,
+      'cut-over': absolute,
       contain: absolute,
       destroy: absolute,
     },
@@ -619,8 +650,29 @@ function declare(instance: string): BackendDeclaration {
     // Commit and rename are calls of this process, and the lock lets no second one in.
     requestsOutliveProcess: false,
     pointOfNoReturn: 'destroy',
-    capabilities: { overlap: true, cohorts: false, readsValues: false, publishesJwks: true },
+    capabilities: { overlap: true, cohorts: true, performs: true, readsValues: false, publishesJwks: true },
   };
+}
+
+/**
+ * Which version somebody's artefact is made with while emission is split. A cohort's name (a user, a tenant) always falls on the
+ * same side of a share, and stays with the newer version as its share grows; without one it falls by chance.
+ */
+function ofCohort(versions: readonly StoredVersion[], cohort: string | undefined): StoredVersion | undefined {
+  const emitting = versions.filter((version) => version.emittingShare > 0);
+  const newest = emitting.at(-1);
+  if (newest === undefined || emitting.length === 1) return newest;
+  const place =
+    cohort === undefined
+      ? randomInt(100)
+      : createHash('sha256').update(cohort).digest().readUInt32BE(0) % 100;
+  return place < newest.emittingShare ? newest : emitting[0];
+}
+
+function requireMaxAge(maxAgeSeconds: number): void {
+  if (!Number.isSafeInteger(maxAgeSeconds) || maxAgeSeconds < 0) {
+    throw refuse('config', 'maxAgeSeconds is not a whole number of seconds');
+  }
 }
 
 function sameSet(one: readonly string[], other: readonly string[]): boolean {

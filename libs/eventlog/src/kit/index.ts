@@ -1,3 +1,4 @@
+export { asStored } from './as-stored.js';
 export { canonicalBytes, canonicalText, InvalidValueError, MAX_VALUE_DEPTH } from './canonical.js';
 export { dataHashOf, leafOf, openSealed, RECORD_VERSION, sealEvent, type EventContent } from './envelope.js';
 export {
@@ -12,6 +13,7 @@ export {
   type KitOptions,
   type StreamPosition,
 } from './event-store.js';
+export { IntegrityFindings } from './integrity-findings.js';
 export {
   openReadModel,
   ReadModelBehindError,
@@ -22,3 +24,4 @@ export {
   type RebuildOptions,
   type RebuildProgress,
 } from './read-model.js';
+export { scrubOnce, startScrub, type Scrub, type ScrubOptions } from './scrub.js';

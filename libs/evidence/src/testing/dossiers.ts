@@ -47,7 +47,7 @@ const terms: RotationPlan['terms'] = {
   emergency: { approvalWithin: 'P1D', reviewWithin: 'P1D', targets: [] },
 };
 
-const plan: RotationPlan = {
+const plan: RotationPlan & { readonly windows: NonNullable<RotationPlan['windows']> } = {
   sagaVersion: 1,
   strategy: 'graceful',
   backEnd: { instance: 'vault.prod-eu', object: 'transit/keys/orders-signing' },

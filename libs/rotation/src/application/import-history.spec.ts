@@ -10,9 +10,12 @@ import { importEvents } from '../domain/import.events.js';
 import { policyEvents } from '../domain/policy.events.js';
 import { rotationEvents } from '../domain/rotation.events.js';
 import { nextStep, type RotationView, type StepDeclaration } from '../domain/rotation.saga.js';
-import { stepEvents } from '../domain/step.events.js';
+import { noHolds } from '../domain/holds.state.js';
+import { stepEvents, STEPS } from '../domain/step.events.js';
+import { noTelemetry } from '../domain/telemetry.state.js';
 import { claimsProjection, rotationsProjection, wakeupsProjection } from '../index.js';
-import { readImportFile, type FileError } from './import-file.js';
+import type { FileError } from './files/file-problems.js';
+import { readImportFile } from './import-file.js';
 import {
   ImportHistory,
   ImportHistoryHandler,
@@ -35,16 +38,7 @@ const NEVER_CALLED: StepDeclaration = { longestRequestMs: 0, outlivesProcess: fa
 
 const NO_BACK_END: RotationView['backEnd'] = {
   observed: { unavailable: 'nobody asks' },
-  steps: {
-    generate: NEVER_CALLED,
-    accept: NEVER_CALLED,
-    emit: NEVER_CALLED,
-    revoke: NEVER_CALLED,
-    verify: NEVER_CALLED,
-    return: NEVER_CALLED,
-    withdraw: NEVER_CALLED,
-    contain: NEVER_CALLED,
-  },
+  steps: Object.fromEntries(STEPS.map((step) => [step, NEVER_CALLED])) as RotationView['backEnd']['steps'],
 };
 
 async function house(): Promise<{
@@ -215,6 +209,9 @@ describe('the example history', () => {
         const view: RotationView = {
           rotation,
           family: (await ledger.family(rotation.familyId)).state,
+          familyRevision: 0,
+          holds: noHolds,
+          telemetry: noTelemetry,
           claims: [],
           backEnd: NO_BACK_END,
           clocks: { newestRecordedAt: NOW },

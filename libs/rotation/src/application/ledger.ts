@@ -4,13 +4,24 @@ import type { Cause, EventStore, History, StreamPosition } from '#eventlog/kit';
 import { evolveClaim, freeClaim, type ClaimEvent, type ClaimState } from '../domain/claim.events.js';
 import type { ContainmentEvent } from '../domain/containment.events.js';
 import { evolveContainment, initialContainment, type ContainmentState } from '../domain/containment.state.js';
+import type { HoldEvent } from '../domain/holds.events.js';
+import { evolveHolds, noHolds, type HoldsState } from '../domain/holds.state.js';
+import type { TelemetryEvent } from '../domain/telemetry.events.js';
+import { evolveTelemetry, noTelemetry, type TelemetryState } from '../domain/telemetry.state.js';
 import { familyDecider, type FamilyState } from '../domain/family.decider.js';
 import type { FamilyEvent } from '../domain/family.events.js';
 import { policyDecider, type PolicyState } from '../domain/policy.decider.js';
 import type { PolicyEvent } from '../domain/policy.events.js';
 import type { RotationEvent } from '../domain/rotation.events.js';
 import { evolveRotation, initialRotation, type RotationState } from '../domain/rotation.state.js';
-import { containmentStream, familyStream, policyStream, rotationStream } from './streams.js';
+import {
+  containmentStream,
+  familyStream,
+  HOLDS_STREAM,
+  policyStream,
+  rotationStream,
+  telemetryStream,
+} from './streams.js';
 
 /** One aggregate as it was read: its fold, and where its stream stands. */
 export interface Loaded<State> {
@@ -91,6 +102,18 @@ export class Ledger {
       policyStream(id),
       policyDecider.initialState,
       policyDecider.evolve,
+    );
+  }
+
+  holds(): Promise<Loaded<HoldsState>> {
+    return this.#fold<HoldsState, HoldEvent>(HOLDS_STREAM, noHolds, evolveHolds);
+  }
+
+  telemetry(rotationId: string): Promise<Loaded<TelemetryState>> {
+    return this.#fold<TelemetryState, TelemetryEvent>(
+      telemetryStream(rotationId),
+      noTelemetry,
+      evolveTelemetry,
     );
   }
 

@@ -12,7 +12,7 @@ import type { BackEnds } from './back-ends.js';
 import { causeOf, type CommandContext, type Ledger } from './ledger.js';
 import type { Placed } from './placed.js';
 import type { PolicyDirectory } from './policy-directory.js';
-import { completeOpening, gracefulPlan } from './rotation-opening.js';
+import { completeOpening, plannedRotation } from './rotation-opening.js';
 import { incomingVersionId, rotationStream } from './streams.js';
 
 /** What a person asks for; the rest of the request is filled in from the record. */
@@ -177,7 +177,7 @@ export class RequestRotationHandler {
         // Refused before the slot is taken where it cannot be performed or planned.
         if (events.length > 0) this.backEnds.get(fresh.details?.backEnd?.instance ?? 'none');
         if (request.emergency === undefined && events.length > 0) {
-          gracefulPlan(this.ledger, fresh, { rotation: id, request });
+          plannedRotation(this.ledger, fresh, { rotation: id, request });
         }
         return events;
       },
@@ -208,7 +208,7 @@ export class PreviewRotationHandler {
     openRotation({ rotation, request }, family);
     const plan =
       request.emergency === undefined
-        ? gracefulPlan(this.ledger, family, { rotation, request })
+        ? plannedRotation(this.ledger, family, { rotation, request })
         : planEmergency({
             family,
             request,

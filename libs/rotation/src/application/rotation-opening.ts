@@ -1,19 +1,19 @@
 import { DomainError, SYSTEM_ACTOR, WrongExpectedRevisionError, type NewEvent } from '#eventlog';
 import type { Cause, History } from '#eventlog/kit';
 import type { FamilySlot, FamilyState } from '../domain/family.decider.js';
-import { emergencyDecisions, planGraceful, TERMS_WITHOUT_POLICY } from '../domain/plan.js';
+import { emergencyDecisions, planRotation, TERMS_WITHOUT_POLICY } from '../domain/plan.js';
 import { rotationDecider } from '../domain/rotation.decider.js';
 import type { NewRotationEvent, RotationPlan } from '../domain/rotation.events.js';
 import type { Ledger } from './ledger.js';
 import { emergencyContainmentId, incomingVersionId } from './streams.js';
 
-/** The plan a graceful rotation of this family would get now. */
-export function gracefulPlan(
+/** The plan a rotation of this family would get now; an emergency's is made from what is observed. */
+export function plannedRotation(
   ledger: Ledger,
   family: FamilyState,
   slot: Pick<FamilySlot, 'rotation' | 'request'>,
 ): RotationPlan {
-  return planGraceful({
+  return planRotation({
     family,
     request: slot.request,
     incomingVersionId: incomingVersionId(ledger.logId, slot.rotation),
@@ -45,7 +45,7 @@ export async function completeOpening(ledger: Ledger, family: FamilyState, slot:
   try {
     decided =
       request.emergency === undefined
-        ? rotationDecider.decide({ ...base, plan: gracefulPlan(ledger, family, slot) }, state)
+        ? rotationDecider.decide({ ...base, plan: plannedRotation(ledger, family, slot) }, state)
         : rotationDecider.decide(
             {
               ...base,

@@ -6,8 +6,7 @@ import type { NewContainmentEvent } from '../domain/containment.events.js';
 import type { ContainmentState } from '../domain/containment.state.js';
 import type { FamilyState } from '../domain/family.decider.js';
 import type { NewFamilyEvent } from '../domain/family.events.js';
-import { slowestTrustTerm } from '../domain/plan.js';
-import type { RotationPlan } from '../domain/rotation.events.js';
+import { ATTESTED_INSTANCE, attestedBackEnd, slowestTrustTerm } from '../domain/plan.js';
 import {
   nextContainmentStep,
   nextStep,
@@ -16,7 +15,7 @@ import {
   type RotationView,
 } from '../domain/rotation.saga.js';
 import { ENDED, type RotationState } from '../domain/rotation.state.js';
-import type { StepName } from '../domain/step.events.js';
+import { versionsOf } from '../domain/step-effects.js';
 import type { VersionSnapshot } from '../domain/vocabulary.js';
 import { stepDeclarations, type BackEnds } from './back-ends.js';
 import { claim, release } from './claims.js';
@@ -27,7 +26,6 @@ import {
   claimStream,
   containmentStream,
   familyStream,
-  HOLDS_STREAM,
   incomingVersionId,
   rotationStream,
 } from './streams.js';
@@ -172,7 +170,8 @@ export class RotationRunner {
     }
     const { state } = rotation;
     const family = await this.#ledger.family(state.familyId);
-    const holds = await this.#ledger.store.read(HOLDS_STREAM);
+    const holds = await this.#ledger.holds();
+    const telemetry = await this.#ledger.telemetry(rotationId);
     const superseded =
       state.supersedes === undefined ? undefined : await this.#ledger.rotation(state.supersedes);
     const containment =
@@ -186,11 +185,12 @@ export class RotationRunner {
         return { consumerId, loaded };
       }),
     );
-    const backEnd = this.#backEnd(family.state);
+    const backEnd = this.#backEnd(family.state, state);
     const revisions: Record<string, number> = {
       [rotation.history.stream]: rotation.history.revision,
       [family.history.stream]: family.history.revision,
-      [HOLDS_STREAM]: holds.revision,
+      [holds.history.stream]: holds.history.revision,
+      [telemetry.history.stream]: telemetry.history.revision,
     };
     if (superseded !== undefined) revisions[superseded.history.stream] = superseded.history.revision;
     if (containment !== undefined) revisions[containment.history.stream] = containment.history.revision;
@@ -201,6 +201,9 @@ export class RotationRunner {
       view: {
         rotation: state,
         family: family.state,
+        familyRevision: family.history.revision,
+        holds: holds.state,
+        telemetry: telemetry.state,
         ...(superseded === undefined ? {} : { superseded: superseded.state }),
         ...(containment === undefined ? {} : { containment: containment.state }),
         claims: claims.map(({ consumerId, loaded }) => ({
@@ -226,8 +229,9 @@ export class RotationRunner {
     };
   }
 
-  #backEnd(family: FamilyState): KeyBackend {
-    return this.#backEnds.get(family.details?.backEnd?.instance ?? '');
+  #backEnd(family: FamilyState, { plan }: Pick<RotationState, 'plan'>): KeyBackend {
+    const own = family.details?.mode === 'driven' ? family.details.backEnd?.instance : undefined;
+    return this.#backEnds.get(plan?.backEnd.instance ?? own ?? ATTESTED_INSTANCE);
   }
 
   /** Only what a decision may need: an emergency's start, and the clock before emit and revoke. */
@@ -383,7 +387,7 @@ export class RotationRunner {
   async #openContainment(view: RotationView, dueTo: string): Promise<void> {
     const { rotation, family } = view;
     const id = rotation.emergency?.containment;
-    const backEnd = family.details?.backEnd;
+    const backEnd = family.details?.mode === 'driven' ? family.details.backEnd : attestedBackEnd(family);
     if (id === undefined || backEnd === undefined || rotation.emergency === undefined) return;
     const requested: NewContainmentEvent = {
       type: 'ContainmentRequested',
@@ -449,6 +453,7 @@ export class RotationRunner {
         containment?.status === 'applied' ? containment.versions : [],
       ),
       maxAgeSeconds: plan.maxAgeSeconds,
+      ...(decision.share === undefined ? {} : { share: decision.share }),
       ...(plan.trustTerm === undefined ? {} : { trustTerm: plan.trustTerm }),
       ...(coveredByContainment ? { trustEndsAt: containment.trustEndsAt } : {}),
       view: read.revisions,
@@ -521,11 +526,7 @@ export class RotationRunner {
         }
         case 'perform':
           try {
-            await this.#performer.perform(
-              containmentTarget({ history, state }, backEnd, family.state),
-              decision,
-              signal,
-            );
+            await this.#performer.perform(containmentTarget({ history, state }, backEnd), decision, signal);
           } catch (error) {
             if (!(error instanceof WrongExpectedRevisionError)) throw error;
           }
@@ -578,50 +579,7 @@ function slotRevision(family: FamilyState, rotationId: string): number | undefin
   return family.slot?.rotation === rotationId ? family.slot.openedRevision : undefined;
 }
 
-function versionsOf(
-  step: StepName,
-  plan: RotationPlan,
-  state: RotationState,
-  contained: readonly string[],
-): StepTarget['versions'] {
-  const incoming = plan.incoming === undefined ? [] : [plan.incoming];
-  const before = plan.emittingBefore === undefined ? [] : [plan.emittingBefore];
-  const acceptedBefore = plan.versionsBefore
-    .filter((version) => version.accepted)
-    .map((version) => version.versionId);
-  // What is contained is denied, whatever else is accepted: it is not said to be.
-  const acceptSet = [...new Set([...acceptedBefore, ...incoming])].filter(
-    (version) => !contained.includes(version),
-  );
-  const base = {
-    algorithm: plan.algorithm,
-    acceptSet,
-    ...(plan.incoming === undefined ? {} : { incoming: plan.incoming }),
-  };
-  const emits = state.switched === undefined ? before : incoming;
-  const [from] = emits;
-  const common = { ...base, ...(from === undefined ? {} : { from }), accepted: emits };
-  switch (step) {
-    case 'generate':
-    case 'accept':
-    case 'emit':
-    case 'withdraw':
-      return { ...common, subject: incoming };
-    case 'return':
-      return { ...common, subject: before };
-    case 'revoke':
-    case 'verify':
-      return { ...common, subject: plan.outgoing };
-    case 'contain':
-      return { ...common, subject: [] };
-  }
-}
-
-function containmentTarget(
-  loaded: Loaded<ContainmentState>,
-  backEnd: KeyBackend,
-  family: FamilyState,
-): StepTarget {
+function containmentTarget(loaded: Loaded<ContainmentState>, backEnd: KeyBackend): StepTarget {
   const { history, state } = loaded;
   return {
     stream: history.stream,
@@ -632,10 +590,10 @@ function containmentTarget(
     object: state.backEnd?.object ?? '',
     slot: 0,
     versions: {
-      algorithm: family.details?.algorithm ?? 'ES256',
       subject: state.versions,
       accepted: [],
       acceptSet: [],
+      out: [],
     },
     maxAgeSeconds: 0,
     ...(state.trustTerm === undefined ? {} : { trustTerm: state.trustTerm }),

@@ -1,25 +1,10 @@
-import {
-  BackendError,
-  type Algorithm,
-  type Attempt,
-  type BackendErrorClass,
-  type KeyBackend,
-  type Observation,
-} from '#custody';
-import {
-  formatInstant,
-  SYSTEM_ACTOR,
-  WrongExpectedRevisionError,
-  type NewEvent,
-  type Provenance,
-} from '#eventlog';
+import { BackendError, type Attempt, type BackendErrorClass, type KeyBackend } from '#custody';
+import { formatInstant, SYSTEM_ACTOR, WrongExpectedRevisionError, type NewEvent } from '#eventlog';
 import type { Cause, History } from '#eventlog/kit';
 import { failpoint } from '#platform';
-import { milliseconds } from '../domain/duration.js';
-import type { NewRotationEvent } from '../domain/rotation.events.js';
-import type { NewContainmentEvent } from '../domain/containment.events.js';
 import { LEASE_MS, type Perform } from '../domain/rotation.saga.js';
 import type { NewStepEvent, StepName } from '../domain/step.events.js';
+import { alreadySo, outcomeOf, type StepDone, type StepVersions } from '../domain/step-effects.js';
 import { stepTable } from '../domain/step-table.js';
 import type { Ledger } from './ledger.js';
 
@@ -34,19 +19,9 @@ export interface StepTarget {
   readonly object: string;
   /** Revision of the `RotationOpened` that allows it. */
   readonly slot: number;
-  /** What the versions of this step are. */
-  readonly versions: {
-    readonly incoming?: string;
-    readonly algorithm: Algorithm;
-    /** The versions to publish, switch to, withdraw, contain or prove refused. */
-    readonly subject: readonly string[];
-    /** What emits when the step begins. */
-    readonly from?: string;
-    /** For a verification: what must be accepted meanwhile. */
-    readonly accepted: readonly string[];
-    /** After an accept: everything that is accepted. */
-    readonly acceptSet: readonly string[];
-  };
+  readonly versions: StepVersions;
+  /** Of a cohort: the share it brings emission to. */
+  readonly share?: number;
   readonly maxAgeSeconds: number;
   readonly trustTerm?: string;
   /** An earlier bound, where a containment set one. */
@@ -55,19 +30,11 @@ export interface StepTarget {
   readonly view: Readonly<Record<string, number>>;
 }
 
-interface Done {
+/** What an effect or an observation found out. */
+type Done = Omit<StepDone, 'attemptId' | 'backEndAt'> & {
   readonly at: string;
-  readonly settledBy: 'answer' | 'observation';
-  readonly provenance: Provenance;
-  readonly generated?: {
-    readonly algorithm: string;
-    readonly strengthBits: number;
-    readonly fingerprint: string;
-  };
   readonly probe?: Awaited<ReturnType<KeyBackend['probe']>>;
-}
-
-type Outcome = Extract<NewRotationEvent | NewContainmentEvent, { readonly type: string }>;
+};
 
 /**
  * Performs one attempt of one step: intent on disk, the view read once more, the effect under a lease with the step's
@@ -95,6 +62,8 @@ export class StepPerformer {
         leaseUntil: formatInstant(leaseUntil),
         view: { ...target.view },
         observesFirst: decision.observesFirst,
+        ...(decision.passed.length === 0 ? {} : { passed: [...decision.passed] }),
+        ...(target.share === undefined ? {} : { share: target.share }),
       },
     };
     failpoint(`step:${step}:before-intent`);
@@ -129,7 +98,7 @@ export class StepPerformer {
       const call: Attempt = {
         object: target.object,
         familyId: target.familyId,
-        key: `${target.stream}/${step}`,
+        key: effectKey(target.stream, step, target.share),
         attemptId,
         fence,
         signal: lease.signal,
@@ -196,7 +165,7 @@ export class StepPerformer {
     if (seen.entry !== undefined) {
       return { at: seen.entry.at, settledBy: 'observation', provenance: 'performed', ...generated };
     }
-    if (!alreadySo(step, target, seen)) return undefined;
+    if (!alreadySo(step, target.versions, seen.versions, target.share)) return undefined;
     // It is so, and nothing says that we did it: recorded as observed, not claimed as performed.
     return {
       at: formatInstant(this.ledger.store.clock.now()),
@@ -212,11 +181,17 @@ export class StepPerformer {
     const { effect } = stepTable[step];
     switch (effect) {
       case 'generate': {
+        const { algorithm } = versions;
+        if (algorithm === undefined) throw new BackendError('config', 'the plan names no algorithm');
         const made = await this.#bounded(target, effect, () =>
-          backEnd.generate(call, { versionId: first(versions.subject), algorithm: versions.algorithm }),
+          backEnd.generate(call, { versionId: first(versions.subject), algorithm }),
         );
-        const { algorithm, strengthBits, fingerprint } = made;
-        return { ...answered, at: made.at, generated: { algorithm, strengthBits, fingerprint } };
+        const { strengthBits, fingerprint } = made;
+        return {
+          ...answered,
+          at: made.at,
+          generated: { algorithm: made.algorithm, strengthBits, fingerprint },
+        };
       }
       case 'publish': {
         const { at } = await this.#bounded(target, effect, () =>
@@ -226,7 +201,10 @@ export class StepPerformer {
       }
       case 'switch-emission': {
         const { at } = await this.#bounded(target, effect, () =>
-          backEnd.switchEmission(call, { to: first(versions.subject) }),
+          backEnd.switchEmission(call, {
+            to: first(versions.subject),
+            ...(target.share === undefined ? {} : { share: target.share }),
+          }),
         );
         return { ...answered, at };
       }
@@ -245,6 +223,18 @@ export class StepPerformer {
             provenance: 'observed',
           };
         }
+      case 're-accept': {
+        const { at } = await this.#bounded(target, effect, () =>
+          backEnd.reAccept(call, { versions: versions.subject }),
+        );
+        return { ...answered, at };
+      }
+      case 'cut-over': {
+        const { at } = await this.#bounded(target, effect, () =>
+          backEnd.cutOver(call, { to: first(versions.subject), maxAgeSeconds: target.maxAgeSeconds }),
+        );
+        return { ...answered, at };
+      }
       case 'contain': {
         const { at } = await this.#bounded(target, effect, () =>
           backEnd.contain(call, { versions: versions.subject }),
@@ -256,7 +246,14 @@ export class StepPerformer {
           refused: versions.subject,
           accepted: versions.accepted,
         });
-        return { ...answered, at: formatInstant(this.ledger.store.clock.now()), probe };
+        return {
+          settledBy: 'answer',
+          provenance: 'observed',
+          at: formatInstant(this.ledger.store.clock.now()),
+          probe,
+          refused: probe.refused.map(({ versionId, how }) => ({ versionId, how: oneLine(how) })),
+          accepted: probe.accepted.map(({ versionId, how }) => ({ versionId, how: oneLine(how) })),
+        };
       }
     }
   }
@@ -264,7 +261,7 @@ export class StepPerformer {
   /** An answer later than the back end's declared longest request is no answer: the outcome is unknown. */
   async #bounded<T>(
     target: StepTarget,
-    effect: 'generate' | 'publish' | 'switch-emission' | 'withdraw' | 'contain',
+    effect: Exclude<(typeof stepTable)[StepName]['effect'], 'probe'>,
     call: () => Promise<T>,
   ): Promise<T> {
     const { longestRequestMs } = target.backEnd.declaration.effects[effect];
@@ -294,7 +291,16 @@ export class StepPerformer {
       return;
     }
     const now = this.ledger.store.clock.now();
-    await this.#appendPastOthers(target, outcomeOf(step, target, attemptId, done, now), attemptId);
+    const outcome = outcomeOf({
+      step,
+      versions: target.versions,
+      share: target.share,
+      trustTerm: target.trustTerm,
+      trustEndsAt: target.trustEndsAt,
+      done: { ...done, attemptId, backEndAt: done.at },
+      now,
+    });
+    await this.#appendPastOthers(target, outcome, attemptId);
   }
 
   async #failed(
@@ -338,6 +344,11 @@ export class StepPerformer {
   }
 }
 
+/** The same for every attempt of one step; a cohort is a step of its own. */
+export function effectKey(stream: string, step: StepName, share: number | undefined): string {
+  return share === undefined ? `${stream}/${step}` : `${stream}/${step}/${share}`;
+}
+
 function first(versions: readonly string[]): string {
   const [version] = versions;
   if (version === undefined) throw new BackendError('config', 'the plan names no version for this step');
@@ -353,31 +364,6 @@ function oneLine(text: string): string {
   );
 }
 
-function alreadySo(step: StepName, target: StepTarget, seen: Observation): boolean {
-  const of = (id: string): Observation['versions'][number] | undefined =>
-    seen.versions.find((version) => version.versionId === id);
-  const every = (holds: (version: Observation['versions'][number] | undefined) => boolean): boolean =>
-    target.versions.subject.length > 0 && target.versions.subject.every((id) => holds(of(id)));
-  switch (step) {
-    case 'generate':
-      return every((version) => version !== undefined);
-    case 'accept':
-      return every((version) => version?.accepted === true);
-    case 'emit':
-    case 'return':
-      return every((version) => version?.emittingShare === 100);
-    case 'revoke':
-      return every((version) => version?.accepted !== true);
-    case 'withdraw':
-      // A version that was never accepted looks withdrawn: only the ledger can say that we did it.
-      return false;
-    case 'contain':
-      return every((version) => version?.contained === true);
-    case 'verify':
-      return false;
-  }
-}
-
 function refutation(probe: Awaited<ReturnType<KeyBackend['probe']>>): string | undefined {
   const stillAccepted = probe.refused.find((entry) => !entry.refused);
   if (stillAccepted !== undefined) {
@@ -385,81 +371,4 @@ function refutation(probe: Awaited<ReturnType<KeyBackend['probe']>>): string | u
   }
   const refused = probe.accepted.find((entry) => !entry.accepted);
   return refused === undefined ? undefined : `version ${refused.versionId} is not accepted: ${refused.how}`;
-}
-
-function outcomeOf(step: StepName, target: StepTarget, attemptId: string, done: Done, now: number): Outcome {
-  const { versions } = target;
-  const reference = { attemptId, settledBy: done.settledBy, backEndAt: done.at };
-  const from = versions.from === undefined ? {} : { from: versions.from };
-  const { provenance } = done;
-  const bound = target.trustTerm === undefined ? undefined : now + milliseconds(target.trustTerm);
-  const ends = (at: number | undefined): { readonly trustEndsAt?: string } =>
-    at === undefined ? {} : { trustEndsAt: formatInstant(at) };
-  const sooner =
-    bound === undefined || target.trustEndsAt === undefined
-      ? (bound ?? target.trustEndsAt)
-      : Math.min(bound, target.trustEndsAt);
-  switch (step) {
-    case 'generate':
-      return {
-        type: 'KeyGenerated',
-        provenance,
-        data: {
-          ...reference,
-          versionId: first(versions.subject),
-          algorithm: done.generated?.algorithm ?? versions.algorithm,
-          ...(done.generated === undefined
-            ? {}
-            : { strengthBits: done.generated.strengthBits, fingerprint: done.generated.fingerprint }),
-        },
-      };
-    case 'accept':
-      return {
-        type: 'DualAcceptDeployed',
-        provenance,
-        data: { ...reference, versions: [...versions.acceptSet] },
-      };
-    case 'emit':
-      return {
-        type: 'EmitterSwitched',
-        provenance,
-        data: { ...reference, ...from, to: first(versions.subject), share: 100 },
-      };
-    case 'revoke':
-      return {
-        type: 'OldKeyRevoked',
-        provenance,
-        data: { ...reference, versions: [...versions.subject], ...ends(sooner) },
-      };
-    case 'verify':
-      return {
-        type: 'OldKeyRejectionVerified',
-        provenance: 'observed',
-        data: {
-          ...reference,
-          refused: (done.probe?.refused ?? []).map(({ versionId, how }) => ({
-            versionId,
-            how: oneLine(how),
-          })),
-          accepted: (done.probe?.accepted ?? []).map(({ versionId, how }) => ({
-            versionId,
-            how: oneLine(how),
-          })),
-        },
-      };
-    case 'return':
-      return {
-        type: 'EmissionReturned',
-        provenance,
-        data: { ...reference, ...from, to: first(versions.subject) },
-      };
-    case 'withdraw':
-      return { type: 'NewKeyWithdrawn', provenance, data: { ...reference, versions: [...versions.subject] } };
-    case 'contain':
-      return {
-        type: 'ContainmentApplied',
-        provenance,
-        data: { ...reference, versions: [...versions.subject], ...ends(bound) },
-      };
-  }
 }

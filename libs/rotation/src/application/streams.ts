@@ -8,6 +8,7 @@ export const familyStream = (id: string): string => `family-${id}`;
 export const rotationStream = (id: string): string => `rotation-${id}`;
 export const containmentStream = (id: string): string => `containment-${id}`;
 export const policyStream = (id: string): string => `policy-${id}`;
+export const telemetryStream = (rotationId: string): string => `telemetry-${rotationId}`;
 export const importStream = (id: string): string => `import-${id}`;
 export const HOLDS_STREAM = `holds-${NIL_UUID}`;
 

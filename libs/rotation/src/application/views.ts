@@ -220,7 +220,7 @@ export function rotationView(state: RotationState, around: RotationSurroundings)
     outgoing: plan?.outgoing ?? [],
     confirmations,
     windows:
-      plan === undefined
+      plan?.windows === undefined
         ? null
         : {
             accept: {

@@ -4,10 +4,17 @@ import type { RotationRunner, Wake } from './rotation-runner.js';
 
 /** Longest sleep: a timer of the platform overflows past 24.8 days, and a changed clock is noticed soon. */
 const LONGEST_SLEEP_MS = 10_000;
-/** Rows looked at in one sweep; the rest are looked at in the next, at once. */
-const BATCH = 100;
+/** Rotations looked at at one time: each look reads streams. Who is left out is taken as soon as one of them is done. */
+const MOST_LOOKS = 100;
 /** After a look that failed (the log unavailable, a bug) the next one waits this long. */
 const AFTER_FAILURE_MS = 5_000;
+
+/** Who holds the emitter switch a rotation waits for, where that is what it waits for: freed, it is looked at again. */
+const HOLDER = /\bswitch(?:ing|ed)\b.* for (rotation-[0-9a-f-]{36})/;
+
+function holderIn(waitsFor: string): string | null {
+  return HOLDER.exec(waitsFor)?.[1] ?? null;
+}
 
 export interface WakerOptions {
   readonly runner: RotationRunner;
@@ -23,11 +30,10 @@ export interface WakerOptions {
  */
 export class Waker {
   readonly #options: WakerOptions;
-  readonly #busy = new Set<string>();
+  readonly #looks = new Map<string, Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
   #unlisten: (() => void) | undefined;
   #stopped = false;
-  #sweeping: Promise<void> = Promise.resolve();
   #again = false;
 
   constructor(options: WakerOptions) {
@@ -46,7 +52,7 @@ export class Waker {
     clearTimeout(this.#timer);
     this.#unlisten?.();
     await this.#options.runner.stop();
-    await this.#sweeping;
+    await Promise.allSettled(this.#looks.values());
   }
 
   #hint(): void {
@@ -68,11 +74,18 @@ export class Waker {
       .prepare(
         'SELECT id, kind, family_id FROM wakeups WHERE wake_at IS NOT NULL AND wake_at <= ? ORDER BY wake_at LIMIT ?',
       )
-      .all(now, BATCH);
-    const fresh = rows.filter((row) => !this.#busy.has(String(row.id)));
-    for (const row of fresh) {
-      const looked = this.#look(String(row.id), String(row.kind), String(row.family_id));
-      this.#sweeping = Promise.allSettled([this.#sweeping, looked]).then(() => undefined);
+      .all(now, MOST_LOOKS);
+    for (const row of rows) {
+      const id = String(row.id);
+      if (this.#looks.size >= MOST_LOOKS) break;
+      // Moved while it is looked at: the end of that look sweeps again.
+      if (this.#looks.has(id)) continue;
+      const look = this.#look(id, String(row.kind), String(row.family_id))
+        .catch((error: unknown) => {
+          this.#options.onError(id, error);
+        })
+        .finally(() => this.#looks.delete(id));
+      this.#looks.set(id, look);
     }
     const next = readModel.db
       .prepare('SELECT min(wake_at) AS at FROM wakeups WHERE wake_at > ?')
@@ -87,7 +100,6 @@ export class Waker {
 
   async #look(id: string, kind: string, familyId: string): Promise<void> {
     const { runner, readModel, clock, onError } = this.#options;
-    this.#busy.add(id);
     // What arrives while we look makes the row due again; so it is marked as looked at before, not after.
     readModel.annotate((db) => db.prepare('UPDATE wakeups SET wake_at = NULL WHERE id = ?').run(id));
     let wake: Wake;
@@ -99,21 +111,21 @@ export class Waker {
     } catch (error) {
       onError(id, error);
       wake = { finished: false, until: clock.now() + AFTER_FAILURE_MS, waitsFor: 'another try' };
-    } finally {
-      this.#busy.delete(id);
     }
     if (this.#stopped) return;
     if (wake.finished) {
-      readModel.annotate((db) => db.prepare('UPDATE wakeups SET waits_for = NULL WHERE id = ?').run(id));
+      readModel.annotate((db) =>
+        db.prepare('UPDATE wakeups SET waits_for = NULL, waits_on = NULL WHERE id = ?').run(id),
+      );
     } else {
       const { waitsFor, until } = wake;
       readModel.annotate((db) =>
         db
           .prepare(
-            `UPDATE wakeups SET waits_for = ?, wake_at = CASE WHEN wake_at IS NULL THEN ?
+            `UPDATE wakeups SET waits_for = ?, waits_on = ?, wake_at = CASE WHEN wake_at IS NULL THEN ?
              ELSE min(wake_at, coalesce(?, wake_at)) END WHERE id = ?`,
           )
-          .run(waitsFor, until ?? null, until ?? null, id),
+          .run(waitsFor, holderIn(waitsFor), until ?? null, until ?? null, id),
       );
     }
     this.#hint();

@@ -64,7 +64,7 @@ const table: Readonly<Record<string, readonly string[]>> = {
     'nothing',
     'CompromiseSuspected',
     'family.not-driven',
-    'family.not-driven',
+    both,
   ],
   driven: [
     'nothing',
@@ -157,7 +157,6 @@ describe('every command in every phase of a family', () => {
 
 describe('what Keyturn drives', () => {
   it.each<[string, Partial<FamilyDetails>, string]>([
-    ['without overlap', { overlap: 'none' }, 'family.overlap-none'],
     ['rotated by somebody else', { authority: { kind: 'pipeline' } }, 'family.authority-refused'],
     ['a MAC family with a signing algorithm', { usage: 'mac' }, 'family.usage-mismatch'],
   ])('a family %s is refused', (_what, changes, code) => {

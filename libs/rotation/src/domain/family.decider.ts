@@ -3,6 +3,7 @@ import type {
   ConsumerDetails,
   FamilyDetails,
   FamilyEvent,
+  FamilySchedule,
   NewFamilyEvent,
   RotationRequest,
 } from './family.events.js';
@@ -54,6 +55,7 @@ export interface FamilyState {
   readonly slot?: FamilySlot;
   /** The largest max-age a document of this family was served with, seconds. */
   readonly largestMaxAge: number;
+  readonly schedule?: FamilySchedule;
   readonly closed: readonly { readonly rotation: string; readonly outcome: string }[];
 }
 
@@ -116,13 +118,6 @@ export function registerFamily(details: FamilyDetails, state: FamilyState): read
         { field: 'authority.kind' },
       );
     }
-    if (details.overlap === 'none') {
-      throw new DomainError(
-        'family.overlap-none',
-        'without overlap a family can only be cut over in a change window, which is not driven yet: track it, or use a layout with overlap',
-        { field: 'overlap' },
-      );
-    }
   }
   if (details.usage === 'mac' && details.algorithm !== undefined && details.algorithm !== 'HS256') {
     throw new DomainError(
@@ -148,10 +143,10 @@ export function openRotation(
   const details = existing(state);
   const { rotation, request } = command;
   if (state.slot?.rotation === rotation) return [];
-  if (details.mode !== 'driven') {
+  if (details.mode === 'tracked' && request.emergency === undefined) {
     throw new DomainError(
       'family.not-driven',
-      `this family is ${details.mode}: Keyturn cannot rotate it; record what people do with notes and an import`,
+      `this family is ${details.mode}: Keyturn watches it and starts nothing; an emergency it can always run, its steps attested`,
       { mode: details.mode },
     );
   }
@@ -286,6 +281,8 @@ function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
       return state.details === undefined
         ? state
         : { ...state, details: { ...state.details, owner: event.data } };
+    case 'ScheduleSet':
+      return { ...state, schedule: event.data };
     case 'ConsumerRegistered':
     case 'ConsumerRevised': {
       const rest = state.consumers.filter((consumer) => consumer.consumerId !== event.data.consumerId);

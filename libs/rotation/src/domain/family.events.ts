@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { instantSchema, type EventDefinitions, type NewEventOf, type RecordedEventOf } from '#eventlog';
+import { blackoutSchema, calendarRuleSchema, changeWindowSchema } from './calendar.js';
 import { durationSchema } from './duration.js';
-import { policyTermsSchema } from './policy.events.js';
+import { widened } from './upcasts.js';
+import { cohortSchema, policyTermsSchema } from './policy.events.js';
 import {
   algorithmSchema,
   backEndRefSchema,
@@ -10,6 +12,7 @@ import {
   lineSchema,
   nameSchema,
   protectionSchema,
+  REHEARSED,
   STRATEGIES,
   textSchema,
   triggerSchema,
@@ -63,6 +66,16 @@ export const importedFactFields = {
   occurredWithin: z.object({ from: instantSchema, to: instantSchema }).optional(),
 };
 
+/** Places a family's rotations inside its policy's periods; never lengthens them. */
+export const scheduleSchema = z.object({
+  calendar: calendarRuleSchema.optional(),
+  /** Emit and revoke begin only inside one of these; in the place of the policy's. */
+  changeWindows: z.array(changeWindowSchema).max(20).optional(),
+  /** Beside the policy's. */
+  blackouts: z.array(blackoutSchema).max(100).optional(),
+});
+export type FamilySchedule = z.output<typeof scheduleSchema>;
+
 export const coverageSchema = z.object({ from: instantSchema, basis: textSchema });
 
 export const CONSUMER_ROLES = ['emitter', 'verifier'] as const;
@@ -105,6 +118,14 @@ export const emergencyRequestSchema = z.object({
   contain: z.boolean(),
 });
 
+/** A standing approval that was in force when a rotation was asked for: a typed approver. */
+export const standingApprovalSchema = z.object({
+  policy: uuidSchema,
+  approval: uuidSchema,
+  grantedBy: z.string(),
+  until: instantSchema,
+});
+
 /** What somebody asked for; carried by `RotationOpened`, so that the sweep can complete what a crash left. */
 export const rotationRequestSchema = z.object({
   strategy: z.enum(STRATEGIES),
@@ -115,6 +136,11 @@ export const rotationRequestSchema = z.object({
   windows: z.object({ accept: durationSchema.optional(), drain: durationSchema.optional() }).optional(),
   deviation: z.object({ reason: textSchema, until: instantSchema }).optional(),
   emergency: emergencyRequestSchema.optional(),
+  /** What a rehearsal rehearses. */
+  rehearses: z.enum(REHEARSED).optional(),
+  /** The cohorts of a rolling rotation, other than the usual ones. */
+  cohorts: z.array(cohortSchema).min(1).max(20).optional(),
+  standing: standingApprovalSchema.optional(),
   /** The policy that bound the family when this was asked; absent: none did. Later amendments bind new rotations only. */
   policy: z
     .object({ id: uuidSchema, revision: z.int().min(0), name: nameSchema, terms: policyTermsSchema })
@@ -137,6 +163,11 @@ export const familyEvents = {
     version: 1,
     about: 'The runbook page of a family was written or changed.',
     schema: runbookSchema,
+  },
+  ScheduleSet: {
+    version: 1,
+    about: 'When rotations of this family are started and changed; inside the policy’s periods.',
+    schema: scheduleSchema,
   },
   OwnerAssigned: { version: 1, about: 'A family has a new owner.', schema: ownerSchema },
   ConsumerRegistered: {
@@ -184,7 +215,8 @@ export const familyEvents = {
     }),
   },
   RotationOpened: {
-    version: 1,
+    version: 2,
+    upcast: { 1: widened },
     about: 'The slot of the family is taken: one rotation a family.',
     schema: z.object({
       rotation: uuidSchema,

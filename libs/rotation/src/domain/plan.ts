@@ -2,12 +2,19 @@ import { DomainError } from '#eventlog';
 import { formatDuration, milliseconds } from './duration.js';
 import type { FamilyState } from './family.decider.js';
 import type { RotationRequest } from './family.events.js';
-import type { PolicyTerms } from './policy.events.js';
+import type { Cohort, PolicyTerms } from './policy.events.js';
 import type { PlannedConsumer, PlannedWindow, RotationPlan } from './rotation.events.js';
 import type { StepName } from './step.events.js';
-import type { VersionSnapshot } from './vocabulary.js';
+import type { BackEndRef, VersionSnapshot } from './vocabulary.js';
 import { emittingVersion } from './versions.js';
-import { acceptWindow, drainWindow, refreshTerm, trustTerm, type WindowInput } from './windows.js';
+import {
+  acceptWindow,
+  drainWindow,
+  predictedOutage,
+  refreshTerm,
+  trustTerm,
+  type WindowInput,
+} from './windows.js';
 
 /**
  * What binds a family that no policy selects: it is shown as an exception, never as a policy. Approval by one other
@@ -84,7 +91,8 @@ function asked(
   request: RotationRequest,
 ): PlannedWindow {
   if (wanted === undefined) return window;
-  if (milliseconds(wanted) < milliseconds(window.computed) && request.deviation === undefined) {
+  const free = request.strategy === 'rehearsal';
+  if (milliseconds(wanted) < milliseconds(window.computed) && request.deviation === undefined && !free) {
     throw new DomainError(
       'window.below-computed',
       `the ${field} window must be at least ${window.computed}, because ${window.binding}; a shorter one needs a deviation {reason, until}`,
@@ -92,6 +100,26 @@ function asked(
     );
   }
   return { ...window, required: formatDuration(milliseconds(wanted)) };
+}
+
+/** Where people do every step: the family's own back end if it names one, else a name that stands for them. */
+export function attestedBackEnd(family: FamilyState): BackEndRef {
+  return { instance: ATTESTED_INSTANCE, object: family.details?.backEnd?.object ?? family.familyId };
+}
+
+/** The back end whose effects are people's. */
+export const ATTESTED_INSTANCE = 'attested';
+
+function changeTimes(
+  family: FamilyState,
+  terms: PolicyTerms,
+): Pick<RotationPlan, 'changeWindows' | 'blackouts'> {
+  const changeWindows = family.schedule?.changeWindows ?? terms.changeWindows ?? [];
+  const blackouts = [...(terms.blackouts ?? []), ...(family.schedule?.blackouts ?? [])];
+  return {
+    ...(changeWindows.length === 0 ? {} : { changeWindows: [...changeWindows] }),
+    ...(blackouts.length === 0 ? {} : { blackouts }),
+  };
 }
 
 function common(input: PlanInput): {
@@ -111,7 +139,9 @@ function common(input: PlanInput): {
   const { family } = input;
   const { policy } = input.request;
   const details = family.details;
-  if (details?.backEnd === undefined || details.algorithm === undefined) {
+  if (details === undefined) throw new DomainError('family.not-found', 'there is no such secret family');
+  const attested = details.mode !== 'driven';
+  if (!attested && (details.backEnd === undefined || details.algorithm === undefined)) {
     throw new DomainError('family.not-driven', 'this family has no back end that Keyturn drives');
   }
   const terms = policy?.terms ?? TERMS_WITHOUT_POLICY;
@@ -123,8 +153,10 @@ function common(input: PlanInput): {
     windows,
     plan: {
       sagaVersion: 1,
-      backEnd: details.backEnd,
-      algorithm: details.algorithm,
+      backEnd: attested ? attestedBackEnd(family) : (details.backEnd ?? attestedBackEnd(family)),
+      ...(details.algorithm === undefined ? {} : { algorithm: details.algorithm }),
+      ...(attested ? { attested } : {}),
+      ...changeTimes(family, terms),
       consumers: plannedConsumers(family, windows.maxAgeSeconds),
       maxAgeSeconds: maxAge,
       ...(policy === undefined
@@ -138,6 +170,7 @@ function common(input: PlanInput): {
           ? ['No bound is known for when the last verifier forgets a revoked version.']
           : []),
         ...(policy === undefined ? ['No policy selects this family: default terms apply.'] : []),
+        ...(attested ? ['People perform every step of this rotation and attest it.'] : []),
         ...neverRefreshing.map(
           (consumer) =>
             `${consumer.name} never refreshes its keys: no finite window covers it, a person decided.`,
@@ -147,10 +180,42 @@ function common(input: PlanInput): {
   };
 }
 
-/** The plan of a graceful rotation. Refused where a window would be a guess (design, The rotation). */
-export function planGraceful(input: PlanInput): RotationPlan {
-  const { family, request } = input;
-  const { plan, windows } = common(input);
+/** 25, 50, 75, 100 %, one a week (design, The rotation). */
+export const USUAL_COHORTS: readonly Cohort[] = [
+  { share: 25, hold: 'P7D' },
+  { share: 50, hold: 'P7D' },
+  { share: 75, hold: 'P7D' },
+  { share: 100, hold: 'PT0S' },
+];
+
+/** The cohorts asked for, or the policy's, or the usual ones. Refused where they do not rise to 100 %. */
+function cohortsOf(request: RotationRequest, terms: PolicyTerms): Cohort[] {
+  const cohorts = request.cohorts ?? terms.cohorts ?? USUAL_COHORTS;
+  const last = cohorts.at(-1)?.share;
+  if (last !== 100) {
+    throw new DomainError(
+      'cohorts.not-whole',
+      `the last cohort brings emission to ${last ?? 0} %: it must end at 100 %`,
+      { field: 'cohorts' },
+    );
+  }
+  const falling = cohorts.findIndex((cohort, index) => cohort.share <= (cohorts[index - 1]?.share ?? 0));
+  if (falling >= 0) {
+    throw new DomainError(
+      'cohorts.not-rising',
+      'each cohort must bring emission to more than the one before',
+      {
+        field: `cohorts.${falling}.share`,
+      },
+    );
+  }
+  return [...cohorts];
+}
+
+/** Names of production, however it is written: a rehearsal never runs there. */
+const PRODUCTION = /^prod(uction)?(-|$)/;
+
+function requireConsumers(family: FamilyState): void {
   if (!family.consumers.some((consumer) => consumer.roles.includes('verifier'))) {
     throw new DomainError(
       'family.no-verifier',
@@ -165,6 +230,36 @@ export function planGraceful(input: PlanInput): RotationPlan {
       { field: 'consumers' },
     );
   }
+}
+
+/** The plan of any rotation but an emergency. Refused where a window would be a guess (design, The rotation). */
+export function planRotation(input: PlanInput): RotationPlan {
+  const { family, request } = input;
+  if (request.strategy === 'cutover') return planCutover(input);
+  if (family.details?.overlap === 'none') {
+    throw new DomainError(
+      'family.overlap-none',
+      'without overlap this family can only be cut over in a change window: ask for strategy cutover',
+      { field: 'strategy' },
+    );
+  }
+  if (request.strategy !== 'rehearsal') return planOverlapping(input, request.strategy);
+  const { environment } = family.details ?? {};
+  if (environment === undefined || PRODUCTION.test(environment)) {
+    throw new DomainError(
+      'rehearsal.in-production',
+      'a rehearsal runs on a family outside production: rehearse on its staging family',
+      { field: 'strategy' },
+    );
+  }
+  const rehearses = request.rehearses ?? 'graceful';
+  return { ...planOverlapping(input, rehearses), strategy: 'rehearsal', rehearses, approvals: 0 };
+}
+
+function planOverlapping(input: PlanInput, strategy: RotationRequest['strategy']): RotationPlan {
+  const { family, request } = input;
+  const { plan, windows } = common(input);
+  requireConsumers(family);
   if (family.details?.artefactLife === undefined) {
     throw new DomainError(
       'family.artefact-life-unknown',
@@ -186,12 +281,13 @@ export function planGraceful(input: PlanInput): RotationPlan {
   const drain = asked(drainWindow(windows), request.windows?.drain, 'drain', request);
   const emitting = emittingVersion(input.versions);
   const outgoing = input.versions.filter((version) => version.accepted && !version.destroyed);
+  const why = request.strategy === 'rehearsal' ? 'for a rehearsal' : 'by deviation';
   const shortened = [
     ...(milliseconds(accept.required) < milliseconds(accept.computed)
-      ? [`Accept window ${accept.required} instead of ${accept.computed}, by deviation.`]
+      ? [`Accept window ${accept.required} instead of ${accept.computed}, ${why}.`]
       : []),
     ...(milliseconds(drain.required) < milliseconds(drain.computed)
-      ? [`Drain window ${drain.required} instead of ${drain.computed}, by deviation.`]
+      ? [`Drain window ${drain.required} instead of ${drain.computed}, ${why}.`]
       : []),
   ];
   const steps: StepName[] =
@@ -200,15 +296,151 @@ export function planGraceful(input: PlanInput): RotationPlan {
       : ['generate', 'accept', 'emit', 'revoke', 'verify'];
   return {
     ...plan,
-    strategy: 'graceful',
+    strategy,
     incoming: input.incomingVersionId,
     outgoing: outgoing.map((version) => version.versionId),
     ...(emitting === undefined ? {} : { emittingBefore: emitting.versionId }),
     leftAccepted: [],
+    // Nothing to share emission with: the first version of a family takes all of it at once.
+    ...(strategy === 'rolling' && emitting !== undefined ? { cohorts: cohortsOf(request, plan.terms) } : {}),
     windows: { accept, drain },
     approvals: request.deviation === undefined ? plan.terms.approvals : Math.max(1, plan.terms.approvals),
     steps,
     exceptions: [...plan.exceptions, ...shortened],
+  };
+}
+
+/** The plan of a cutover: one change in a change window, with its predicted outage. */
+function planCutover(input: PlanInput): RotationPlan {
+  const { family, request } = input;
+  if (family.details?.overlap !== 'none') {
+    throw new DomainError(
+      'cutover.overlap-possible',
+      'this family can overlap: a graceful rotation has no outage; a cutover is for families without overlap',
+      { field: 'strategy' },
+    );
+  }
+  const { plan, windows } = common(input);
+  requireConsumers(family);
+  if ((plan.changeWindows ?? []).length === 0) {
+    throw new DomainError(
+      'cutover.no-change-window',
+      'a cutover waits for a change window, and neither the family’s schedule nor its policy has one',
+      { field: 'changeWindows' },
+    );
+  }
+  const emitting = emittingVersion(input.versions);
+  const outgoing = input.versions.filter((version) => version.accepted && !version.destroyed);
+  return {
+    ...plan,
+    strategy: 'cutover',
+    incoming: input.incomingVersionId,
+    outgoing: outgoing.map((version) => version.versionId),
+    ...(emitting === undefined ? {} : { emittingBefore: emitting.versionId }),
+    leftAccepted: [],
+    outage: predictedOutage(windows),
+    approvals: request.deviation === undefined ? plan.terms.approvals : Math.max(1, plan.terms.approvals),
+    steps: outgoing.length === 0 ? ['generate', 'cutover'] : ['generate', 'cutover', 'verify'],
+    exceptions: [
+      ...plan.exceptions,
+      `No overlap: until every consumer has the new version, up to ${predictedOutage(windows).predicted}, some are refused.`,
+    ],
+  };
+}
+
+export interface PlanAmendment {
+  readonly because: string[];
+  readonly consumers: PlannedConsumer[];
+  readonly windows?: { readonly accept: PlannedWindow; readonly drain: PlannedWindow };
+  readonly trustTerm?: string;
+  readonly outage?: { readonly predicted: string; readonly binding: string };
+}
+
+function longer(left: string, right: string): string {
+  return milliseconds(left) >= milliseconds(right) ? left : right;
+}
+
+/** What is computed longer now lengthens what is required by as much; nothing is ever shortened. */
+function grown(before: PlannedWindow, now: PlannedWindow): PlannedWindow {
+  const more = milliseconds(now.computed) - milliseconds(before.computed);
+  if (more <= 0) return before;
+  return { ...now, required: formatDuration(milliseconds(before.required) + more) };
+}
+
+/**
+ * What a running plan must take over from the family as it stands now: a consumer that joined or left, more instances, a
+ * longer cache. It binds at once; what shrank changes nothing (design, Windows). `undefined`: nothing of it moved.
+ */
+export function amendment(plan: RotationPlan, family: FamilyState): PlanAmendment | undefined {
+  const maxAge = Math.max(plan.maxAgeSeconds, family.largestMaxAge);
+  const input = windowInput(family, plan.terms, maxAge);
+  const now = plannedConsumers(family, maxAge);
+  const because: string[] = [];
+  const consumers = now.map((consumer) => {
+    const before = plan.consumers.find((each) => each.consumerId === consumer.consumerId);
+    if (before === undefined) {
+      because.push(`${consumer.name} joined as ${consumer.roles.join(' and ')}.`);
+      return consumer;
+    }
+    const merged: PlannedConsumer = {
+      ...consumer,
+      refreshTerm: longer(before.refreshTerm, consumer.refreshTerm),
+      emitterPropagation: longer(before.emitterPropagation, consumer.emitterPropagation),
+      neverRefreshes: before.neverRefreshes || consumer.neverRefreshes,
+    };
+    if (merged.refreshTerm !== before.refreshTerm) {
+      because.push(`${consumer.name} may now take ${merged.refreshTerm} to know a change.`);
+    } else if (merged.emitterPropagation !== before.emitterPropagation) {
+      because.push(`${consumer.name} may now take ${merged.emitterPropagation} to switch.`);
+    }
+    if (merged.instances !== before.instances) {
+      because.push(`${consumer.name} has ${merged.instances} instances, not ${before.instances}.`);
+    }
+    if (merged.roles.join() !== before.roles.join()) {
+      because.push(`${consumer.name} is ${merged.roles.join(' and ')} now.`);
+    }
+    if (merged.neverRefreshes !== before.neverRefreshes) {
+      because.push(`${consumer.name} never refreshes its keys.`);
+    }
+    return merged;
+  });
+  for (const before of plan.consumers) {
+    if (!now.some((consumer) => consumer.consumerId === before.consumerId)) {
+      because.push(`${before.name} no longer uses this family.`);
+    }
+  }
+  const windows =
+    plan.windows === undefined || plan.strategy === 'emergency'
+      ? undefined
+      : {
+          accept: grown(plan.windows.accept, acceptWindow(input)),
+          drain: grown(plan.windows.drain, drainWindow(input)),
+        };
+  if (windows !== undefined && plan.windows !== undefined) {
+    if (windows.accept.required !== plan.windows.accept.required) {
+      because.push(
+        `The accept window grew from ${plan.windows.accept.required} to ${windows.accept.required}.`,
+      );
+    }
+    if (windows.drain.required !== plan.windows.drain.required) {
+      because.push(`The drain window grew from ${plan.windows.drain.required} to ${windows.drain.required}.`);
+    }
+  }
+  const term = trustTerm(input);
+  const outage = plan.outage === undefined ? undefined : predictedOutage(input);
+  if (because.length === 0) return undefined;
+  return {
+    because: because.slice(0, 50),
+    consumers,
+    ...(windows === undefined ? {} : { windows }),
+    ...(term === undefined || plan.trustTerm === undefined
+      ? {}
+      : { trustTerm: longer(plan.trustTerm, term) }),
+    ...(outage === undefined || plan.outage === undefined
+      ? {}
+      : {
+          outage: milliseconds(outage.predicted) > milliseconds(plan.outage.predicted) ? outage : plan.outage,
+        }),
   };
 }
 
@@ -220,7 +452,12 @@ export function planEmergency(input: PlanInput & { readonly compromised: readonl
   const { request, compromised } = input;
   const { plan, windows } = common(input);
   const emitting = emittingVersion(input.versions);
-  const clean = emitting !== undefined && !compromised.includes(emitting.versionId) && emitting.accepted;
+  // While cohorts share emission, one compromised part is enough: no half of it is left as it is.
+  const sharing = input.versions.filter((version) => (version.emittingShare ?? 0) > 0);
+  const clean =
+    emitting !== undefined &&
+    emitting.accepted &&
+    ![emitting, ...sharing].some((version) => compromised.includes(version.versionId));
   const outgoing = input.versions.filter(
     (version) => version.accepted && !version.destroyed && compromised.includes(version.versionId),
   );
@@ -229,15 +466,18 @@ export function planEmergency(input: PlanInput & { readonly compromised: readonl
       version.accepted &&
       !version.destroyed &&
       !compromised.includes(version.versionId) &&
-      !(clean && version.versionId === emitting.versionId),
+      !(clean && [emitting, ...sharing].some((each) => each.versionId === version.versionId)),
   );
   const computed = acceptWindow(windows);
   const accept = { ...computed, required: request.windows?.accept ?? 'PT0S' };
   const drain = { ...drainWindow(windows), required: 'PT0S' };
-  const steps: StepName[] = [
-    ...(clean ? [] : (['generate', 'accept', 'emit'] as const)),
-    ...(outgoing.length === 0 ? [] : (['revoke', 'verify'] as const)),
-  ];
+  const cutsOver = !clean && input.family.details?.overlap === 'none';
+  const steps: StepName[] = cutsOver
+    ? ['generate', 'cutover', ...(outgoing.length === 0 ? [] : (['verify'] as const))]
+    : [
+        ...(clean ? [] : (['generate', 'accept', 'emit'] as const)),
+        ...(outgoing.length === 0 ? [] : (['revoke', 'verify'] as const)),
+      ];
   const unknownConsumers =
     plan.consumers.length === 0 ? ['No consumer is known: who breaks cannot be said.'] : [];
   return {
@@ -247,13 +487,13 @@ export function planEmergency(input: PlanInput & { readonly compromised: readonl
     outgoing: outgoing.map((version) => version.versionId),
     ...(emitting === undefined ? {} : { emittingBefore: emitting.versionId }),
     leftAccepted: leftAccepted.map((version) => version.versionId),
-    windows: { accept, drain },
+    ...(cutsOver ? { outage: predictedOutage(windows) } : { windows: { accept, drain } }),
     approvals: 0,
     steps,
     exceptions: [
       ...plan.exceptions,
       ...unknownConsumers,
-      ...(clean || milliseconds(accept.required) >= milliseconds(accept.computed)
+      ...(clean || cutsOver || milliseconds(accept.required) >= milliseconds(accept.computed)
         ? []
         : [`Accept window cut from ${accept.computed} to ${accept.required}: a decision of the declarer.`]),
       ...(outgoing.length === 0 ? [] : [`No drain: compromised versions are revoked at once.`]),

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { instantSchema, type EventDefinitions, type NewEventOf, type RecordedEventOf } from '#eventlog';
+import { blackoutSchema, calendarRuleSchema, changeWindowSchema } from './calendar.js';
 import { durationSchema } from './duration.js';
+import { widened } from './upcasts.js';
 import {
   environmentSchema,
   familyKindSchema,
@@ -38,6 +40,28 @@ export const targetSchema = z.object({
 });
 export type EmergencyTarget = z.output<typeof targetSchema>;
 
+/** One part of a rolling rotation: the share it brings emission to, and how long it is looked at before the next. */
+export const cohortSchema = z.object({ share: z.int().min(1).max(100), hold: durationSchema });
+export type Cohort = z.output<typeof cohortSchema>;
+
+/** Shares are basis points: 500 is 5 %. A gate never shortens a window. */
+export const gatesSchema = z.object({
+  /** n of m: at least this percentage of the verifiers must have confirmed, rounded up. Absent: all. */
+  acceptanceQuorum: z.int().min(1).max(100).optional(),
+  /** Before revoking: what was counted in the latest span must be this quiet. */
+  telemetry: z
+    .object({
+      /** Uses counted in the sample; fewer hold the gate, as zero does. */
+      minUses: z.int().min(1),
+      /** A sample older than this says nothing of now. */
+      freshWithin: durationSchema,
+      previousAtMost: z.int().min(0).max(10_000),
+      invalidAtMost: z.int().min(0).max(10_000).optional(),
+    })
+    .optional(),
+});
+export type PolicyGates = z.output<typeof gatesSchema>;
+
 /** What a policy binds; a plan stores these resolved values at its start. */
 export const policyTermsSchema = z.object({
   /** From `KeyGenerated` to the last emitter confirmed off the version. */
@@ -58,6 +82,16 @@ export const policyTermsSchema = z.object({
     reviewWithin: durationSchema,
     targets: z.array(targetSchema).max(20),
   }),
+  /** When a planned rotation is to start; places work inside the periods, never lengthens them. */
+  calendar: calendarRuleSchema.optional(),
+  /** Emit and revoke begin only inside one of these. */
+  changeWindows: z.array(changeWindowSchema).max(20).optional(),
+  blackouts: z.array(blackoutSchema).max(100).optional(),
+  gates: gatesSchema.optional(),
+  /** How emission moves in a rolling rotation; the last brings it to 100 %. */
+  cohorts: z.array(cohortSchema).min(1).max(20).optional(),
+  /** How long after a departure the secrets a person knew are to be rotated. */
+  departureWithin: durationSchema.optional(),
 });
 export type PolicyTerms = z.output<typeof policyTermsSchema>;
 
@@ -79,12 +113,14 @@ export type PolicyDetails = z.output<typeof policyDetailsSchema>;
 
 export const policyEvents = {
   PolicyDefined: {
-    version: 1,
+    version: 2,
+    upcast: { 1: widened },
     about: 'A policy was written; it binds once somebody other than its author approved it.',
     schema: policyDetailsSchema,
   },
   PolicyAmended: {
-    version: 1,
+    version: 2,
+    upcast: { 1: widened },
     about: 'A policy was changed; it binds new rotations once somebody else approved it.',
     schema: policyDetailsSchema.omit({ selector: true }),
   },

@@ -4,6 +4,7 @@ import { deciderSpec, deepFreeze, frozenFold, recorded } from '#eventlog/testing
 import {
   APPROVER,
   DAY,
+  draining,
   emitting,
   FAMILY_ID,
   HOUR,
@@ -15,7 +16,9 @@ import {
   someRequest,
   someTerms,
   someUuid,
+  until,
 } from '../testing/index.js';
+import { milliseconds } from './duration.js';
 import { rotationDecider, type RotationCommand } from './rotation.decider.js';
 import type { RotationEvent } from './rotation.events.js';
 
@@ -102,7 +105,7 @@ const commands = {
     consumerId: gateway,
     reason: 'it is retired',
   }),
-  'roll back': () => ({ type: 'RollBackRotation', reason: 'errors', compromised: [] }),
+  'roll back': () => ({ type: 'RollBackRotation', reason: 'errors', compromised: [], reversible: true }),
   pause: () => ({ type: 'PauseRotation', reason: 'a release' }),
   resume: () => ({ type: 'ResumeRotation' }),
   abandon: () => ({ type: 'AbandonRotation', reason: 'not needed' }),
@@ -167,7 +170,7 @@ const whileEmitting: Row = {
   'confirm emission': 'EmissionConfirmed',
   abandon: 'rotation.emission-started',
 };
-const revoked: Row = { ...whileEmitting, 'confirm emission': 'nothing', 'roll back': 'rotation.revoked' };
+const revoked: Row = { ...whileEmitting, 'confirm emission': 'nothing' };
 
 const table: Readonly<Record<string, Row>> = {
   none: every('rotation.not-found'),
@@ -410,21 +413,75 @@ describe('rolling back', () => {
     expect(world.rollBack(id)).toBe('rotation.nothing-before');
   });
 
-  it('is refused as long as the revocation may have happened: open, or unknown, or only half observed', () => {
+  it('past the point of no return it is refused as long as the revocation may have happened: open, unknown, or half observed', () => {
     const world = new SimulatedWorld({ consumers: [someConsumer(1)] });
     const { id } = world.request();
     emitting(world, id);
     world.confirmAll(id, 'emitter');
     world.injectAt.set('revoke', ['unknown-done', 'unobservable', 'view-moved', 'observing-refused']);
+    const rollBack = (): string | undefined =>
+      world.ask(id, { type: 'RollBackRotation', reason: 'errors', compromised: [], reversible: false });
     for (let turn = 0; world.rotation(id).suspended === undefined && turn < 500; turn += 1) {
       world.wakeNext(world.now + HOUR);
-      if (world.backEnd.accepted().length === 1) expect(world.rollBack(id)).toBe('rotation.revoked');
+      if (world.backEnd.accepted().length === 1) expect(rollBack()).toBe('rotation.point-of-no-return');
     }
     expect(world.rotation(id).suspended?.code).toBe('step.revoke.auth');
-    expect(world.rollBack(id)).toBe('rotation.revoked');
+    expect(rollBack()).toBe('rotation.point-of-no-return');
     world.ask(id, { type: 'RetryRotation' });
     world.elapse(3 * HOUR);
     expect(world.rotation(id).phase).toBe('completed');
     expect(world.backEnd.repeats).toEqual([]);
+  });
+
+  it('after the revocation the old version is accepted again, its accept window passes anew, and only then emission returns', () => {
+    const world = new SimulatedWorld();
+    const { id } = world.request();
+    draining(world, id);
+    until(world, () => world.rotation(id).verified !== undefined, 'the verification');
+    expect(world.backEnd.accepted()).toEqual([world.incomingOf(id)]);
+    expect(world.rollBack(id)).toBeUndefined();
+    world.run();
+    expect(world.backEnd.accepted()).toContain('old');
+    expect(world.backEnd.emitting()).toEqual([world.incomingOf(id)]);
+    const { reaccepted } = world.rotation(id);
+    const window = milliseconds(world.plan(id).windows?.accept.required);
+    until(world, () => world.rotation(id).returned !== undefined, 'the return');
+    expect(world.rotation(id).returned?.at).toBe((reaccepted?.at ?? 0) + window);
+    expect(world.backEnd.emitting()).toEqual(['old']);
+    expect(world.backEnd.accepted()).toContain(world.incomingOf(id));
+    world.confirmAll(id, 'emitter');
+    world.elapse(DAY);
+    expect(world.rotation(id).phase).toBe('rolled-back');
+    expect(world.backEnd.accepted()).toEqual(['old']);
+  });
+
+  it('that accept window can be cut, as a recorded decision; before the revocation there is none to cut', () => {
+    const world = new SimulatedWorld();
+    const { id } = world.request();
+    draining(world, id);
+    const cut = { type: 'RollBackRotation', reason: 'an outage', compromised: [], reversible: true } as const;
+    expect(world.ask(id, { ...cut, acceptWindow: 'PT0S' })).toBe('rollback.no-accept-window');
+    until(world, () => world.rotation(id).revoked !== undefined, 'the revocation');
+    expect(world.ask(id, { ...cut, acceptWindow: 'PT0S' })).toBeUndefined();
+    const asked = world.now;
+    world.run();
+    expect(world.rotation(id).returned?.at).toBe(asked);
+    const requests = world.rotationEvents(id).filter((event) => event.type === 'RollbackRequested');
+    expect(requests).toMatchObject([{ data: { acceptWindow: 'PT0S' } }]);
+  });
+
+  it('a destroyed version is never rolled back to', () => {
+    const world = new SimulatedWorld();
+    const { id } = world.request();
+    draining(world, id);
+    until(world, () => world.rotation(id).revoked !== undefined, 'the revocation');
+    const command = {
+      type: 'RollBackRotation',
+      reason: 'errors',
+      compromised: [],
+      destroyed: ['old'],
+      reversible: true,
+    } as const;
+    expect(world.ask(id, command)).toBe('rotation.old-destroyed');
   });
 });

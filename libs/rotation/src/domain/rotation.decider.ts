@@ -1,9 +1,19 @@
 import { DomainError, formatInstant, type Decider } from '#eventlog';
 import { milliseconds } from './duration.js';
 import type { RotationRequest } from './family.events.js';
-import type { NewRotationEvent, RotationEvent, RotationPlan } from './rotation.events.js';
+import type {
+  Attestation,
+  NewRotationEvent,
+  OVERRIDABLE,
+  RotationEvent,
+  RotationPlan,
+} from './rotation.events.js';
 import { ENDED, evolveRotation, initialRotation, type RotationState } from './rotation.state.js';
 import type { PolicyTerms } from './policy.events.js';
+import { nextCohort, isAttested, OBSERVING_LIMIT_MS } from './rotation.saga.js';
+import { outcomeOf, versionsOf } from './step-effects.js';
+import { stepTable } from './step-table.js';
+import type { StepName } from './step.events.js';
 
 /** What people and consumers ask of a rotation. What the saga records is no command: an outcome is never refused. */
 export type RotationCommand =
@@ -31,11 +41,50 @@ export type RotationCommand =
     }
   | {
       readonly type: 'OverrideConfirmation';
-      readonly gate: 'acceptance-confirmations' | 'emission-confirmations' | 'emitter-switch';
-      readonly consumerId: string;
+      readonly gate: (typeof OVERRIDABLE)[number];
+      /** Whose; none for telemetry. */
+      readonly consumerId?: string;
       readonly reason: string;
     }
-  | { readonly type: 'RollBackRotation'; readonly reason: string; readonly compromised: readonly string[] }
+  | {
+      readonly type: 'RollBackRotation';
+      readonly reason: string;
+      readonly compromised: readonly string[];
+      /** Versions whose key material is gone. */
+      readonly destroyed?: readonly string[];
+      /** The back end can take its revocation back; where it cannot, that was the point of no return. */
+      readonly reversible?: boolean;
+      /** After the revocation: cuts the accept window of the old version, as a recorded decision. */
+      readonly acceptWindow?: string;
+    }
+  | {
+      readonly type: 'WithdrawConfirmation';
+      readonly kind: 'acceptance' | 'emission';
+      readonly consumerId: string;
+      readonly instances: readonly string[];
+      readonly reason: string;
+    }
+  | {
+      readonly type: 'SwitchToAttested';
+      readonly step: StepName;
+      readonly reason: string;
+      readonly now: number;
+    }
+  | {
+      readonly type: 'AttestStep';
+      readonly step: StepName;
+      readonly attestation: Attestation;
+      /** When it was so, where that is known. */
+      readonly occurredAt?: number;
+      readonly now: number;
+      /** What people made, where the step made something. */
+      readonly generated?: {
+        readonly versionId?: string;
+        readonly algorithm?: string;
+        readonly strengthBits?: number;
+        readonly fingerprint?: string;
+      };
+    }
   | { readonly type: 'PauseRotation'; readonly reason: string }
   | { readonly type: 'ResumeRotation'; readonly reason?: string }
   | { readonly type: 'AbandonRotation'; readonly reason: string }
@@ -61,16 +110,22 @@ function open(state: RotationState): RotationPlan | undefined {
 export function emissionMayHaveStarted(state: RotationState): boolean {
   return (
     state.switched !== undefined ||
-    state.steps.open?.step === 'emit' ||
-    (state.steps.failure?.step === 'emit' && state.steps.failure.performed === 'unknown')
+    (['emit', 'cutover'] as const).some(
+      (step) =>
+        state.steps.open?.step === step ||
+        (state.steps.failure?.step === step && state.steps.failure.performed === 'unknown'),
+    )
   );
 }
 
 function revokeMayHaveStarted(state: RotationState): boolean {
   return (
     state.revoked !== undefined ||
-    state.steps.open?.step === 'revoke' ||
-    (state.steps.failure?.step === 'revoke' && state.steps.failure.performed === 'unknown')
+    (['revoke', 'cutover'] as const).some(
+      (step) =>
+        state.steps.open?.step === step ||
+        (state.steps.failure?.step === step && state.steps.failure.performed === 'unknown'),
+    )
   );
 }
 
@@ -186,6 +241,176 @@ function confirm(
   ];
 }
 
+/** A confirmation was wrong; what followed from it stands, what waits for it waits again. */
+function withdrawConfirmation(
+  command: RotationCommand & { readonly type: 'WithdrawConfirmation' },
+  state: RotationState,
+): readonly NewRotationEvent[] {
+  const { kind, consumerId, reason } = command;
+  open(state);
+  const known = (kind === 'acceptance' ? state.acceptance : state.emission).find(
+    (entry) => entry.consumerId === consumerId,
+  );
+  const instances = command.instances.filter((instance) => known?.instances.includes(instance) === true);
+  if (instances.length === 0) {
+    throw new DomainError('confirmation.not-found', 'none of these instances confirmed this', {
+      field: 'instances',
+    });
+  }
+  const versionId = kind === 'acceptance' ? state.plan?.incoming : (state.returned?.to ?? state.switched?.to);
+  return [
+    {
+      type: 'ConfirmationWithdrawn',
+      data: { kind, consumerId, versionId: versionId ?? 'not recorded', instances, reason },
+    },
+  ];
+}
+
+/** Steps people can be asked for in the phase a rotation is in, in the order the saga would take them. */
+function attestable(state: RotationState): readonly StepName[] {
+  const { plan } = state;
+  const undone = (step: StepName): boolean => {
+    switch (step) {
+      case 'generate':
+        return state.generated === undefined;
+      case 'accept':
+        return state.accepted === undefined;
+      case 'emit':
+        return state.switched === undefined || nextCohort(state) !== undefined;
+      case 'cutover':
+        return state.switched === undefined;
+      case 'revoke':
+        return state.revoked === undefined;
+      case 'verify':
+        return state.verified === undefined;
+      case 'reaccept':
+        return state.revoked !== undefined && state.reaccepted === undefined;
+      case 'return':
+      case 'cutback':
+        return state.switched !== undefined && state.returned === undefined;
+      case 'withdraw':
+        return state.generated !== undefined && state.withdrawn === undefined;
+      case 'contain':
+        return false;
+    }
+  };
+  const back: readonly StepName[] =
+    plan?.strategy === 'cutover' ? ['cutback', 'withdraw'] : ['reaccept', 'return', 'withdraw'];
+  const steps = state.rollback !== undefined || state.abandon !== undefined ? back : (plan?.steps ?? []);
+  return steps.filter(undone);
+}
+
+function switchToAttested(
+  command: RotationCommand & { readonly type: 'SwitchToAttested' },
+  state: RotationState,
+): readonly NewRotationEvent[] {
+  const { step, reason, now } = command;
+  const plan = open(state);
+  if (isAttested(state, step)) return [];
+  const possible =
+    stepTable[step].direction !== 'aside' && (plan === undefined || attestable(state).includes(step));
+  if (!possible) {
+    throw new DomainError(
+      'step.not-open',
+      `${step} is not to be done in this rotation; to be done are: ${attestable(state).join(', ') || 'none'}`,
+      { field: 'step' },
+    );
+  }
+  // A request that is still on its way would act after people did (contracts, An emergency over a running rotation).
+  const { open: inFlight, failure } = state.steps;
+  const until =
+    inFlight?.step === step
+      ? inFlight.leaseUntil + OBSERVING_LIMIT_MS
+      : failure?.step === step && failure.performed === 'unknown'
+        ? failure.at + OBSERVING_LIMIT_MS
+        : 0;
+  if (now < until) {
+    throw new DomainError(
+      'step.in-flight',
+      `an attempt of ${step} may still take effect: it is observed until ${formatInstant(until)}, then people may take over`,
+      { field: 'step', until: formatInstant(until) },
+    );
+  }
+  return [{ type: 'StepSwitchedToAttested', data: { step, reason } }];
+}
+
+function attest(
+  command: RotationCommand & { readonly type: 'AttestStep' },
+  state: RotationState,
+): readonly NewRotationEvent[] {
+  const { step, attestation, occurredAt, now, generated } = command;
+  const plan = open(state);
+  if (plan === undefined) {
+    throw new DomainError('step.not-open', 'this rotation has no plan yet: there is nothing to attest');
+  }
+  if (!isAttested(state, step)) {
+    throw new DomainError(
+      'step.not-attested',
+      `Keyturn performs ${step} itself: switch it to attested first, with a reason`,
+      { field: 'step' },
+    );
+  }
+  const [next] = attestable(state);
+  if (next !== step) {
+    throw new DomainError(
+      'step.not-open',
+      next === undefined
+        ? 'every step of this rotation is done'
+        : `${next} comes before ${step}: attest that first`,
+      { field: 'step', next },
+    );
+  }
+  const { link, sha256, note } = attestation.evidence;
+  const enough =
+    link !== undefined || sha256 !== undefined || (state.emergency !== undefined && note !== undefined);
+  if (!enough) {
+    throw new DomainError(
+      'attestation.no-evidence',
+      'an attestation names its evidence: a link to it, or the SHA-256 of it' +
+        (state.emergency === undefined ? '' : ', or in an emergency a note'),
+      { field: 'evidence' },
+    );
+  }
+  if (occurredAt !== undefined && occurredAt > now + 60_000) {
+    throw new DomainError('attestation.in-future', 'it lies in the future', { field: 'occurredAt' });
+  }
+  const versions = versionsOf(step, plan, state, []);
+  const named = generated?.versionId;
+  const made = outcomeOf({
+    step,
+    versions: named === undefined ? versions : { ...versions, subject: [named] },
+    share: nextCohort(state)?.share,
+    trustTerm: plan.trustTerm,
+    now,
+    done: {
+      provenance: 'attested',
+      ...(occurredAt === undefined ? {} : { occurredAt }),
+      ...(step === 'generate'
+        ? {
+            generated: {
+              algorithm: generated?.algorithm ?? plan.algorithm ?? 'not recorded',
+              ...(generated?.strengthBits === undefined ? {} : { strengthBits: generated.strengthBits }),
+              ...(generated?.fingerprint === undefined ? {} : { fingerprint: generated.fingerprint }),
+            },
+          }
+        : {}),
+      ...(step === 'verify'
+        ? { refused: versions.subject.map((versionId) => ({ versionId, how: 'attested' })), accepted: [] }
+        : {}),
+    },
+  });
+  if (made.type === 'ContainmentApplied') return [];
+  return [
+    {
+      type: 'Attested',
+      provenance: 'attested',
+      ...(occurredAt === undefined ? {} : { occurredAt }),
+      data: { step, ...attestation },
+    },
+    made,
+  ];
+}
+
 function decide(command: RotationCommand, state: RotationState): readonly NewRotationEvent[] {
   switch (command.type) {
     case 'RequestRotation':
@@ -223,10 +448,15 @@ function decide(command: RotationCommand, state: RotationState): readonly NewRot
       return confirm(command, state);
     case 'OverrideConfirmation': {
       const plan = open(state);
-      if (plan?.consumers.some((consumer) => consumer.consumerId === command.consumerId) !== true) {
-        throw new DomainError('override.unknown-consumer', 'the plan of this rotation has no such consumer', {
-          field: 'consumer',
-        });
+      const known = plan?.consumers.some((consumer) => consumer.consumerId === command.consumerId) === true;
+      if (command.gate === 'telemetry' ? command.consumerId !== undefined : !known) {
+        throw new DomainError(
+          'override.unknown-consumer',
+          command.gate === 'telemetry'
+            ? 'telemetry is no one consumer’s: leave the consumer out'
+            : 'the plan of this rotation has no such consumer',
+          { field: 'consumer' },
+        );
       }
       const repeated = state.overrides.some(
         (override) => override.gate === command.gate && override.consumerId === command.consumerId,
@@ -236,10 +466,20 @@ function decide(command: RotationCommand, state: RotationState): readonly NewRot
         : [
             {
               type: 'GateOverridden',
-              data: { gate: command.gate, consumerId: command.consumerId, reason: command.reason },
+              data: {
+                gate: command.gate,
+                ...(command.consumerId === undefined ? {} : { consumerId: command.consumerId }),
+                reason: command.reason,
+              },
             },
           ];
     }
+    case 'WithdrawConfirmation':
+      return withdrawConfirmation(command, state);
+    case 'SwitchToAttested':
+      return switchToAttested(command, state);
+    case 'AttestStep':
+      return attest(command, state);
     case 'RollBackRotation': {
       if (state.rollback !== undefined) return [];
       const plan = open(state);
@@ -249,10 +489,24 @@ function decide(command: RotationCommand, state: RotationState): readonly NewRot
           'an emergency is never rolled back: a compromised version is not accepted again; declare another emergency to replace the new one too',
         );
       }
-      if (revokeMayHaveStarted(state)) {
+      const old = plan?.emittingBefore;
+      if (revokeMayHaveStarted(state) && command.reversible !== true) {
         throw new DomainError(
-          'rotation.revoked',
-          'the old version is already revoked (or its revocation may have happened): request a new rotation',
+          'rotation.point-of-no-return',
+          'this back end cannot take a revocation back, and the old version is revoked (or may be): request a new rotation',
+        );
+      }
+      if (old !== undefined && command.destroyed?.includes(old) === true) {
+        throw new DomainError(
+          'rotation.old-destroyed',
+          'the old version’s key material is destroyed: request a new rotation',
+        );
+      }
+      if (command.acceptWindow !== undefined && !revokeMayHaveStarted(state)) {
+        throw new DomainError(
+          'rollback.no-accept-window',
+          'the old version is still accepted: there is no accept window to cut',
+          { field: 'acceptWindow' },
         );
       }
       if (
@@ -271,7 +525,15 @@ function decide(command: RotationCommand, state: RotationState): readonly NewRot
           'nothing emitted before this rotation, so there is nothing to return to; request a new rotation',
         );
       }
-      return [{ type: 'RollbackRequested', data: { reason: command.reason } }];
+      return [
+        {
+          type: 'RollbackRequested',
+          data: {
+            reason: command.reason,
+            ...(command.acceptWindow === undefined ? {} : { acceptWindow: command.acceptWindow }),
+          },
+        },
+      ];
     }
     case 'PauseRotation':
       open(state);

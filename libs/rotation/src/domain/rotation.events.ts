@@ -1,19 +1,23 @@
 import { z } from 'zod';
 import { instantSchema, type EventDefinitions, type NewEventOf, type RecordedEventOf } from '#eventlog';
+import { blackoutSchema, changeWindowSchema } from './calendar.js';
 import { durationSchema } from './duration.js';
 import {
   CONSUMER_ROLES,
   emergencyRequestSchema,
   importedFactFields,
   rotationRequestSchema,
+  standingApprovalSchema,
 } from './family.events.js';
-import { policyTermsSchema, targetSchema } from './policy.events.js';
-import { stepReferenceSchema, stepSchema, type NewStepEvent, type StepEvent } from './step.events.js';
+import { cohortSchema, policyTermsSchema, targetSchema } from './policy.events.js';
+import { widened } from './upcasts.js';
+import { STEPS, stepReferenceSchema, stepSchema, type NewStepEvent, type StepEvent } from './step.events.js';
 import {
   algorithmSchema,
   backEndRefSchema,
   lineSchema,
   nameSchema,
+  REHEARSED,
   STRATEGIES,
   textSchema,
   uuidSchema,
@@ -59,8 +63,16 @@ export const planSchema = z.object({
   /** Which saga wrote it: a later saga finishes it by these rules. */
   sagaVersion: z.literal(1),
   strategy: z.enum(STRATEGIES),
+  /** What a rehearsal rehearses. */
+  rehearses: z.enum(REHEARSED).optional(),
+  /** Absent where people do every step and named none. */
   backEnd: backEndRefSchema,
-  algorithm: algorithmSchema,
+  /** Absent where people do every step and did not say. */
+  algorithm: algorithmSchema.optional(),
+  /** People do every step; Keyturn holds them to it. */
+  attested: z.boolean().optional(),
+  /** A rolling rotation's parts, in order; the last brings emission to 100 %. */
+  cohorts: z.array(cohortSchema).max(20).optional(),
   /** The version to be made; absent where an emergency found a clean one emitting. */
   incoming: versionIdSchema.optional(),
   /** The versions to be revoked. */
@@ -74,7 +86,13 @@ export const planSchema = z.object({
   maxAgeSeconds: z.int().min(0).max(300),
   policy: z.object({ id: uuidSchema, revision: z.int().min(0), name: nameSchema }).optional(),
   terms: policyTermsSchema,
-  windows: z.object({ accept: windowSchema, drain: windowSchema }),
+  /** Absent in a cutover, which has none: never to be shown as an overlap of zero that was passed. */
+  windows: z.object({ accept: windowSchema, drain: windowSchema }).optional(),
+  /** A cutover's: from the old version refused until the slowest consumer has the new one. */
+  outage: z.object({ predicted: durationSchema, binding: lineSchema }).optional(),
+  /** When forward steps that change what is accepted or emitted may begin; absent: any time. */
+  changeWindows: z.array(changeWindowSchema).max(20).optional(),
+  blackouts: z.array(blackoutSchema).max(100).optional(),
   /** After withdrawal or containment: the longest a verifier may go on trusting what it holds; absent where no bound is known. */
   trustTerm: durationSchema.optional(),
   approvals: z.int().min(0),
@@ -93,16 +111,50 @@ const confirmation = z.object({
   ...importedFactFields,
 });
 
+/** What stands behind an attestation: never a secret value. */
+export const attestationFields = {
+  evidence: z.object({
+    /** Where it can be looked at: a change ticket, a pipeline run. */
+    link: z
+      .url({ protocol: /^https?$/ })
+      .max(500)
+      .optional(),
+    /** SHA-256 (hex) of the evidence itself. */
+    sha256: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/, { message: 'must be a SHA-256 in 64 lower-case hex digits' })
+      .optional(),
+    note: textSchema.optional(),
+  }),
+  /** Who did it, where that is not who attests. */
+  by: lineSchema.optional(),
+};
+
+export const attestationSchema = z.object(attestationFields);
+export type Attestation = z.output<typeof attestationSchema>;
+
+/** Gates a person may let a rotation pass. */
+export const OVERRIDABLE = [
+  'acceptance-confirmations',
+  'emission-confirmations',
+  'emitter-switch',
+  'telemetry',
+] as const;
+
 export const GATES = [
   'accept-window',
   'acceptance-confirmations',
   'drain-window',
   'emission-confirmations',
+  'telemetry',
+  'cohort',
+  'change-window',
 ] as const;
 
 export const rotationEvents = {
   RotationRequested: {
-    version: 1,
+    version: 2,
+    upcast: { 1: widened },
     about: 'Somebody asked for a rotation.',
     schema: rotationRequestSchema.extend({
       family: uuidSchema,
@@ -112,11 +164,35 @@ export const rotationEvents = {
       ...importedFactFields,
     }),
   },
-  RotationPlanned: { version: 1, about: 'The plan, frozen at its start.', schema: planSchema },
-  RotationApproved: {
+  RotationPlanned: {
+    version: 2,
+    upcast: { 1: widened },
+    about: 'The plan, frozen at its start.',
+    schema: planSchema,
+  },
+  PlanAmended: {
     version: 1,
+    about: 'A consumer joined, left or grew in mid-rotation; windows only ever grow.',
+    schema: z.object({
+      /** What changed, in words. */
+      because: z.array(lineSchema).min(1).max(50),
+      /** Revision of the family it was seen at. */
+      familyRevision: z.int().min(0),
+      consumers: z.array(plannedConsumerSchema).max(1_000),
+      windows: z.object({ accept: windowSchema, drain: windowSchema }).optional(),
+      trustTerm: durationSchema.optional(),
+      outage: z.object({ predicted: durationSchema, binding: lineSchema }).optional(),
+    }),
+  },
+  RotationApproved: {
+    version: 2,
+    upcast: { 1: widened },
     about: 'A subject other than the requester approved; after an emergency, in retrospect.',
-    schema: z.object({ note: textSchema.optional() }),
+    schema: z.object({
+      note: textSchema.optional(),
+      /** Approved in advance: whoever granted the standing approval is the approver. */
+      standing: standingApprovalSchema.optional(),
+    }),
   },
   RotationRejected: {
     version: 1,
@@ -176,7 +252,8 @@ export const rotationEvents = {
     schema: confirmation,
   },
   GateEvaluated: {
-    version: 1,
+    version: 2,
+    upcast: { 1: widened },
     about: 'A gate was looked at and let the rotation pass, with the values it saw.',
     schema: z.object({
       gate: z.enum(GATES),
@@ -187,11 +264,14 @@ export const rotationEvents = {
     }),
   },
   GateOverridden: {
-    version: 1,
-    about: 'A person let the rotation pass a missing confirmation. Never shortens a window.',
+    version: 2,
+    upcast: { 1: widened },
+    about:
+      'A person let the rotation pass a missing confirmation, or telemetry that holds it. Never shortens a window.',
     schema: z.object({
-      gate: z.enum(['acceptance-confirmations', 'emission-confirmations', 'emitter-switch']),
-      consumerId: uuidSchema,
+      gate: z.enum(OVERRIDABLE),
+      /** Absent where the gate is no one consumer's: telemetry. */
+      consumerId: uuidSchema.optional(),
       reason: textSchema,
     }),
   },
@@ -225,9 +305,68 @@ export const rotationEvents = {
     schema: z.object({ note: textSchema.optional(), ...importedFactFields }),
   },
   RollbackRequested: {
-    version: 1,
+    version: 2,
+    upcast: { 1: widened },
     about: 'Somebody wants the old version back.',
-    schema: z.object({ reason: textSchema }),
+    schema: z.object({
+      reason: textSchema,
+      /** After the revocation: the accept window of the re-accepted version, where somebody decided to cut it. */
+      acceptWindow: durationSchema.optional(),
+    }),
+  },
+  KeyReaccepted: {
+    version: 1,
+    about: 'A revoked version is accepted again, on the way back; its accept window starts here.',
+    schema: stepReferenceSchema.extend({ versions: z.array(versionIdSchema).max(100) }),
+  },
+  CutOver: {
+    version: 1,
+    about:
+      'In one change the new version is accepted and emits, and the old ones are out: no overlap was passed.',
+    schema: stepReferenceSchema.extend({
+      from: versionIdSchema.optional(),
+      to: versionIdSchema,
+      /** What is no longer accepted. */
+      versions: z.array(versionIdSchema).max(100),
+      /** The computed upper bound; absent where none is known. */
+      trustEndsAt: instantSchema.optional(),
+    }),
+  },
+  CutBack: {
+    version: 1,
+    about: 'In one change the old version is accepted and emits again, and the new one is out.',
+    schema: stepReferenceSchema.extend({
+      from: versionIdSchema.optional(),
+      to: versionIdSchema,
+      versions: z.array(versionIdSchema).max(100),
+    }),
+  },
+  StepSwitchedToAttested: {
+    version: 1,
+    about: 'A person takes a step out of the back end’s hands: people perform it, and attest that they did.',
+    schema: z.object({ step: stepSchema, reason: textSchema }),
+  },
+  Attested: {
+    version: 1,
+    about: 'Somebody says, with evidence, that a step was performed.',
+    schema: z.object({ step: stepSchema, ...attestationFields }),
+  },
+  AttestationReconciled: {
+    version: 1,
+    about: 'What was attested was compared with what the back end shows.',
+    schema: z.object({
+      steps: z.array(stepSchema).min(1).max(STEPS.length),
+      agrees: z.boolean(),
+      differences: z.array(lineSchema).max(100),
+    }),
+  },
+  ConfirmationWithdrawn: {
+    version: 1,
+    about: 'A confirmation was wrong: these instances do not use the version after all.',
+    schema: confirmation.omit({ occurredWithin: true, by: true }).extend({
+      kind: z.enum(['acceptance', 'emission']),
+      reason: textSchema,
+    }),
   },
   EmissionReturned: {
     version: 1,
@@ -262,7 +401,8 @@ export const rotationEvents = {
     schema: z.object({ ...importedFactFields }),
   },
   RotationSuspended: {
-    version: 1,
+    version: 2,
+    upcast: { 1: widened },
     about: 'It needs a person; never skipped, never in the way of others.',
     schema: z.object({
       code: z.string().max(80),

@@ -103,6 +103,7 @@ describe('sabotage: the laws go red', () => {
     attempt: 1,
     observesFirst: false,
     settleOnly: false,
+    passed: [],
     gates: [],
     dueTo: '',
   });

@@ -1,9 +1,12 @@
 import { formatInstant } from '#eventlog';
 import { formatDuration, milliseconds } from './duration.js';
 import type { ContainmentState } from './containment.state.js';
+import { changeTime } from './change-windows.js';
 import type { FamilyState } from './family.decider.js';
-import { planEmergency } from './plan.js';
-import type { NewRotationEvent, RotationPlan } from './rotation.events.js';
+import { freezesOn, type HoldsState } from './holds.state.js';
+import { amendment, planEmergency } from './plan.js';
+import type { Cohort } from './policy.events.js';
+import type { GATES, NewRotationEvent, RotationPlan } from './rotation.events.js';
 import {
   drainStart,
   ENDED,
@@ -14,7 +17,9 @@ import {
 } from './rotation.state.js';
 import type { StepName } from './step.events.js';
 import { stepTable } from './step-table.js';
+import { alreadySo, versionsOf } from './step-effects.js';
 import type { StepsState } from './steps.state.js';
+import type { TelemetryState } from './telemetry.state.js';
 import { markCompromised, mergeVersions } from './versions.js';
 import type { VersionSnapshot } from './vocabulary.js';
 
@@ -55,6 +60,10 @@ export interface RunnerView {
 export interface RotationView {
   readonly rotation: RotationState;
   readonly family: FamilyState;
+  readonly familyRevision: number;
+  /** Freezes, and what else holds forward steps. */
+  readonly holds: HoldsState;
+  readonly telemetry: TelemetryState;
   /** The rotation this emergency supersedes, if it does. */
   readonly superseded?: RotationState;
   readonly containment?: ContainmentState;
@@ -77,6 +86,10 @@ export interface Perform {
   readonly settleOnly: boolean;
   /** Gates that let it pass, recorded with the intent. */
   readonly gates: readonly NewRotationEvent[];
+  /** Rules that would hold a planned step forward, and do not hold this one. */
+  readonly passed: readonly string[];
+  /** Of a cohort: the share it brings emission to. */
+  readonly share?: number;
   /** The event that made it due. */
   readonly dueTo: string;
 }
@@ -135,6 +148,8 @@ interface Unsettled {
   readonly attempt: number;
   /** Not before: no request of that attempt can still take effect then. */
   readonly notBefore: number;
+  /** Of a cohort: the share that attempt was to reach. */
+  readonly share?: number;
   readonly dueTo: string;
 }
 
@@ -153,7 +168,13 @@ function unsettledStep(
       : dead
         ? open.startedAt + (outlivesProcess ? longestRequestMs : 0)
         : open.leaseUntil + LEASE_SKEW_MS + longestRequestMs;
-    return { step: open.step, attempt: open.attempt, notBefore, dueTo: open.attemptId };
+    return {
+      step: open.step,
+      attempt: open.attempt,
+      notBefore,
+      ...(open.share === undefined ? {} : { share: open.share }),
+      dueTo: open.attemptId,
+    };
   }
   if (failure?.performed === 'unknown') {
     const pause = Math.min(backOff(failure.passing), urgent ? EMERGENCY_BACK_OFF_MS : Infinity);
@@ -161,6 +182,7 @@ function unsettledStep(
       step: failure.step,
       attempt: failure.attempt,
       notBefore: failure.at + Math.max(view.backEnd.steps[failure.step].longestRequestMs, pause),
+      ...(failure.share === undefined ? {} : { share: failure.share }),
       dueTo: failure.eventId,
     };
   }
@@ -241,13 +263,79 @@ function perform(
   const { rotation } = view;
   const held = afterFailure(rotation.steps, step, now, rotation.emergency !== undefined);
   if (held !== undefined) return 'wait' in held ? held.wait : suspend(view, held.person, step);
-  if (stepTable[step].clockBound && rotation.emergency === undefined) {
-    const clock = clockHold(view, now);
-    if (clock !== undefined) return clock;
-  }
+  const holding = holdsOf(view, now, step);
+  const free = rotation.emergency !== undefined || freeOfHolds(view, step);
+  const [first] = free ? [] : holding;
+  if (first !== undefined) return first;
+  if (isAttested(rotation, step)) return wait(`an attestation of ${step}`);
   const attempt = (rotation.steps.attempts[step] ?? 0) + 1;
-  return { kind: 'perform', step, attempt, observesFirst: attempt > 1, settleOnly: false, gates, dueTo };
+  const share = step === 'emit' ? nextCohort(rotation)?.share : undefined;
+  return {
+    kind: 'perform',
+    step,
+    attempt,
+    observesFirst: attempt > 1,
+    settleOnly: false,
+    gates,
+    passed: holding.flatMap((hold) => (hold.kind === 'wait' ? [hold.waitsFor.slice(0, 500)] : [])),
+    ...(share === undefined ? {} : { share }),
+    dueTo,
+  };
 }
+
+/** People perform this step: the back end is theirs, or somebody took the step out of ours. */
+export function isAttested(rotation: RotationState, step: StepName): boolean {
+  return rotation.plan?.attested === true || rotation.attestedSteps.includes(step);
+}
+
+/** The cohort that comes next; `undefined` where emission moves all at once, or has moved. */
+export function nextCohort(rotation: RotationState): Cohort | undefined {
+  const reached = rotation.switched?.share ?? 0;
+  return rotation.plan?.cohorts?.find((cohort) => cohort.share > reached);
+}
+
+/** The cohort emission has reached. */
+function currentCohort(rotation: RotationState): Cohort | undefined {
+  return rotation.plan?.cohorts?.find((cohort) => cohort.share === rotation.switched?.share);
+}
+
+/** Never held: a way back to the old version. Its own withdrawal keeps the clock rules (contracts, Clocks). */
+function freeOfHolds(view: RotationView, step: StepName): boolean {
+  return stepTable[step].direction !== 'forward' && !stepTable[step].clockBound;
+}
+
+/** Everything that holds a planned step now, as what it waits for. An emergency names what of it it passed. */
+function holdsOf(view: RotationView, now: number, step: StepName): readonly Decision[] {
+  const { holds, family, rotation } = view;
+  const row = stepTable[step];
+  const found: Decision[] = [];
+  if (row.direction === 'forward') {
+    if (holds.restore !== undefined) {
+      found.push(wait(`${HELD}the log was restored: ${holds.restore.reason}`));
+    }
+    const { details } = family;
+    const [freeze] = details === undefined ? [] : freezesOn(holds, family.familyId, details, now);
+    if (freeze !== undefined)
+      found.push(wait(`${HELD}the freeze ${freeze.name}: ${freeze.reason}`, freeze.until));
+    if (row.clockBound && holds.integrity !== undefined) {
+      found.push(wait(`${HELD}the log does not verify: ${holds.integrity.reason}`));
+    }
+  }
+  if (row.clockBound) {
+    if (holds.clock !== undefined) found.push(wait(`${HELD}the clock: ${holds.clock.reason}`));
+    const clock = clockHold(view, now);
+    if (clock !== undefined) found.push(clock);
+  }
+  if (row.inChangeWindow) {
+    const { changeWindows = [], blackouts = [] } = rotation.plan ?? {};
+    const time = changeTime(changeWindows, blackouts, now);
+    if (!time.open) found.push(wait(time.why, time.opensAt));
+  }
+  return found;
+}
+
+/** What waits for a hold begins with this: a hold that ends wakes whoever says so. */
+export const HELD = 'held: ';
 
 /** Emit and revoke wait until the clocks agree (contracts, Clocks). */
 function clockHold(view: RotationView, now: number): Decision | undefined {
@@ -363,6 +451,9 @@ export function nextStep(view: RotationView, now: number): Decision {
         ? suspend(view, held.person, unsettled.step)
         : wait(`a person: ${rotation.suspended.reason}`);
     }
+    if (isAttested(rotation, unsettled.step) && !rotation.steps.done.includes(unsettled.step)) {
+      return wait(`an attestation of ${unsettled.step}`);
+    }
     const back = stepTable[unsettled.step].direction === 'back';
     const stopped = superseded || (forwardStopped && !back);
     // After a settled unknown the usual rules bind the repeat; a way back is simply repeated.
@@ -391,6 +482,8 @@ export function nextStep(view: RotationView, now: number): Decision {
       observesFirst: true,
       settleOnly: stopped || repeatHeld(view, now, unsettled.step),
       gates: [],
+      passed: [],
+      ...(unsettled.share === undefined ? {} : { share: unsettled.share }),
       dueTo: unsettled.dueTo,
     };
   }
@@ -405,6 +498,8 @@ export function nextStep(view: RotationView, now: number): Decision {
       dueTo: family.slot.openedEventId,
     };
   }
+  const changed = reconciled(view) ?? amended(view);
+  if (changed !== undefined) return changed;
   if (rotation.abandon !== undefined) return abandoning(view, now, rotation.abandon);
   if (rotation.rollback !== undefined) return rollingBack(view, now, rotation.rollback);
   if (rotation.suspended !== undefined) return wait(`a person: ${rotation.suspended.reason}`);
@@ -414,7 +509,7 @@ export function nextStep(view: RotationView, now: number): Decision {
       ? wait('a person: it is paused')
       : { kind: 'record', events: [{ type: 'RotationPaused', data: {} }], dueTo: rotation.pause.eventId };
   }
-  return graceful(view, now);
+  return rotation.plan?.strategy === 'cutover' ? cuttingOver(view, now) : planned(view, now);
 }
 
 /** The clocks, and the claim on its emitters, hold the repeat of a step as they held the step. */
@@ -423,9 +518,87 @@ function repeatHeld(view: RotationView, now: number, step: StepName): boolean {
   if (rotation.emergency !== undefined) return false;
   const us = `rotation-${rotation.rotationId}`;
   return (
-    (stepTable[step].clockBound && clockHold(view, now) !== undefined) ||
+    (!freeOfHolds(view, step) && holdsOf(view, now, step).length > 0) ||
     (step === 'emit' && view.claims.some((claim) => claim.holder !== us))
   );
+}
+
+/** What people attested is compared with the back end as soon as that can be observed. */
+function reconciled(view: RotationView): Decision | undefined {
+  const { rotation, backEnd } = view;
+  const { plan, unreconciled } = rotation;
+  if (plan === undefined || unreconciled.length === 0 || !('versions' in backEnd.observed)) return undefined;
+  const seen = backEnd.observed.versions;
+  const share = rotation.switched?.share;
+  const wrong = unreconciled.filter(
+    (step) =>
+      RECONCILABLE.includes(step) &&
+      !overtaken(rotation, step) &&
+      !alreadySo(step, versionsOf(step, plan, rotation, []), seen, share),
+  );
+  const steps = wrong.length > 0 ? wrong : unreconciled;
+  return {
+    kind: 'record',
+    dueTo: cause(rotation),
+    events: [
+      {
+        type: 'AttestationReconciled',
+        data: {
+          steps: [...steps],
+          agrees: wrong.length === 0,
+          differences: wrong.map((step) => `The back end does not show what was attested of ${step}.`),
+        },
+      },
+    ],
+  };
+}
+
+/** Steps whose result a back end shows; the others can only be believed. */
+const RECONCILABLE: readonly StepName[] = [
+  'generate',
+  'accept',
+  'emit',
+  'revoke',
+  'cutover',
+  'reaccept',
+  'return',
+  'cutback',
+];
+
+/** A later fact undid on purpose what this step brought about. */
+function overtaken(rotation: RotationState, step: StepName): boolean {
+  switch (step) {
+    case 'accept':
+      return rotation.withdrawn !== undefined;
+    case 'emit':
+    case 'cutover':
+      return rotation.returned !== undefined;
+    case 'revoke':
+      return rotation.reaccepted !== undefined;
+    case 'generate':
+    case 'verify':
+    case 'reaccept':
+    case 'return':
+    case 'withdraw':
+    case 'cutback':
+    case 'contain':
+      return false;
+  }
+}
+
+/** A consumer that joined, left or grew binds at once, until nothing waits for it any more. */
+function amended(view: RotationView): Decision | undefined {
+  const { rotation, family } = view;
+  const { plan } = rotation;
+  const over = rotation.rollback === undefined ? rotation.revoked : rotation.withdrawn;
+  if (plan === undefined || over !== undefined) return undefined;
+  const change = amendment(plan, family);
+  if (change === undefined) return undefined;
+  return {
+    kind: 'record',
+    dueTo: cause(rotation),
+    events: [{ type: 'PlanAmended', data: { ...change, familyRevision: view.familyRevision } }],
+  };
 }
 
 /** What an emergency does at once: contain, then settle the open step of what it supersedes. */
@@ -459,7 +632,11 @@ function suspendedOr(view: RotationView, decision: Decision): Decision {
     : wait(`a person: ${view.rotation.suspended.reason}`);
 }
 
-function rollingBack(view: RotationView, now: number, asked: Mark): Decision {
+function rollingBack(
+  view: RotationView,
+  now: number,
+  asked: NonNullable<RotationState['rollback']>,
+): Decision {
   const { rotation } = view;
   const done = (mark: Mark): Decision => ({
     kind: 'record',
@@ -473,20 +650,47 @@ function rollingBack(view: RotationView, now: number, asked: Mark): Decision {
       ? done(asked)
       : suspendedOr(view, perform(view, now, 'withdraw', asked.eventId));
   }
-  if (rotation.returned === undefined) return suspendedOr(view, perform(view, now, 'return', asked.eventId));
+  if (rotation.plan?.strategy === 'cutover') return cuttingBack(view, now, asked, done);
+  const toReaccept =
+    rotation.revoked?.versions.includes(rotation.plan?.emittingBefore ?? '') === true &&
+    rotation.returned === undefined;
+  if (toReaccept) {
+    if (rotation.reaccepted === undefined) {
+      return suspendedOr(view, perform(view, now, 'reaccept', asked.eventId));
+    }
+    const window = asked.acceptWindow ?? rotation.plan?.windows?.accept.required;
+    const open = rotation.reaccepted.at + milliseconds(window);
+    if (now < open) return wait('the accept window of the old version, which was revoked', open);
+  }
+  if (rotation.returned === undefined) {
+    return suspendedOr(view, perform(view, now, 'return', rotation.reaccepted?.eventId ?? asked.eventId));
+  }
   if (rotation.withdrawn !== undefined) return done(rotation.withdrawn);
   const start = drainStart(rotation);
   if (start === undefined) {
     const missing = missingConfirmations(rotation, 'emission-confirmations');
     return wait(`${names(view, missing)} to confirm the old version`);
   }
-  const until = start.at + milliseconds(rotation.plan?.windows.drain.required);
+  const until = start.at + milliseconds(rotation.plan?.windows?.drain.required);
   if (now < until) return wait('what the new version emitted to run out', until);
   return suspendedOr(view, perform(view, now, 'withdraw', start.eventId));
 }
 
+/** Back in one change, then every emitter confirms; the new version is out with it. */
+function cuttingBack(view: RotationView, now: number, asked: Mark, done: (mark: Mark) => Decision): Decision {
+  const { rotation } = view;
+  if (rotation.returned === undefined) {
+    return suspendedOr(view, perform(view, now, 'cutback', asked.eventId));
+  }
+  const start = drainStart(rotation);
+  if (start !== undefined)
+    return now < start.at ? wait('an overridden emitter to have switched', start.at) : done(start);
+  const missing = missingConfirmations(rotation, 'emission-confirmations');
+  return wait(`${names(view, missing)} to confirm the old version`);
+}
+
 function gate(
-  name: 'accept-window' | 'acceptance-confirmations' | 'drain-window' | 'emission-confirmations',
+  name: (typeof GATES)[number],
   required: string,
   actual: string,
   since?: number,
@@ -510,7 +714,8 @@ function confirmedText(plan: RotationPlan, rotation: RotationState, role: 'verif
   const overridden = all.filter((consumer) =>
     rotation.overrides.some((entry) => entry.gate === gateName && entry.consumerId === consumer.consumerId),
   ).length;
-  const confirmed = all.length - overridden;
+  const missing = missingConfirmations(rotation, gateName).length;
+  const confirmed = all.length - overridden - missing;
   return `${confirmed} of ${all.length} ${role}s${overridden > 0 ? `, ${overridden} overridden` : ''}`;
 }
 
@@ -521,22 +726,27 @@ function acceptGates(
   now: number,
 ): { readonly hold: Decision } | { readonly pass: readonly NewRotationEvent[]; readonly dueTo: string } {
   const { rotation } = view;
-  const window = plan.windows.accept;
+  const { windows } = plan;
+  if (windows === undefined) return { hold: wait('its windows') };
+  const window = windows.accept;
   const until = accepted.at + milliseconds(window.required);
+  const verifiers = plan.consumers.filter((consumer) => consumer.roles.includes('verifier')).length;
+  const quorum = Math.ceil((verifiers * (plan.terms.gates?.acceptanceQuorum ?? 100)) / 100);
   const missing = missingConfirmations(rotation, 'acceptance-confirmations');
   if (now < until) return { hold: wait(`the accept window: ${window.binding}`, until) };
-  if (missing.length > 0) return { hold: wait(`${names(view, missing)} to confirm the new version`) };
+  if (verifiers - missing.length < quorum) {
+    return { hold: wait(`${names(view, missing)} to confirm the new version`) };
+  }
   const lastConfirmation = [...rotation.acceptance].sort(
     (left, right) => (right.completeAt ?? 0) - (left.completeAt ?? 0),
   )[0];
   const late = lastConfirmation?.completeAt !== undefined && lastConfirmation.completeAt > until;
-  const verifiers = plan.consumers.filter((consumer) => consumer.roles.includes('verifier')).length;
   return {
     dueTo: late ? (lastConfirmation.completeBy ?? accepted.eventId) : accepted.eventId,
     pass: [
       gate(
         'acceptance-confirmations',
-        `${verifiers} of ${verifiers} verifiers`,
+        `${quorum} of ${verifiers} verifiers`,
         confirmedText(plan, rotation, 'verifier'),
       ),
       gate('accept-window', window.required, formatDuration(now - accepted.at), accepted.at, window.binding),
@@ -584,22 +794,26 @@ function claimSwitch(
   };
 }
 
-function graceful(view: RotationView, now: number): Decision {
+/** Approval, and what every planned rotation begins with; `undefined`: it is through. */
+function beginning(view: RotationView, now: number, plan: RotationPlan): Decision | undefined {
   const { rotation } = view;
-  const plan = rotation.plan;
-  if (plan === undefined) return wait('its plan');
   const approvals = rotation.approvals.filter((approval) => approval.subject !== rotation.requestedBy);
   if (approvals.length < plan.approvals) {
     return wait(`approval: ${approvals.length} of ${plan.approvals}`);
   }
-  if (rotation.generated === undefined) return perform(view, now, 'generate', cause(rotation));
+  return rotation.generated === undefined ? perform(view, now, 'generate', cause(rotation)) : undefined;
+}
+
+/** Graceful, rolling, and what a rehearsal rehearses: two full windows, emission all at once or cohort by cohort. */
+function planned(view: RotationView, now: number): Decision {
+  const { rotation } = view;
+  const plan = rotation.plan;
+  if (plan === undefined) return wait('its plan');
+  const first = beginning(view, now, plan);
+  if (first !== undefined) return first;
   if (rotation.accepted === undefined) return perform(view, now, 'accept', cause(rotation));
-  if (rotation.switched === undefined) {
-    const gates = acceptGates(view, plan, rotation.accepted, now);
-    if ('hold' in gates) return gates.hold;
-    const claim = claimSwitch(view, plan, false, gates.dueTo, now);
-    return claim ?? perform(view, now, 'emit', gates.dueTo, gates.pass);
-  }
+  const switching = emitting(view, now, plan, rotation.accepted);
+  if (switching !== undefined) return switching;
   const start = drainStart(rotation);
   if (start === undefined) {
     const missing = missingConfirmations(rotation, 'emission-confirmations');
@@ -615,18 +829,24 @@ function graceful(view: RotationView, now: number): Decision {
       : decision;
   if (plan.outgoing.length > 0) {
     if (rotation.revoked === undefined) {
-      const window = plan.windows.drain;
+      const window = plan.windows?.drain;
+      if (window === undefined) return wait('its windows');
       const until = start.at + milliseconds(window.required);
       if (now < until) return sooner(wait(`the drain window: ${window.binding}`, until));
+      const telemetry = telemetryGate(view, plan, start, now);
+      if ('hold' in telemetry) return sooner(telemetry.hold);
       const emitters = plan.consumers.filter((consumer) => consumer.roles.includes('emitter')).length;
-      return perform(view, now, 'revoke', start.eventId, [
-        gate(
-          'emission-confirmations',
-          `${emitters} of ${emitters} emitters`,
-          confirmedText(plan, rotation, 'emitter'),
-        ),
-        gate('drain-window', window.required, formatDuration(now - start.at), start.at, window.binding),
-      ]);
+      return sooner(
+        perform(view, now, 'revoke', telemetry.dueTo ?? start.eventId, [
+          gate(
+            'emission-confirmations',
+            `${emitters} of ${emitters} emitters`,
+            confirmedText(plan, rotation, 'emitter'),
+          ),
+          gate('drain-window', window.required, formatDuration(now - start.at), start.at, window.binding),
+          ...telemetry.pass,
+        ]),
+      );
     }
     if (rotation.verified === undefined) return perform(view, now, 'verify', rotation.revoked.eventId);
   }
@@ -634,6 +854,123 @@ function graceful(view: RotationView, now: number): Decision {
   const watchUntil = watchFrom.at + milliseconds(plan.terms.watch);
   if (now < watchUntil) return sooner(wait('the watch after the last step', watchUntil));
   return complete(plan, rotation.verified ?? watchFrom);
+}
+
+/** Moves emission, or its next cohort; `undefined` once it has all moved. */
+function emitting(view: RotationView, now: number, plan: RotationPlan, accepted: Mark): Decision | undefined {
+  const { rotation } = view;
+  const { switched } = rotation;
+  const cohort = nextCohort(rotation);
+  if (switched !== undefined && cohort === undefined) return undefined;
+  if (switched !== undefined) {
+    const missing = missingConfirmations(rotation, 'emission-confirmations');
+    if (missing.length > 0) return wait(`${names(view, missing)} to confirm ${switched.share} %`);
+    const hold = currentCohort(rotation)?.hold;
+    const until = switched.at + milliseconds(hold);
+    if (now < until) return wait(`the cohort of ${switched.share} % to be looked at`, until);
+  }
+  const gates = acceptGates(view, plan, accepted, now);
+  if ('hold' in gates) return gates.hold;
+  const dueTo = switched?.eventId ?? gates.dueTo;
+  const looked =
+    switched === undefined
+      ? []
+      : [
+          gate(
+            'cohort',
+            currentCohort(rotation)?.hold ?? 'PT0S',
+            formatDuration(now - switched.at),
+            switched.at,
+            `${switched.share} % emitted with the new version before ${cohort?.share ?? 100} %`,
+          ),
+        ];
+  return (
+    claimSwitch(view, plan, false, dueTo, now) ??
+    perform(view, now, 'emit', dueTo, [...gates.pass, ...looked])
+  );
+}
+
+/** What was counted decides whether the old version may go; it never makes a window shorter (design, The rotation). */
+function telemetryGate(
+  view: RotationView,
+  plan: RotationPlan,
+  start: Mark,
+  now: number,
+): { readonly hold: Decision } | { readonly pass: readonly NewRotationEvent[]; readonly dueTo?: string } {
+  const { telemetry, rotation } = view;
+  if (rotation.overrides.some((override) => override.gate === 'telemetry')) return { pass: [] };
+  const { newest, previousSeenAt } = telemetry;
+  const life = plan.windows?.drain.terms.find((term) => term.name === 'artefact-life')?.duration;
+  const last = start.at + milliseconds(life) + milliseconds(plan.terms.margins.clockSkew);
+  if (previousSeenAt !== undefined && previousSeenAt > last) {
+    return {
+      hold: wait(
+        `telemetry: the old version was seen at ${formatInstant(previousSeenAt)}, after all it emitted had run out: somebody unknown emits with it`,
+      ),
+    };
+  }
+  const rule = plan.terms.gates?.telemetry;
+  if (rule === undefined) return { pass: [] };
+  if (newest === undefined) return { hold: wait('telemetry: nothing was counted yet') };
+  const age = now - newest.to;
+  if (age > milliseconds(rule.freshWithin)) {
+    return { hold: wait(`telemetry: the newest sample ends ${formatInstant(newest.to)}, which is too old`) };
+  }
+  const uses = newest.current + newest.previous;
+  if (uses < rule.minUses) {
+    return { hold: wait(`telemetry: ${uses} uses were counted, at least ${rule.minUses} say something`) };
+  }
+  const all = uses + newest.invalid;
+  const over = (part: number, whole: number, most: number): boolean => part * 10_000 > most * whole;
+  if (over(newest.previous, uses, rule.previousAtMost)) {
+    return { hold: wait(`telemetry: ${newest.previous} of ${uses} uses are of the old version`) };
+  }
+  if (rule.invalidAtMost !== undefined && over(newest.invalid, all, rule.invalidAtMost)) {
+    return { hold: wait(`telemetry: ${newest.invalid} of ${all} verifications failed`) };
+  }
+  return {
+    dueTo: newest.eventId,
+    pass: [
+      gate(
+        'telemetry',
+        `at most ${rule.previousAtMost / 100} % of the old version in at least ${rule.minUses} uses`,
+        `${newest.previous} of ${uses}, ${newest.invalid} failed`,
+        newest.from,
+      ),
+    ],
+  };
+}
+
+/** Without overlap: one change in a change window, then every consumer confirms that it has the new version. */
+function cuttingOver(view: RotationView, now: number): Decision {
+  const { rotation } = view;
+  const plan = rotation.plan;
+  if (plan === undefined) return wait('its plan');
+  const first = beginning(view, now, plan);
+  if (first !== undefined) return first;
+  if (rotation.switched === undefined) {
+    return (
+      claimSwitch(view, plan, false, cause(rotation), now) ?? perform(view, now, 'cutover', cause(rotation))
+    );
+  }
+  const { switched } = rotation;
+  if (plan.outgoing.length > 0 && rotation.verified === undefined) {
+    return perform(view, now, 'verify', switched.eventId);
+  }
+  const start = drainStart(rotation);
+  if (start === undefined) {
+    return wait(
+      `${names(view, missingConfirmations(rotation, 'emission-confirmations'))} to confirm the cutover`,
+    );
+  }
+  const release = releaseSwitch(view, now, start.eventId);
+  if (release !== undefined) return release;
+  const watchUntil = start.at + milliseconds(plan.terms.watch);
+  const settleUntil = heldSwitch(view) ? start.at + milliseconds(plan.terms.settle) : undefined;
+  if (now < watchUntil) {
+    return wait('the watch after the last step', Math.min(watchUntil, settleUntil ?? watchUntil));
+  }
+  return complete(plan, start);
 }
 
 function heldSwitch(view: RotationView): boolean {
@@ -668,30 +1005,51 @@ function emergency(view: RotationView, now: number): Decision {
   if (before !== undefined) return before;
   const plan = rotation.plan;
   if (plan === undefined) {
-    if ('unavailable' in view.backEnd.observed) {
-      return wait(`the back end to be observed: ${view.backEnd.observed.unavailable}`, now + 2_000);
+    // People act by the record where the back end cannot be asked: when somebody said so, or after the limit for observing.
+    const byRecord = isByRecord(view, now);
+    if ('unavailable' in view.backEnd.observed && !byRecord) {
+      const limit = (rotation.lastMove?.at ?? now) + OBSERVING_LIMIT_MS;
+      return wait(
+        `the back end to be observed: ${view.backEnd.observed.unavailable}`,
+        Math.min(now + 2_000, Math.max(now + 1, limit)),
+      );
     }
+    const made = planEmergency({
+      family,
+      request: rotation.request,
+      incomingVersionId: view.incomingVersionId,
+      versions: emergencyVersions(view),
+      compromised: family.compromised,
+    });
+    const blind = 'unavailable' in view.backEnd.observed && made.attested !== true;
     return {
       kind: 'record',
       dueTo: view.superseded?.ended?.eventId ?? cause(rotation),
       events: [
         {
           type: 'RotationPlanned',
-          data: planEmergency({
-            family,
-            request: rotation.request,
-            incomingVersionId: view.incomingVersionId,
-            versions: emergencyVersions(view),
-            compromised: family.compromised,
-          }),
+          data: blind
+            ? {
+                ...made,
+                exceptions: [
+                  ...made.exceptions,
+                  'Planned from the record: the back end could not be observed.',
+                ],
+              }
+            : made,
         },
       ],
     };
   }
   if (plan.incoming !== undefined && rotation.switched === undefined) {
     if (rotation.generated === undefined) return perform(view, now, 'generate', cause(rotation));
+    if (plan.outage !== undefined) {
+      return (
+        claimSwitch(view, plan, true, cause(rotation), now) ?? perform(view, now, 'cutover', cause(rotation))
+      );
+    }
     if (rotation.accepted === undefined) return perform(view, now, 'accept', cause(rotation));
-    const until = rotation.accepted.at + milliseconds(plan.windows.accept.required);
+    const until = rotation.accepted.at + milliseconds(plan.windows?.accept.required);
     if (now < until) return wait('the accept window the declarer asked for', until);
     return (
       claimSwitch(view, plan, true, rotation.accepted.eventId, now) ??
@@ -713,6 +1071,16 @@ function emergency(view: RotationView, now: number): Decision {
     plan,
     rotation.verified ?? rotation.switched ?? rotation.lastMove ?? { at: now, eventId: '', revision: 0 },
   );
+}
+
+/** How long an emergency waits to observe what it plans from, before the record has to do (contracts, An emergency …, 2 min). */
+export const OBSERVING_LIMIT_MS = 120_000;
+
+/** Whether an emergency plans from the record alone. */
+function isByRecord(view: RotationView, now: number): boolean {
+  const { rotation, family } = view;
+  if (family.details?.mode !== 'driven' || rotation.attestedSteps.length > 0) return true;
+  return rotation.lastMove !== undefined && now >= rotation.lastMove.at + OBSERVING_LIMIT_MS;
 }
 
 /** What a containment does next: it waits for no slot and no hold. */
@@ -748,6 +1116,7 @@ export function nextContainmentStep(
     observesFirst: attempt > 1,
     settleOnly: false,
     gates: [],
+    passed: [],
     dueTo: unsettled?.dueTo ?? state.lastMove?.eventId ?? '',
   };
 }

@@ -2,7 +2,8 @@ import { parseInstant } from '#eventlog';
 import { milliseconds } from './duration.js';
 import type { RotationRequest } from './family.events.js';
 import type { RotationEvent, RotationPlan } from './rotation.events.js';
-import { evolveSteps, noSteps, retrySteps, type StepsState } from './steps.state.js';
+import type { StepName } from './step.events.js';
+import { evolveSteps, noSteps, reopenSteps, retrySteps, type StepsState } from './steps.state.js';
 import type { VersionSnapshot } from './vocabulary.js';
 import { markCompromised, mergeVersions } from './versions.js';
 import { formatInstant } from '#eventlog';
@@ -73,16 +74,22 @@ export interface RotationState {
   /** What was generated, with what is known of it. */
   readonly generated?: VersionSnapshot;
   readonly accepted?: Mark;
-  readonly switched?: Mark & { readonly to: string };
+  readonly switched?: Mark & { readonly to: string; readonly share: number };
   readonly returned?: Mark & { readonly to: string };
   readonly revoked?: Mark & { readonly versions: readonly string[]; readonly trustEndsAt?: number };
   readonly verified?: Mark;
+  /** On the way back after the revocation: what was revoked is accepted again. */
+  readonly reaccepted?: Mark & { readonly versions: readonly string[] };
   readonly withdrawn?: Mark;
   readonly acceptance: readonly Confirmations[];
   /** Of the version emission last moved to. */
   readonly emission: readonly Confirmations[];
-  readonly overrides: readonly { readonly gate: string; readonly consumerId: string }[];
-  readonly rollback?: Mark;
+  readonly overrides: readonly { readonly gate: string; readonly consumerId?: string }[];
+  /** Steps people perform instead of the back end. */
+  readonly attestedSteps: readonly StepName[];
+  /** Attested, and not yet compared with what the back end shows. */
+  readonly unreconciled: readonly StepName[];
+  readonly rollback?: Mark & { readonly acceptWindow?: string };
   readonly pause?: Mark;
   readonly abandon?: Mark;
   readonly paused: boolean;
@@ -104,6 +111,8 @@ export const initialRotation: RotationState = {
   acceptance: [],
   emission: [],
   overrides: [],
+  attestedSteps: [],
+  unreconciled: [],
   paused: false,
 };
 
@@ -177,11 +186,12 @@ export function missingConfirmations(
 
 /**
  * When the drain began: at the last `EmissionConfirmed`; an overridden emitter counts from the switch plus its own
- * propagation. `undefined` while a confirmation is missing.
+ * propagation. `undefined` while a confirmation is missing, or cohorts are still to come.
  */
 export function drainStart(state: RotationState): Mark | undefined {
   const from = state.returned ?? state.switched;
   if (from === undefined || state.plan === undefined) return undefined;
+  if (state.returned === undefined && (state.switched?.share ?? 100) < 100) return undefined;
   if (missingConfirmations(state, 'emission-confirmations').length > 0) return undefined;
   let start: Mark = from;
   for (const consumer of state.plan.consumers.filter((each) => each.roles.includes('emitter'))) {
@@ -205,7 +215,9 @@ export function versionsAfter(
   const known = incoming === undefined ? before : mergeVersions(before, [incoming]);
   const emitting = state.returned?.to ?? state.switched?.to;
   const moved = known.map((version) => {
-    const revoked = state.revoked?.versions.includes(version.versionId) === true;
+    const revoked =
+      state.revoked?.versions.includes(version.versionId) === true &&
+      state.reaccepted?.versions.includes(version.versionId) !== true;
     const isIncoming = version.versionId === incoming?.versionId;
     const accepted = revoked
       ? false
@@ -217,13 +229,24 @@ export function versionsAfter(
         ? revoked
           ? { emittingShare: 0 }
           : {}
-        : { emittingShare: emitting === version.versionId ? 100 : 0 };
+        : { emittingShare: shareOf(state, version.versionId, emitting) };
     return { ...version, accepted, ...share };
   });
   return markCompromised(moved, compromised);
 }
 
+/** While emission is split, what emitted before keeps the rest. */
+function shareOf(state: RotationState, versionId: string, emitting: string): number {
+  const share = state.returned === undefined ? (state.switched?.share ?? 100) : 100;
+  if (versionId === emitting) return share;
+  return versionId === state.plan?.emittingBefore ? 100 - share : 0;
+}
+
 function phaseWhileEmitting(state: RotationState): RotationPhase {
+  if (state.plan?.strategy === 'cutover') {
+    return missingConfirmations(state, 'emission-confirmations').length === 0 ? 'watching' : 'emitting';
+  }
+  if ((state.switched?.share ?? 100) < 100) return 'emitting';
   return missingConfirmations(state, 'emission-confirmations').length === 0 ? 'draining' : 'emitting';
 }
 
@@ -281,6 +304,10 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'KeyGenerated':
       return {
         ...moved,
+        // People make versions whose names are not ours: from then on the plan means theirs.
+        ...(state.plan?.incoming === undefined || state.plan.incoming === event.data.versionId
+          ? {}
+          : { plan: { ...state.plan, incoming: event.data.versionId } }),
         phase: state.rollback === undefined ? 'generated' : state.phase,
         generated: {
           versionId: event.data.versionId,
@@ -303,7 +330,8 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'AcceptanceConfirmed':
       return { ...moved, acceptance: confirm(state.acceptance, event, state.plan) };
     case 'EmitterSwitched': {
-      const next = { ...moved, switched: { ...mark(event), to: event.data.to }, emission: [] };
+      const { to, share } = event.data;
+      const next = { ...moved, switched: { ...mark(event), to, share }, emission: [] };
       return { ...next, phase: state.rollback === undefined ? phaseWhileEmitting(next) : state.phase };
     }
     case 'EmissionConfirmed': {
@@ -318,8 +346,28 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'SessionsInvalidated':
     case 'ReauthenticationVerified':
       return moved;
+    case 'PlanAmended': {
+      const { plan } = state;
+      if (plan === undefined) return moved;
+      const { trustTerm: _before, ...withoutBound } = plan;
+      const { consumers, windows, trustTerm, outage } = event.data;
+      const next = {
+        ...moved,
+        plan: {
+          ...withoutBound,
+          consumers,
+          ...(windows === undefined ? {} : { windows }),
+          // Absent: no bound is known any more.
+          ...(trustTerm === undefined ? {} : { trustTerm }),
+          ...(outage === undefined ? {} : { outage }),
+        },
+      };
+      const emitting = state.phase === 'emitting' || state.phase === 'draining';
+      return { ...next, phase: emitting ? phaseWhileEmitting(next) : state.phase };
+    }
     case 'GateOverridden': {
-      const overrides = [...state.overrides, { gate: event.data.gate, consumerId: event.data.consumerId }];
+      const { gate, consumerId } = event.data;
+      const overrides = [...state.overrides, { gate, ...(consumerId === undefined ? {} : { consumerId }) }];
       const next = { ...moved, overrides };
       const emitting = state.phase === 'emitting' || state.phase === 'draining';
       return { ...next, phase: emitting ? phaseWhileEmitting(next) : state.phase };
@@ -343,7 +391,10 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
       return {
         ...withoutSuspension(moved),
         phase: 'rolling-back',
-        rollback: state.rollback ?? mark(event),
+        rollback: state.rollback ?? {
+          ...mark(event),
+          ...(event.data.acceptWindow === undefined ? {} : { acceptWindow: event.data.acceptWindow }),
+        },
         paused: false,
       };
     case 'EmissionReturned':
@@ -356,6 +407,58 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
       };
     case 'NewKeyWithdrawn':
       return { ...moved, withdrawn: mark(event) };
+    case 'KeyReaccepted':
+      return { ...moved, reaccepted: { ...mark(event), versions: event.data.versions } };
+    case 'CutOver': {
+      const { to, versions } = event.data;
+      const trustEndsAt =
+        event.data.trustEndsAt === undefined ? undefined : parseInstant(event.data.trustEndsAt);
+      const next: RotationState = {
+        ...moved,
+        accepted: mark(event),
+        switched: { ...mark(event), to, share: 100 },
+        emission: [],
+        revoked: { ...mark(event), versions, ...(trustEndsAt === undefined ? {} : { trustEndsAt }) },
+      };
+      return { ...next, phase: state.rollback === undefined ? phaseWhileEmitting(next) : state.phase };
+    }
+    case 'CutBack':
+      return {
+        ...moved,
+        reaccepted: { ...mark(event), versions: [event.data.to] },
+        returned: { ...mark(event), to: event.data.to },
+        withdrawn: mark(event),
+        emission: [],
+        overrides: state.overrides.filter((override) => override.gate !== 'emission-confirmations'),
+      };
+    case 'ConfirmationWithdrawn': {
+      const { kind, consumerId, instances } = event.data;
+      const without = (known: readonly Confirmations[]): readonly Confirmations[] =>
+        known.flatMap((entry) => {
+          if (entry.consumerId !== consumerId) return [entry];
+          const left = entry.instances.filter((instance) => !instances.includes(instance));
+          return left.length === 0 ? [] : [{ consumerId, instances: left }];
+        });
+      const next =
+        kind === 'acceptance'
+          ? { ...moved, acceptance: without(state.acceptance) }
+          : { ...moved, emission: without(state.emission) };
+      const emitting = state.phase === 'emitting' || state.phase === 'draining';
+      return { ...next, phase: emitting ? phaseWhileEmitting(next) : state.phase };
+    }
+    case 'StepSwitchedToAttested':
+      return {
+        ...withoutSuspension(moved),
+        attestedSteps: [...new Set([...state.attestedSteps, event.data.step])],
+      };
+    case 'Attested':
+      return {
+        ...moved,
+        unreconciled:
+          state.plan?.attested === true ? [] : [...new Set([...state.unreconciled, event.data.step])],
+      };
+    case 'AttestationReconciled':
+      return event.data.agrees ? { ...moved, unreconciled: [] } : takenBack(moved, event.data.steps);
     case 'RotationRolledBack':
       return { ...moved, phase: 'rolled-back', ended: mark(event) };
     case 'PauseRequested':
@@ -389,6 +492,29 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'PostIncidentReviewed':
       return { ...moved, reviewedAt: event.recordedAt };
   }
+}
+
+/** What was attested and is not so in the back end is to be performed after all: its outcome no longer counts. */
+function takenBack(state: RotationState, steps: readonly StepName[]): RotationState {
+  const has = (step: StepName): boolean => steps.includes(step);
+  const { generated, accepted, switched, revoked, verified, reaccepted, returned, withdrawn, ...rest } =
+    state;
+  const kept = <T>(step: StepName, name: string, value: T | undefined): object =>
+    value === undefined || has(step) ? {} : { [name]: value };
+  return {
+    ...rest,
+    ...kept('generate', 'generated', generated),
+    ...kept('accept', 'accepted', accepted),
+    ...kept('emit', 'switched', switched),
+    ...kept('revoke', 'revoked', revoked),
+    ...kept('verify', 'verified', verified),
+    ...kept('reaccept', 'reaccepted', reaccepted),
+    ...kept('return', 'returned', returned),
+    ...kept('withdraw', 'withdrawn', withdrawn),
+    steps: reopenSteps(state.steps, steps),
+    attestedSteps: state.attestedSteps.filter((step) => !has(step)),
+    unreconciled: [],
+  };
 }
 
 function withoutSuspension(state: RotationState): RotationState {

@@ -6,23 +6,39 @@ import type { StepName } from './step.events.js';
  */
 export interface StepRow {
   /** What is called at the back end; `probe` changes nothing. */
-  readonly effect: 'generate' | 'publish' | 'switch-emission' | 'withdraw' | 'contain' | 'probe';
+  readonly effect:
+    'generate' | 'publish' | 'switch-emission' | 'withdraw' | 're-accept' | 'cut-over' | 'contain' | 'probe';
   readonly outcome: string;
   /** Holds and pauses stop forward steps only; a way back, a containment and an emergency go on. */
   readonly direction: 'forward' | 'back' | 'aside';
   /** Waits for the clocks to agree (contracts, Clocks): before emit, revoke, and a rollback's own withdrawal. */
   readonly clockBound: boolean;
+  /** Begins only inside the family's change window. */
+  readonly inChangeWindow: boolean;
 }
 
+const forward = { direction: 'forward', clockBound: false, inChangeWindow: false } as const;
+const switching = { direction: 'forward', clockBound: true, inChangeWindow: true } as const;
+const back = { direction: 'back', clockBound: false, inChangeWindow: false } as const;
+
 export const stepTable: Readonly<Record<StepName, StepRow>> = {
-  generate: { effect: 'generate', outcome: 'KeyGenerated', direction: 'forward', clockBound: false },
-  accept: { effect: 'publish', outcome: 'DualAcceptDeployed', direction: 'forward', clockBound: false },
-  emit: { effect: 'switch-emission', outcome: 'EmitterSwitched', direction: 'forward', clockBound: true },
-  revoke: { effect: 'withdraw', outcome: 'OldKeyRevoked', direction: 'forward', clockBound: true },
-  verify: { effect: 'probe', outcome: 'OldKeyRejectionVerified', direction: 'forward', clockBound: false },
-  return: { effect: 'switch-emission', outcome: 'EmissionReturned', direction: 'back', clockBound: false },
-  withdraw: { effect: 'withdraw', outcome: 'NewKeyWithdrawn', direction: 'back', clockBound: true },
-  contain: { effect: 'contain', outcome: 'ContainmentApplied', direction: 'aside', clockBound: false },
+  generate: { effect: 'generate', outcome: 'KeyGenerated', ...forward },
+  accept: { effect: 'publish', outcome: 'DualAcceptDeployed', ...forward },
+  emit: { effect: 'switch-emission', outcome: 'EmitterSwitched', ...switching },
+  revoke: { effect: 'withdraw', outcome: 'OldKeyRevoked', ...switching },
+  cutover: { effect: 'cut-over', outcome: 'CutOver', ...switching },
+  verify: { effect: 'probe', outcome: 'OldKeyRejectionVerified', ...forward },
+  reaccept: { effect: 're-accept', outcome: 'KeyReaccepted', ...back },
+  return: { effect: 'switch-emission', outcome: 'EmissionReturned', ...back },
+  withdraw: { effect: 'withdraw', outcome: 'NewKeyWithdrawn', ...back, clockBound: true },
+  cutback: { effect: 'cut-over', outcome: 'CutBack', ...back },
+  contain: {
+    effect: 'contain',
+    outcome: 'ContainmentApplied',
+    direction: 'aside',
+    clockBound: false,
+    inChangeWindow: false,
+  },
 };
 
 /** The four places around each step where a worker may die. */

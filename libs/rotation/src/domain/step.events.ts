@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { EventDefinitions, NewEventOf, RecordedEventOf } from '#eventlog';
 import { instantSchema } from '#eventlog';
+import { widened } from './upcasts.js';
 import { lineSchema, uuidSchema } from './vocabulary.js';
 
 /** Everything the saga performs, in a rotation's stream or a containment's. The step table says what each is. */
@@ -13,6 +14,11 @@ export const STEPS = [
   'return',
   'withdraw',
   'contain',
+  /** Re-accept a revoked version, on the way back. */
+  'reaccept',
+  /** Without overlap: the new version in and the old one out, in one change; and the same change back. */
+  'cutover',
+  'cutback',
 ] as const;
 export type StepName = (typeof STEPS)[number];
 export const stepSchema = z.enum(STEPS);
@@ -22,7 +28,8 @@ export const viewRevisionsSchema = z.record(z.string(), z.int().min(-1));
 
 export const stepEvents = {
   StepStarted: {
-    version: 1,
+    version: 2,
+    upcast: { 1: widened },
     about: 'The intent: a worker is about to perform a step. On disk before the effect.',
     schema: z.object({
       step: stepSchema,
@@ -34,10 +41,15 @@ export const stepEvents = {
       view: viewRevisionsSchema,
       /** After an earlier attempt the back end is observed before anything is repeated. */
       observesFirst: z.boolean(),
+      /** Rules that hold others and not this: an emergency, or a way back, names what it passed. */
+      passed: z.array(lineSchema).max(20).optional(),
+      /** Which part of a step that comes in parts: the share a cohort brings emission to. */
+      share: z.int().min(1).max(100).optional(),
     }),
   },
   StepFailed: {
-    version: 1,
+    version: 2,
+    upcast: { 1: widened },
     about: 'An attempt ended without its outcome; `performed` says whether the effect may have happened.',
     schema: z.object({
       step: stepSchema,

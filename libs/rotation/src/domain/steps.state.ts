@@ -11,6 +11,8 @@ export interface OpenStep {
   readonly leaseUntil: number;
   readonly revision: number;
   readonly observesFirst: boolean;
+  /** Of a step that comes in parts: the share this part brings emission to. */
+  readonly share?: number;
   /** An earlier attempt may have performed it, and nobody has observed yet whether it did. */
   readonly unknownBefore: boolean;
 }
@@ -27,6 +29,8 @@ export interface StepFailure {
   readonly passing: number;
   /** A person looked and wants it tried again: it no longer holds anything up. */
   readonly retried: boolean;
+  /** Of a step that comes in parts: the share that attempt was to reach. */
+  readonly share?: number;
 }
 
 /** The steps of one process (a rotation or a containment), folded from its stream. */
@@ -50,6 +54,9 @@ const OUTCOME_OF: Readonly<Record<string, StepName>> = {
   EmissionReturned: 'return',
   NewKeyWithdrawn: 'withdraw',
   ContainmentApplied: 'contain',
+  KeyReaccepted: 'reaccept',
+  CutOver: 'cutover',
+  CutBack: 'cutback',
 };
 
 export function stepOfOutcome(type: string): StepName | undefined {
@@ -61,6 +68,11 @@ export function retrySteps(state: StepsState): StepsState {
   return state.failure === undefined ? state : { ...state, failure: { ...state.failure, retried: true } };
 }
 
+/** These outcomes no longer count; what an attempt may have done is found out by observing, as after any attempt. */
+export function reopenSteps(state: StepsState, steps: readonly StepName[]): StepsState {
+  return { ...state, done: state.done.filter((step) => !steps.includes(step)) };
+}
+
 function isStepEvent(event: RecordedEvent): event is StepEvent {
   return event.type === 'StepStarted' || event.type === 'StepFailed';
 }
@@ -68,7 +80,7 @@ function isStepEvent(event: RecordedEvent): event is StepEvent {
 export function evolveSteps(state: StepsState, event: RecordedEvent): StepsState {
   if (isStepEvent(event)) {
     if (event.type === 'StepStarted') {
-      const { step, attempt, worker, leaseUntil, observesFirst } = event.data;
+      const { step, attempt, worker, leaseUntil, observesFirst, share } = event.data;
       const { open, failure } = state;
       const unknownBefore =
         open?.step === step || (failure?.step === step && failure.performed === 'unknown');
@@ -83,6 +95,7 @@ export function evolveSteps(state: StepsState, event: RecordedEvent): StepsState
           leaseUntil: parseInstant(leaseUntil) ?? event.recordedAt,
           revision: event.revision,
           observesFirst,
+          ...(share === undefined ? {} : { share }),
           unknownBefore,
         },
         attempts: { ...state.attempts, [step]: Math.max(attempt, state.attempts[step] ?? 0) },
@@ -110,6 +123,7 @@ export function evolveSteps(state: StepsState, event: RecordedEvent): StepsState
         eventId: event.id,
         passing: passing ? before + 1 : before,
         retried: false,
+        ...(open?.step === step && open.share !== undefined ? { share: open.share } : {}),
       },
     };
   }

@@ -152,11 +152,11 @@ export function windowsOf(events: readonly RotationEvent[]): {
   const neverDrained = drained !== undefined && revokedAt !== undefined && revokedAt < drained;
   return {
     accept: run(
-      plan?.windows.accept,
+      plan?.windows?.accept,
       accepted === undefined ? undefined : windowInstant(accepted),
       accepted === undefined || emit === undefined ? undefined : windowInstant(emit),
     ),
-    drain: run(plan?.windows.drain, neverDrained ? undefined : drained, revokedAt),
+    drain: run(plan?.windows?.drain, neverDrained ? undefined : drained, revokedAt),
   };
 }
 
@@ -251,24 +251,33 @@ function wordsOf(event: TimelineEvent, context: Context): Words {
       };
     }
     case 'RotationPlanned': {
-      const { outgoing, incoming, windows, approvals } = event.data;
+      const { outgoing, incoming, windows, outage, approvals } = event.data;
       const move =
         incoming === undefined
           ? `revokes ${list(outgoing)}, no new version`
           : `${outgoing.length === 0 ? 'no old version' : list(outgoing)} → ${incoming}`;
-      const accept = spanText(milliseconds(windows.accept.required));
-      const drain = spanText(milliseconds(windows.drain.required));
+      const spans =
+        windows === undefined
+          ? `no overlap, predicted outage ${spanText(milliseconds(outage?.predicted))}`
+          : `accept window ${spanText(milliseconds(windows.accept.required))}, drain window ${spanText(milliseconds(windows.drain.required))}`;
       return {
         kind: 'decision',
         title: 'Plan frozen',
-        detail: `${move}; accept window ${accept}, drain window ${drain}; approvals needed: ${approvals}`,
+        detail: `${move}; ${spans}; approvals needed: ${approvals}`,
       };
     }
     case 'RotationApproved':
       return {
         kind: 'decision',
-        title: context.emergency ? 'Approved in retrospect' : 'Approved',
-        detail: oneLine(event.data.note ?? ''),
+        title: context.emergency
+          ? 'Approved in retrospect'
+          : event.data.standing === undefined
+            ? 'Approved'
+            : 'Approved in advance',
+        detail:
+          event.data.standing === undefined
+            ? oneLine(event.data.note ?? '')
+            : `standing approval, until ${minuteText(event.data.standing.until)}`,
       };
     case 'RotationRejected':
       // Refusing an emergency afterwards is an exception; it undoes and ends nothing.
@@ -335,7 +344,68 @@ function wordsOf(event: TimelineEvent, context: Context): Words {
       return {
         kind: 'gate',
         title: `Gate overridden: ${event.data.gate.replaceAll('-', ' ')}`,
-        detail: `${consumerName(event.data.consumerId, context)}: ${oneLine(event.data.reason)}`,
+        detail:
+          event.data.consumerId === undefined
+            ? oneLine(event.data.reason)
+            : `${consumerName(event.data.consumerId, context)}: ${oneLine(event.data.reason)}`,
+      };
+    case 'PlanAmended':
+      return { kind: 'decision', title: 'Plan amended', detail: event.data.because.map(oneLine).join(' ') };
+    case 'CutOver': {
+      const { from, to, versions } = event.data;
+      return {
+        kind: 'effect',
+        title: 'Cut over: the new version in, the old one out',
+        detail: `${from === undefined ? '' : `${from} → `}${to}; out: ${list(versions)}${settled(event.data)}`,
+      };
+    }
+    case 'CutBack':
+      return {
+        kind: 'effect',
+        title: 'Cut back: the old version in, the new one out',
+        detail: `${event.data.to}; out: ${list(event.data.versions)}${settled(event.data)}`,
+      };
+    case 'KeyReaccepted':
+      return {
+        kind: 'effect',
+        title: 'Old version accepted again',
+        detail: `${list(event.data.versions)}${settled(event.data)}`,
+      };
+    case 'StepSwitchedToAttested':
+      return {
+        kind: 'decision',
+        title: `People take over: ${event.data.step}`,
+        detail: oneLine(event.data.reason),
+      };
+    case 'Attested': {
+      const { step, evidence, by } = event.data;
+      const parts = [
+        evidence.link,
+        evidence.sha256 === undefined ? undefined : `SHA-256 ${evidence.sha256}`,
+        evidence.note,
+      ];
+      return {
+        kind: 'confirmation',
+        title: `Attested: ${step}`,
+        detail: parts.flatMap((part) => (part === undefined ? [] : [oneLine(part)])).join('; '),
+        ...(by === undefined ? {} : { doneBy: by }),
+      };
+    }
+    case 'AttestationReconciled':
+      return {
+        kind: 'gate',
+        title: event.data.agrees
+          ? 'The back end shows what was attested'
+          : 'The back end does not show what was attested',
+        detail: event.data.agrees
+          ? event.data.steps.join(', ')
+          : event.data.differences.map(oneLine).join(' '),
+      };
+    case 'ConfirmationWithdrawn':
+      return {
+        kind: 'confirmation',
+        title: 'Confirmation withdrawn',
+        detail: `${consumerName(event.data.consumerId, context)}, ${event.data.instances.length} instances: ${oneLine(event.data.reason)}`,
       };
     case 'OldKeyRevoked': {
       const { versions, trustEndsAt } = event.data;

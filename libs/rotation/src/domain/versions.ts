@@ -21,10 +21,14 @@ export function markCompromised(
   );
 }
 
-/** The version that emits: the one with a share, or, where nobody recorded who emits, the newest accepted one. */
+/** The version that emits: the one with the largest share (the newer of two equal ones), or, where nobody recorded who emits, the newest accepted one. */
 export function emittingVersion(versions: readonly VersionSnapshot[]): VersionSnapshot | undefined {
   const shares = versions.filter((version) => (version.emittingShare ?? 0) > 0);
-  if (shares.length > 0) return shares[shares.length - 1];
+  if (shares.length > 0) {
+    return shares.reduce((most, version) =>
+      (version.emittingShare ?? 0) >= (most.emittingShare ?? 0) ? version : most,
+    );
+  }
   if (versions.some((version) => version.emittingShare !== undefined)) return undefined;
   const accepted = versions.filter((version) => version.accepted && !version.destroyed);
   return accepted[accepted.length - 1];

@@ -52,7 +52,16 @@ export const protectionSchema = z.enum(PROTECTIONS);
 export const USAGES = ['sign', 'mac', 'authenticate'] as const;
 export const algorithmSchema = z.enum(['RS256', 'ES256', 'EdDSA', 'HS256']);
 
-export const STRATEGIES = ['graceful', 'emergency'] as const;
+/**
+ * graceful: two full windows · rolling: emission moves cohort by cohort · emergency: rolls forward at once · rehearsal: a
+ * planned one on a family that is not in production, never in a compliance population · cutover: without overlap, in a change
+ * window, with its predicted outage.
+ */
+export const STRATEGIES = ['graceful', 'rolling', 'emergency', 'rehearsal', 'cutover'] as const;
+export type Strategy = (typeof STRATEGIES)[number];
+
+/** What a rehearsal rehearses. */
+export const REHEARSED = ['graceful', 'rolling'] as const;
 
 export const TRIGGERS = [
   'scheduled',

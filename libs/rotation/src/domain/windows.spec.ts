@@ -15,7 +15,7 @@ import {
 import { formatDuration, milliseconds } from './duration.js';
 import { initialFamily, type FamilyConsumer, type FamilyState } from './family.decider.js';
 import type { FamilyDetails, RotationRequest } from './family.events.js';
-import { planEmergency, planGraceful, slowestTrustTerm } from './plan.js';
+import { planEmergency as emergencyPlan, planRotation as rotationPlan, slowestTrustTerm } from './plan.js';
 import type { RotationPlan } from './rotation.events.js';
 import { acceptWindow, drainWindow, type WindowInput } from './windows.js';
 
@@ -25,12 +25,25 @@ function family(consumers: readonly FamilyConsumer[], details: Partial<FamilyDet
   return { ...initialFamily, exists: true, familyId: 'f', details: someDetails(details), consumers };
 }
 
+type Windowed = RotationPlan & { readonly windows: NonNullable<RotationPlan['windows']> };
+
+function windowed(made: RotationPlan): Windowed {
+  const { windows } = made;
+  if (windows === undefined) throw new Error('this plan has no windows');
+  return { ...made, windows };
+}
+
+const planRotation = (...input: Parameters<typeof rotationPlan>): Windowed =>
+  windowed(rotationPlan(...input));
+const planEmergency = (...input: Parameters<typeof emergencyPlan>): Windowed =>
+  windowed(emergencyPlan(...input));
+
 function plan(
   consumers: readonly FamilyConsumer[],
   request: Partial<RotationRequest> = {},
   details: Partial<FamilyDetails> = {},
-): RotationPlan {
-  return planGraceful({
+): Windowed {
+  return planRotation({
     family: family(consumers, details),
     request: someRequest(request),
     incomingVersionId: 'new',
@@ -92,7 +105,7 @@ describe('windows by hand', () => {
 
   it('the largest max-age ever served counts as every verifier’s cache', () => {
     const quick = [emitter, someConsumer(1, { name: 'quick', roles: ['verifier'], cacheTtl: 'PT1M' })];
-    const { windows } = planGraceful({
+    const { windows } = planRotation({
       family: { ...family(quick), largestMaxAge: 300 },
       request: someRequest(),
       incomingVersionId: 'new',
@@ -183,7 +196,7 @@ describe('what a planned rotation is refused for', () => {
     const state = { ...family(stockEase), details };
     expect(
       refused(() =>
-        planGraceful({ family: state, request: someRequest(), incomingVersionId: 'new', versions: [] }),
+        planRotation({ family: state, request: someRequest(), incomingVersionId: 'new', versions: [] }),
       ),
     ).toMatchObject({ code: 'family.artefact-life-unknown' });
   });

@@ -136,6 +136,21 @@ export function drainWindow(input: WindowInput): PlannedWindow {
   return { computed, required: computed, terms: terms.map(plain), binding: cause };
 }
 
+/** Of a cutover: from the old version refused until the slowest consumer has the new one. */
+export function predictedOutage(input: WindowInput): {
+  readonly predicted: string;
+  readonly binding: string;
+} {
+  const slow = [...input.consumers].sort(
+    (left, right) => refreshTerm(right, input.maxAgeSeconds) - refreshTerm(left, input.maxAgeSeconds),
+  )[0];
+  if (slow === undefined) return { predicted: 'PT0S', binding: 'no consumer is registered' };
+  return {
+    predicted: formatDuration(refreshTerm(slow, input.maxAgeSeconds) + milliseconds(input.margins.clockSkew)),
+    binding: saying(slow, input.maxAgeSeconds),
+  };
+}
+
 /**
  * After a withdrawal or a containment: the longest a verifier of these may go on trusting what it holds. No bound is known
  * where no verifier is, or where one never refreshes: then none is claimed.

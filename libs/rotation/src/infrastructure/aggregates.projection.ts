@@ -1,6 +1,6 @@
-import type { RecordedEvent } from '#eventlog';
-import type { Projection } from '#eventlog/kit';
-import type { SqlDatabase } from '#eventlog/sqlite';
+import { parseInstant, type RecordedEvent } from '#eventlog';
+import { asStored, type Projection } from '#eventlog/kit';
+import type { SqlDatabase, SqlValue } from '#eventlog/sqlite';
 import type { ContainmentEvent } from '../domain/containment.events.js';
 import { evolveContainment, initialContainment, type ContainmentState } from '../domain/containment.state.js';
 import { familyDecider, type FamilyState } from '../domain/family.decider.js';
@@ -9,171 +9,204 @@ import { policyDecider, type PolicyState } from '../domain/policy.decider.js';
 import type { PolicyEvent } from '../domain/policy.events.js';
 import type { RotationEvent } from '../domain/rotation.events.js';
 import { ENDED, evolveRotation, initialRotation, type RotationState } from '../domain/rotation.state.js';
+import type { VersionSnapshot } from '../domain/vocabulary.js';
 
 /** Rows for lists and searches: the fold of each aggregate, with the columns lists are ordered and filtered by. */
 
-function fold<State, Event extends RecordedEvent>(
-  db: SqlDatabase,
-  table: string,
-  id: string,
-  initial: State,
-  evolve: (state: State, event: Event) => State,
-  event: RecordedEvent,
-): State {
+interface Aggregate<State, Event extends RecordedEvent> {
+  readonly name: string;
+  readonly version: number;
+  /** Beside `id`, `revision`, `tree_size` and `state`; `columns` gives their values. */
+  readonly schema: readonly string[];
+  readonly category: string;
+  readonly initial: State;
+  readonly evolve: (state: State, event: Event) => State;
+  /** What does not exist has no row: what came before its first fact is no part of the fold. */
+  readonly exists: (state: State) => boolean;
+  /** `first` is the event that made it exist. */
+  readonly columns: (state: State, first: RecordedEvent) => Readonly<Record<string, SqlValue>>;
+  /** Columns that keep the value they began with. */
+  readonly fixed?: readonly string[];
+}
+
+/** One row an aggregate, read and written once a batch: a stream's events mostly come close together. */
+function aggregate<State, Event extends RecordedEvent>(options: Aggregate<State, Event>): Projection {
+  const { name, version, schema, category, initial, evolve, exists, columns, fixed = [] } = options;
+  const prefix = `${category}-`;
+  let upsert: string | undefined;
+  const write = (db: SqlDatabase, id: string, { state, last, first }: Folded<State>): void => {
+    const given = columns(state, first);
+    upsert ??= upsertOf(name, Object.keys(given), fixed);
+    db.prepare(upsert).run(id, last.revision, last.treeSize, ...Object.values(given), JSON.stringify(state));
+  };
+  return {
+    name,
+    version,
+    schema,
+    applyAll: (db, events) => {
+      const touched = new Map<string, Folded<State>>();
+      for (const event of events) {
+        if (!event.stream.startsWith(prefix)) continue;
+        const before = touched.get(event.stream);
+        const known = before?.state ?? stored(db, name, event.stream.slice(prefix.length)) ?? initial;
+        // The stream's category decides its event types; the kit parsed each against its schema.
+        const state = asStored(evolve(known, event as Event), known);
+        if (exists(state)) touched.set(event.stream, { state, last: event, first: before?.first ?? event });
+      }
+      for (const [stream, folded] of touched) write(db, stream.slice(prefix.length), folded);
+    },
+  };
+}
+
+interface Folded<State> {
+  readonly state: State;
+  readonly last: RecordedEvent;
+  readonly first: RecordedEvent;
+}
+
+function stored<State>(db: SqlDatabase, table: string, id: string): State | undefined {
   const row = db.prepare(`SELECT state FROM ${table} WHERE id = ?`).get(id);
-  const before: State = row === undefined ? initial : (JSON.parse(String(row.state)) as State);
-  // The stream's category decides its event types; the kit parsed each against its schema.
-  return evolve(before, event as Event);
+  return row === undefined ? undefined : (JSON.parse(String(row.state)) as State);
 }
 
-function idIn(stream: string, category: string): string | undefined {
-  return stream.startsWith(`${category}-`) ? stream.slice(category.length + 1) : undefined;
+function upsertOf(table: string, columns: readonly string[], fixed: readonly string[]): string {
+  const all = ['id', 'revision', 'tree_size', ...columns, 'state'];
+  const moved = all.filter((column) => column !== 'id' && !fixed.includes(column));
+  return `INSERT INTO ${table} (${all.join(', ')}) VALUES (${all.map(() => '?').join(', ')})
+    ON CONFLICT (id) DO UPDATE SET ${moved.map((column) => `${column} = excluded.${column}`).join(', ')}`;
 }
 
-export const familiesProjection: Projection = {
+// The state last: what stands behind a long text is found by reading the text.
+const ROW = 'id TEXT PRIMARY KEY, revision INTEGER NOT NULL, tree_size INTEGER NOT NULL';
+const STATE = 'state TEXT NOT NULL';
+
+/**
+ * What of a family's versions says that it may be late, without a policy and without the rotation that runs: whoever
+ * lists what is late looks closer at these rows alone (`directory.ts`). A row too many costs a look; one too few hides it.
+ */
+function clocksOf(versions: readonly VersionSnapshot[]): {
+  readonly accepted_since: number | null;
+  readonly emitting_since: number | null;
+  readonly unclear: number;
+} {
+  const open = versions.filter((version) => version.accepted && !version.destroyed);
+  const since = (some: readonly VersionSnapshot[]): number | null => {
+    const instants = some.flatMap(({ createdAt }) => parseInstant(createdAt ?? '') ?? []);
+    return instants.length === 0 ? null : Math.min(...instants);
+  };
+  const undated =
+    open.length === 0 || open.some(({ createdAt }) => parseInstant(createdAt ?? '') === undefined);
+  return {
+    accepted_since: since(open),
+    emitting_since: since(
+      open.filter(({ emittingShare }) => emittingShare === undefined || emittingShare > 0),
+    ),
+    unclear: undated || open.some(({ compromised }) => compromised) ? 1 : 0,
+  };
+}
+
+export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent>({
   name: 'families',
-  version: 1,
+  version: 2,
   schema: [
     `CREATE TABLE families (
-      id TEXT PRIMARY KEY, environment TEXT NOT NULL, name TEXT NOT NULL, team TEXT NOT NULL, mode TEXT NOT NULL,
-      revision INTEGER NOT NULL, tree_size INTEGER NOT NULL, state TEXT NOT NULL
+      ${ROW}, environment TEXT NOT NULL, name TEXT NOT NULL, team TEXT NOT NULL, mode TEXT NOT NULL,
+      kind TEXT NOT NULL, protects TEXT NOT NULL, accepted_since INTEGER, emitting_since INTEGER,
+      unclear INTEGER NOT NULL, next_review TEXT, ${STATE}
     ) STRICT`,
-    'CREATE INDEX families_by_name ON families (environment, name)',
+    'CREATE INDEX families_by_name ON families (environment, name, id)',
+    'CREATE INDEX families_by_team ON families (team, environment, name, id)',
+    'CREATE INDEX families_accepted ON families (environment, kind, protects, accepted_since)',
+    'CREATE INDEX families_emitting ON families (environment, kind, protects, emitting_since)',
+    'CREATE INDEX families_unclear ON families (id) WHERE unclear = 1',
+    'CREATE INDEX families_reviewed ON families (next_review) WHERE next_review IS NOT NULL',
   ],
-  apply: (db, event) => {
-    const id = idIn(event.stream, 'family');
-    if (id === undefined) return;
-    const state = fold<FamilyState, FamilyEvent>(
-      db,
-      'families',
-      id,
-      familyDecider.initialState,
-      familyDecider.evolve,
-      event,
-    );
-    const { details } = state;
-    if (details === undefined) return;
-    db.prepare(
-      `INSERT INTO families (id, environment, name, team, mode, revision, tree_size, state)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, tree_size = excluded.tree_size, state = excluded.state`,
-    ).run(
-      id,
-      details.environment,
-      details.name,
-      details.team,
-      details.mode,
-      event.revision,
-      event.treeSize,
-      JSON.stringify(state),
-    );
-  },
-};
+  category: 'family',
+  initial: familyDecider.initialState,
+  evolve: familyDecider.evolve,
+  exists: ({ details }) => details !== undefined,
+  columns: ({ details, versions, runbook }) => ({
+    environment: details?.environment ?? '',
+    name: details?.name ?? '',
+    team: details?.team ?? '',
+    mode: details?.mode ?? '',
+    kind: details?.kind ?? '',
+    protects: details?.protects ?? '',
+    ...clocksOf(versions),
+    next_review: runbook['nextReview'] ?? null,
+  }),
+});
 
-export const rotationsProjection: Projection = {
+/** The earliest date by which a person still owes something for an emergency. */
+function owedAt({ emergency, imported, approvals, phase, reviewedAt }: RotationState): number | null {
+  if (emergency === undefined || imported) return null;
+  const open = [
+    ...(approvals.length > 0 || phase === 'rejected' ? [] : [emergency.approvalDueAt]),
+    ...(reviewedAt === undefined ? [emergency.reviewDueAt] : []),
+  ];
+  return open.length === 0 ? null : Math.min(...open);
+}
+
+export const rotationsProjection: Projection = aggregate<RotationState, RotationEvent>({
   name: 'rotations',
-  version: 1,
+  version: 2,
   schema: [
     `CREATE TABLE rotations (
-      id TEXT PRIMARY KEY, family_id TEXT NOT NULL, strategy TEXT NOT NULL, phase TEXT NOT NULL, ended INTEGER NOT NULL,
-      imported INTEGER NOT NULL, requested_at INTEGER NOT NULL, revision INTEGER NOT NULL, tree_size INTEGER NOT NULL,
-      state TEXT NOT NULL
+      ${ROW}, family_id TEXT NOT NULL, strategy TEXT NOT NULL, phase TEXT NOT NULL, ended INTEGER NOT NULL,
+      imported INTEGER NOT NULL, requested_at INTEGER NOT NULL, made TEXT, made_at INTEGER,
+      outgoing INTEGER NOT NULL, revoked INTEGER NOT NULL, owed_at INTEGER, ${STATE}
     ) STRICT`,
-    'CREATE INDEX rotations_by_family ON rotations (family_id, requested_at)',
-    'CREATE INDEX rotations_open ON rotations (ended, requested_at)',
+    'CREATE INDEX rotations_by_family ON rotations (family_id, ended, requested_at DESC, id DESC)',
+    'CREATE INDEX rotations_listed ON rotations (ended, requested_at DESC, id DESC)',
+    'CREATE INDEX rotations_made ON rotations (made_at) WHERE ended = 0',
+    'CREATE INDEX rotations_revoked ON rotations (id) WHERE ended = 0 AND revoked = 1',
+    'CREATE INDEX rotations_owed ON rotations (owed_at) WHERE owed_at IS NOT NULL',
   ],
-  apply: (db, event) => {
-    const id = idIn(event.stream, 'rotation');
-    if (id === undefined) return;
-    const state = fold<RotationState, RotationEvent>(
-      db,
-      'rotations',
-      id,
-      initialRotation,
-      evolveRotation,
-      event,
-    );
-    if (!state.exists) return;
-    db.prepare(
-      `INSERT INTO rotations (id, family_id, strategy, phase, ended, imported, requested_at, revision, tree_size, state)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT (id) DO UPDATE SET phase = excluded.phase, ended = excluded.ended, revision = excluded.revision,
-         tree_size = excluded.tree_size, state = excluded.state`,
-    ).run(
-      id,
-      state.familyId,
-      state.request?.strategy ?? 'graceful',
-      state.phase,
-      ENDED.includes(state.phase) ? 1 : 0,
-      state.imported ? 1 : 0,
-      state.requestedAt ?? event.recordedAt,
-      event.revision,
-      event.treeSize,
-      JSON.stringify(state),
-    );
-  },
-};
+  category: 'rotation',
+  initial: initialRotation,
+  evolve: evolveRotation,
+  fixed: ['requested_at'],
+  exists: (state) => state.exists,
+  columns: (state, first) => ({
+    family_id: state.familyId,
+    strategy: state.request?.strategy ?? 'graceful',
+    phase: state.phase,
+    // An imported one is shown and never acts: however its record ends, it is over.
+    ended: ENDED.includes(state.phase) || state.imported ? 1 : 0,
+    imported: state.imported ? 1 : 0,
+    requested_at: state.requestedAt ?? first.recordedAt,
+    made: state.generated === undefined ? null : JSON.stringify(state.generated),
+    made_at: parseInstant(state.generated?.createdAt ?? '') ?? null,
+    outgoing: state.plan?.outgoing.length ?? 0,
+    revoked: state.revoked === undefined ? 0 : 1,
+    owed_at: owedAt(state),
+  }),
+});
 
-export const containmentsProjection: Projection = {
+export const containmentsProjection: Projection = aggregate<ContainmentState, ContainmentEvent>({
   name: 'containments',
-  version: 1,
+  version: 2,
   schema: [
-    `CREATE TABLE containments (
-      id TEXT PRIMARY KEY, family_id TEXT NOT NULL, status TEXT NOT NULL, revision INTEGER NOT NULL,
-      tree_size INTEGER NOT NULL, state TEXT NOT NULL
-    ) STRICT`,
+    `CREATE TABLE containments (${ROW}, family_id TEXT NOT NULL, status TEXT NOT NULL, ${STATE}) STRICT`,
     'CREATE INDEX containments_by_family ON containments (family_id)',
   ],
-  apply: (db, event) => {
-    const id = idIn(event.stream, 'containment');
-    if (id === undefined) return;
-    const state = fold<ContainmentState, ContainmentEvent>(
-      db,
-      'containments',
-      id,
-      initialContainment,
-      evolveContainment,
-      event,
-    );
-    db.prepare(
-      `INSERT INTO containments (id, family_id, status, revision, tree_size, state) VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT (id) DO UPDATE SET status = excluded.status, revision = excluded.revision,
-         tree_size = excluded.tree_size, state = excluded.state`,
-    ).run(id, state.familyId, state.status, event.revision, event.treeSize, JSON.stringify(state));
-  },
-};
+  category: 'containment',
+  initial: initialContainment,
+  evolve: evolveContainment,
+  exists: () => true,
+  columns: ({ familyId, status }) => ({ family_id: familyId, status }),
+});
 
-export const policiesProjection: Projection = {
+export const policiesProjection: Projection = aggregate<PolicyState, PolicyEvent>({
   name: 'policies',
-  version: 1,
+  version: 2,
   schema: [
-    `CREATE TABLE policies (
-      id TEXT PRIMARY KEY, name TEXT NOT NULL, retired INTEGER NOT NULL, revision INTEGER NOT NULL,
-      tree_size INTEGER NOT NULL, state TEXT NOT NULL
-    ) STRICT`,
+    `CREATE TABLE policies (${ROW}, name TEXT NOT NULL, retired INTEGER NOT NULL, ${STATE}) STRICT`,
+    'CREATE INDEX policies_by_name ON policies (name, id)',
   ],
-  apply: (db, event) => {
-    const id = idIn(event.stream, 'policy');
-    if (id === undefined) return;
-    const state = fold<PolicyState, PolicyEvent>(
-      db,
-      'policies',
-      id,
-      policyDecider.initialState,
-      policyDecider.evolve,
-      event,
-    );
-    db.prepare(
-      `INSERT INTO policies (id, name, retired, revision, tree_size, state) VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT (id) DO UPDATE SET name = excluded.name, retired = excluded.retired, revision = excluded.revision,
-         tree_size = excluded.tree_size, state = excluded.state`,
-    ).run(
-      id,
-      state.details?.name ?? '',
-      state.retired ? 1 : 0,
-      event.revision,
-      event.treeSize,
-      JSON.stringify(state),
-    );
-  },
-};
+  category: 'policy',
+  initial: policyDecider.initialState,
+  evolve: policyDecider.evolve,
+  exists: () => true,
+  columns: ({ details, retired }) => ({ name: details?.name ?? '', retired: retired ? 1 : 0 }),
+});

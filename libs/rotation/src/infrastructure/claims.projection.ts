@@ -3,12 +3,13 @@ import type { Projection } from '#eventlog/kit';
 /** Claims whose fact has not been seen: the sweep looks at those that are old (contracts, What must be unique is claimed). */
 export const claimsProjection: Projection = {
   name: 'claims',
-  version: 1,
+  version: 2,
   schema: [
     `CREATE TABLE claims_pending (
       stream TEXT PRIMARY KEY, kind TEXT NOT NULL, holder TEXT NOT NULL, claimed_at INTEGER NOT NULL
     ) STRICT`,
     'CREATE INDEX claims_pending_by_holder ON claims_pending (holder)',
+    'CREATE INDEX claims_pending_by_age ON claims_pending (claimed_at)',
   ],
   apply: (db, event) => {
     if (event.stream.startsWith('claim-')) {

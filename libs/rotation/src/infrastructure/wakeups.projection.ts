@@ -9,14 +9,17 @@ import type { SqlDatabase } from '#eventlog/sqlite';
  */
 export const wakeupsProjection: Projection = {
   name: 'wakeups',
-  version: 1,
+  version: 2,
   schema: [
+    // waits_on: the stream of the rotation whose emitter switch it waits for, where that is what it waits for.
     `CREATE TABLE wakeups (
       id TEXT PRIMARY KEY, kind TEXT NOT NULL, family_id TEXT NOT NULL, wake_at INTEGER, waits_for TEXT,
-      ended INTEGER NOT NULL, held INTEGER NOT NULL
+      waits_on TEXT, ended INTEGER NOT NULL, held INTEGER NOT NULL
     ) STRICT`,
     'CREATE INDEX wakeups_due ON wakeups (wake_at)',
+    'CREATE INDEX wakeups_waiting ON wakeups (waits_on) WHERE waits_on IS NOT NULL',
     'CREATE INDEX wakeups_by_family ON wakeups (family_id)',
+    'CREATE INDEX wakeups_by_wait ON wakeups (waits_for)',
   ],
   apply: (db, event) => {
     const [category, id] = split(event.stream);
@@ -24,10 +27,19 @@ export const wakeupsProjection: Projection = {
     else if (category === 'rotation') rotation(db, id, event);
     else if (category === 'containment') containment(db, id, event);
     else if (category === 'claim') claimed(db, event);
+    else if (category === 'telemetry') touch(db, id);
+    else if (category === 'holds') holdMoved(db);
   },
 };
 
 const NOW = 0;
+
+/** Whoever waits for a hold says so with these first letters, so that an index finds them. */
+function holdMoved(db: SqlDatabase): void {
+  db.prepare(
+    `UPDATE wakeups SET wake_at = ${NOW} WHERE waits_for >= 'held: ' AND waits_for < 'held:!'`,
+  ).run();
+}
 
 function split(stream: string): readonly [string, string] {
   const at = stream.indexOf('-');
@@ -43,7 +55,7 @@ function text(event: RecordedEvent, field: string): string | undefined {
 
 function due(db: SqlDatabase, id: string, kind: 'rotation' | 'containment', familyId: string): void {
   db.prepare(
-    `INSERT INTO wakeups (id, kind, family_id, wake_at, waits_for, ended, held) VALUES (?, ?, ?, ${NOW}, NULL, 0, 0)
+    `INSERT INTO wakeups (id, kind, family_id, wake_at, ended, held) VALUES (?, ?, ?, ${NOW}, 0, 0)
      ON CONFLICT (id) DO UPDATE SET wake_at = ${NOW}`,
   ).run(id, kind, familyId);
 }
@@ -100,5 +112,5 @@ function claimed(db: SqlDatabase, event: RecordedEvent): void {
   }
   db.prepare('UPDATE wakeups SET held = held - 1 WHERE id = ?').run(id);
   db.prepare('DELETE FROM wakeups WHERE id = ? AND ended = 1 AND held <= 0').run(id);
-  db.prepare(`UPDATE wakeups SET wake_at = ${NOW} WHERE waits_for LIKE '%switching emitters%'`).run();
+  db.prepare(`UPDATE wakeups SET wake_at = ${NOW} WHERE waits_on = ?`).run(by);
 }

@@ -132,7 +132,7 @@ function declaredAfter(world: SimulatedWorld, version: string, begunAt: number):
 function required(world: SimulatedWorld, id: string): { readonly accept: number; readonly drain: number } {
   const deviates = world.rotationEvents(id).some((event) => event.type === 'DeviationRecorded');
   const planned = world.plan(id).windows;
-  return deviates
+  return deviates && planned !== undefined
     ? { accept: ms(planned.accept.required), drain: ms(planned.drain.required) }
     : windowsByDesign(world.family.state.consumers, world.family.state.details?.artefactLife);
 }

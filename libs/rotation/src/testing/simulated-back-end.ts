@@ -3,7 +3,8 @@ import type { VersionSnapshot } from '../domain/vocabulary.js';
 
 /** A back end as plain data, with the rules the port asks of every adapter (libs/custody, key-backend.ts). */
 
-export type SimulatedEffect = 'generate' | 'publish' | 'switch-emission' | 'withdraw' | 'contain';
+export type SimulatedEffect =
+  'generate' | 'publish' | 'switch-emission' | 'withdraw' | 're-accept' | 'cut-over' | 'contain';
 
 export interface SimulatedFence {
   readonly slot: number;
@@ -13,6 +14,8 @@ export interface SimulatedFence {
 export interface EffectCall {
   readonly effect: SimulatedEffect;
   readonly versions: readonly string[];
+  /** Of a switch: per cent, 100 where it is absent. */
+  readonly share?: number;
   /** Idempotency key: `<stream>/<step>`. */
   readonly key: string;
   readonly attemptId: string;
@@ -188,7 +191,18 @@ export class SimulatedBackEnd {
         if (known.some((version) => !version.accepted)) {
           throw new BackEndFault('config', 'it is not accepted: publish it first');
         }
-        change((version) => ({ emittingShare: call.versions.includes(version.versionId) ? 100 : 0 }));
+        this.#emitWith(call.versions, call.share ?? 100);
+        return;
+      case 're-accept':
+        this.#acceptable(call, known.length);
+        change((version) => (call.versions.includes(version.versionId) ? { accepted: true } : {}));
+        return;
+      case 'cut-over':
+        this.#acceptable(call, known.length);
+        change((version) => {
+          const stays = call.versions.includes(version.versionId);
+          return { accepted: stays, emittingShare: stays ? 100 : 0 };
+        });
         return;
       case 'withdraw':
         if (known.length === 0) throw new BackEndFault('not-found', 'no such version');
@@ -202,6 +216,21 @@ export class SimulatedBackEnd {
       case 'contain':
         this.denied = [...new Set([...this.denied, ...call.versions])];
     }
+  }
+
+  #emitWith(versions: readonly string[], share: number): void {
+    const rest = [...this.versions]
+      .filter((version) => !versions.includes(version.versionId) && version.emittingShare > 0)
+      .sort((left, right) => right.emittingShare - left.emittingShare)[0];
+    if (share < 100 && rest === undefined) throw new BackEndFault('config', 'nothing else emits');
+    this.versions = this.versions.map((version) => ({
+      ...version,
+      emittingShare: versions.includes(version.versionId)
+        ? share
+        : version.versionId === rest?.versionId
+          ? 100 - share
+          : 0,
+    }));
   }
 
   #acceptable(call: EffectCall, known: number): void {

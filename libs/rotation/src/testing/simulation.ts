@@ -6,7 +6,6 @@ import {
   type NewContainmentEvent,
 } from '../domain/containment.events.js';
 import { evolveContainment, initialContainment, type ContainmentState } from '../domain/containment.state.js';
-import { milliseconds } from '../domain/duration.js';
 import {
   familyDecider,
   initialFamily,
@@ -18,10 +17,19 @@ import {
   familyEvents,
   type FamilyDetails,
   type FamilyEvent,
+  type FamilySchedule,
   type NewFamilyEvent,
   type RotationRequest,
 } from '../domain/family.events.js';
-import { emergencyDecisions, planGraceful, slowestTrustTerm, TERMS_WITHOUT_POLICY } from '../domain/plan.js';
+import type { HoldsState } from '../domain/holds.state.js';
+import { noHolds } from '../domain/holds.state.js';
+import {
+  attestedBackEnd,
+  emergencyDecisions,
+  planRotation,
+  slowestTrustTerm,
+  TERMS_WITHOUT_POLICY,
+} from '../domain/plan.js';
 import { rotationDecider, type RotationCommand } from '../domain/rotation.decider.js';
 import {
   rotationEvents,
@@ -39,8 +47,10 @@ import {
   type StepDeclaration,
 } from '../domain/rotation.saga.js';
 import { ENDED, evolveRotation, initialRotation, type RotationState } from '../domain/rotation.state.js';
-import { stepEvents, type StepName } from '../domain/step.events.js';
+import { stepEvents, STEPS, type StepName } from '../domain/step.events.js';
+import { alreadySo, outcomeOf, versionsOf, type StepVersions } from '../domain/step-effects.js';
 import { stepTable } from '../domain/step-table.js';
+import { noTelemetry, type TelemetryState } from '../domain/telemetry.state.js';
 import {
   FAMILY_ID,
   REQUESTER,
@@ -89,6 +99,7 @@ export interface WorldOptions {
   readonly details?: FamilyDetails;
   /** Versions accepted before the history begins; the last one emits. */
   readonly versions?: readonly string[];
+  readonly schedule?: FamilySchedule;
   /** The log's lock proves that other incarnations are dead. */
   readonly othersAreDead?: boolean;
   /** A request may take effect after the worker that sent it is dead. */
@@ -112,11 +123,8 @@ interface Target {
   readonly stream: string;
   readonly slot: number;
   readonly step: StepName;
-  readonly incoming?: string;
-  readonly subject: readonly string[];
-  readonly from?: string;
-  readonly accepted: readonly string[];
-  readonly acceptSet: readonly string[];
+  readonly versions: StepVersions;
+  readonly share?: number | undefined;
   readonly trustTerm?: string | undefined;
   readonly trustEndsAt?: number;
   readonly correlationId: string;
@@ -160,6 +168,9 @@ export class SimulatedWorld {
   injections: Injection[] = [];
   /** Attempts of one step from now on; they come before `injections`. */
   readonly injectAt = new Map<StepName, readonly Injection[]>();
+  /** Freezes and other holds, put there by a test. */
+  holds: HoldsState = noHolds;
+  telemetry: TelemetryState = noTelemetry;
   /** Until then every call to the back end fails in passing. */
   awayUntil = 0;
   /** The newest record of other streams is this far ahead of our clock. */
@@ -191,6 +202,9 @@ export class SimulatedWorld {
     this.decideFamily({ type: 'RegisterFamily', details: options.details ?? someDetails() });
     for (const consumer of options.consumers ?? someConsumers()) {
       this.decideFamily({ type: 'RegisterConsumer', consumer });
+    }
+    if (options.schedule !== undefined) {
+      this.appendFamily([{ type: 'ScheduleSet', data: options.schedule }], REQUESTER);
     }
     this.appendFamily(
       this.backEnd.snapshots().map((snapshot) => ({ type: 'VersionObserved', data: snapshot })),
@@ -236,6 +250,7 @@ export class SimulatedWorld {
       type: 'RollBackRotation',
       reason: 'error rates are up',
       compromised: this.family.state.compromised,
+      reversible: true,
     });
   }
 
@@ -255,7 +270,7 @@ export class SimulatedWorld {
         { type: 'OpenRotation', rotation: id, request },
         this.family.state,
       );
-      if (request.emergency === undefined) this.#gracefulPlan(id, request);
+      if (request.emergency === undefined) this.#plannedRotation(id, request);
       this.appendFamily(decided, request.requestedBy);
     });
     if (refused !== undefined) return { id, refused };
@@ -357,6 +372,9 @@ export class SimulatedWorld {
     return {
       rotation,
       family: this.family.state,
+      familyRevision: this.family.events.length - 1,
+      holds: this.holds,
+      telemetry: this.telemetry,
       ...(superseded === undefined ? {} : { superseded: this.rotation(superseded) }),
       ...(rotation.emergency?.containment === undefined
         ? {}
@@ -391,9 +409,9 @@ export class SimulatedWorld {
     }
   }
 
-  #gracefulPlan(id: string, request: RotationRequest): RotationPlan {
+  #plannedRotation(id: string, request: RotationRequest): RotationPlan {
     const family = this.family.state;
-    return planGraceful({
+    return planRotation({
       family,
       request,
       incomingVersionId: this.incomingOf(id),
@@ -413,7 +431,7 @@ export class SimulatedWorld {
     } as const;
     const command: RotationCommand =
       request.emergency === undefined
-        ? { ...base, plan: this.#gracefulPlan(id, request) }
+        ? { ...base, plan: this.#plannedRotation(id, request) }
         : {
             ...base,
             declaration: {
@@ -471,16 +489,9 @@ export class SimulatedWorld {
       longestRequestMs: stepTable[step].effect === 'probe' ? 0 : LONGEST_REQUEST_MS,
       outlivesProcess,
     });
-    return {
-      generate: of('generate'),
-      accept: of('accept'),
-      emit: of('emit'),
-      revoke: of('revoke'),
-      verify: of('verify'),
-      return: of('return'),
-      withdraw: of('withdraw'),
-      contain: of('contain'),
-    };
+    return Object.fromEntries(STEPS.map((step) => [step, of(step)])) as Readonly<
+      Record<StepName, StepDeclaration>
+    >;
   }
 
   #advance(id: string): Wake {
@@ -501,7 +512,7 @@ export class SimulatedWorld {
   #obey(id: string, view: RotationView, decision: Decision): Wake | undefined {
     switch (decision.kind) {
       case 'perform':
-        this.#perform(this.#rotationTarget(view, decision.step), decision);
+        this.#perform(this.#rotationTarget(view, decision), decision);
         return undefined;
       case 'record':
         this.#appendRotation(id, decision.events, SYSTEM_ACTOR, decision.dueTo);
@@ -566,7 +577,7 @@ export class SimulatedWorld {
 
   #openContainment({ rotation, family }: RotationView): void {
     const id = rotation.emergency?.containment;
-    const backEnd = family.details?.backEnd;
+    const backEnd = family.details?.mode === 'driven' ? family.details.backEnd : attestedBackEnd(family);
     if (id === undefined || backEnd === undefined || rotation.emergency === undefined) return;
     if (!this.containments.has(id)) {
       const trustTerm = slowestTrustTerm(family, rotation.request?.policy?.terms);
@@ -618,17 +629,10 @@ export class SimulatedWorld {
     return { finished: false, until: this.now + 1_000, waitsFor: 'its turn' };
   }
 
-  #rotationTarget(view: RotationView, step: StepName): Target {
+  #rotationTarget(view: RotationView, { step, share }: Perform): Target {
     const { rotation, containment, family } = view;
     const id = rotation.rotationId;
     const plan = this.plan(id);
-    const incoming = plan.incoming === undefined ? [] : [plan.incoming];
-    const before = plan.emittingBefore === undefined ? [] : [plan.emittingBefore];
-    const acceptedBefore = plan.versionsBefore.filter((each) => each.accepted).map((each) => each.versionId);
-    const emits = rotation.switched === undefined ? before : incoming;
-    const [from] = emits;
-    const subject =
-      step === 'return' ? before : step === 'revoke' || step === 'verify' ? plan.outgoing : incoming;
     const covered =
       containment?.trustEndsAt !== undefined &&
       plan.outgoing.every((version) => containment.versions.includes(version));
@@ -638,22 +642,19 @@ export class SimulatedWorld {
     return {
       stream: `rotation-${id}`,
       step,
+      share,
       slot: family.slot?.rotation === id ? family.slot.openedRevision : (opened?.revision ?? -1),
-      subject,
-      accepted: emits,
-      acceptSet: [...new Set([...acceptedBefore, ...incoming])],
+      versions: versionsOf(
+        step,
+        plan,
+        rotation,
+        containment?.status === 'applied' ? containment.versions : [],
+      ),
       trustTerm: plan.trustTerm ?? 'PT0S',
       correlationId: rotation.correlationId ?? '',
-      ...(plan.incoming === undefined ? {} : { incoming: plan.incoming }),
-      ...(from === undefined ? {} : { from }),
       ...(covered ? { trustEndsAt: containment.trustEndsAt } : {}),
       append: (events, causationId) =>
-        this.#appendRotation(
-          id,
-          events.filter((event) => event.type !== 'ContainmentApplied' && isRotationEvent(event)),
-          SYSTEM_ACTOR,
-          causationId,
-        ),
+        this.#appendRotation(id, events.filter(isRotationEvent), SYSTEM_ACTOR, causationId),
     };
   }
 
@@ -662,9 +663,7 @@ export class SimulatedWorld {
       stream: `containment-${state.containmentId}`,
       step: 'contain',
       slot: 0,
-      subject: state.versions,
-      accepted: [],
-      acceptSet: [],
+      versions: { subject: state.versions, accepted: [], acceptSet: [], out: [] },
       trustTerm: state.trustTerm ?? 'PT0S',
       correlationId: state.correlationId ?? '',
       append: (events) => this.#appendContainment(state.containmentId, events.filter(isContainmentEvent)),
@@ -685,6 +684,8 @@ export class SimulatedWorld {
         leaseUntil: formatInstant(this.now + LEASE_MS),
         view: {},
         observesFirst: decision.observesFirst,
+        ...(decision.passed.length === 0 ? {} : { passed: [...decision.passed] }),
+        ...(decision.share === undefined ? {} : { share: decision.share }),
       },
     };
     const intent = target.append([...decision.gates, started], decision.dueTo).at(-1);
@@ -706,8 +707,10 @@ export class SimulatedWorld {
     }
     const call: EffectCall = {
       effect: effectOf(step),
-      versions: target.subject,
-      key: `${target.stream}/${step}`,
+      versions: target.versions.subject,
+      ...(target.share === undefined ? {} : { share: target.share }),
+      key:
+        target.share === undefined ? `${target.stream}/${step}` : `${target.stream}/${step}/${target.share}`,
       attemptId,
       fence: { slot: target.slot, step: intent.revision },
       begunAt: this.now,
@@ -735,26 +738,25 @@ export class SimulatedWorld {
   }
 
   #observe(target: Target, call: EffectCall, injected: Injection): Done | undefined {
-    const { step, subject } = target;
+    const { step, versions, share } = target;
     if (stepTable[step].effect === 'probe') return undefined;
     if (this.#away() || injected === 'unobservable') throw new BackEndFault('transient', 'it is sealed');
     if (injected === 'observing-refused') throw new BackEndFault('auth', 'permission denied');
     if (step !== 'contain') this.backEnd.raise(call.fence, call.attemptId);
     if (this.backEnd.entry(call.key) !== undefined)
       return { settledBy: 'observation', provenance: 'performed' };
-    const every = (holds: (versionId: string) => boolean): boolean =>
-      subject.length > 0 && subject.every(holds);
-    const so: Readonly<Record<StepName, () => boolean>> = {
-      generate: () => every((version) => this.backEnd.find(version) !== undefined),
-      accept: () => every((version) => this.backEnd.find(version)?.accepted === true),
-      emit: () => every((version) => this.backEnd.find(version)?.emittingShare === 100),
-      return: () => every((version) => this.backEnd.find(version)?.emittingShare === 100),
-      revoke: () => every((version) => this.backEnd.find(version)?.accepted !== true),
-      withdraw: () => false,
-      contain: () => every((version) => this.backEnd.denied.includes(version)),
-      verify: () => false,
-    };
-    return so[step]() ? { settledBy: 'observation', provenance: 'observed' } : undefined;
+    const seen = [
+      ...this.backEnd.versions.map((version) => ({
+        ...version,
+        contained: this.backEnd.denied.includes(version.versionId),
+      })),
+      ...this.backEnd.denied
+        .filter((versionId) => this.backEnd.find(versionId) === undefined && step === 'contain')
+        .map((versionId) => ({ versionId, accepted: false, emittingShare: 0, contained: true })),
+    ];
+    return alreadySo(step, versions, seen, share)
+      ? { settledBy: 'observation', provenance: 'observed' }
+      : undefined;
   }
 
   #effect(target: Target, call: EffectCall, injected: Injection): Done {
@@ -803,82 +805,39 @@ export class SimulatedWorld {
   }
 
   #outcome(target: Target, attemptId: string, done: Done): NewRotationEvent | NewContainmentEvent {
-    const { step, subject } = target;
-    const { provenance, settledBy } = done;
-    const reference = { attemptId, settledBy, backEndAt: formatInstant(this.now) };
-    const bound = target.trustTerm === undefined ? undefined : this.now + milliseconds(target.trustTerm);
-    const sooner = [bound, target.trustEndsAt].filter((each) => each !== undefined);
-    const ends = (at: readonly number[]): { readonly trustEndsAt?: string } =>
-      at.length === 0 ? {} : { trustEndsAt: formatInstant(Math.min(...at)) };
-    const [first = ''] = subject;
-    const from = target.from === undefined ? {} : { from: target.from };
-    const versions = [...subject];
-    switch (step) {
-      case 'generate':
-        return {
-          type: 'KeyGenerated',
-          provenance,
-          data: { ...reference, versionId: first, algorithm: 'ES256' },
-        };
-      case 'accept':
-        return {
-          type: 'DualAcceptDeployed',
-          provenance,
-          data: { ...reference, versions: [...target.acceptSet] },
-        };
-      case 'emit':
-        return {
-          type: 'EmitterSwitched',
-          provenance,
-          data: { ...reference, ...from, to: first, share: 100 },
-        };
-      case 'revoke':
-        return {
-          type: 'OldKeyRevoked',
-          provenance,
-          data: {
-            ...reference,
-            versions,
-            ...ends(sooner),
-          },
-        };
-      case 'verify': {
-        const accepted = this.backEnd.accepted();
-        const wrong =
-          subject.find((version) => accepted.includes(version)) ??
-          target.accepted.find((version) => !accepted.includes(version));
-        return wrong === undefined
-          ? {
-              type: 'OldKeyRejectionVerified',
-              provenance: 'observed',
-              data: {
-                ...reference,
-                refused: subject.map((versionId) => ({ versionId, how: 'a canary was refused' })),
-                accepted: target.accepted.map((versionId) => ({ versionId, how: 'a canary was accepted' })),
-              },
-            }
-          : {
-              type: 'StepFailed',
-              data: {
-                step,
-                attempt: this.#attemptOf(attemptId),
-                performed: 'no',
-                errorClass: 'refuted',
-                reason: `${wrong} is not as it should be`,
-              },
-            };
-      }
-      case 'return':
-        return { type: 'EmissionReturned', provenance, data: { ...reference, ...from, to: first } };
-      case 'withdraw':
-        return { type: 'NewKeyWithdrawn', provenance, data: { ...reference, versions } };
-      case 'contain':
-        return {
-          type: 'ContainmentApplied',
-          provenance,
-          data: { ...reference, versions, ...ends(bound === undefined ? [] : [bound]) },
-        };
+    const { step, versions, share, trustTerm, trustEndsAt } = target;
+    const accepted = this.backEnd.accepted();
+    const wrong =
+      versions.subject.find((version) => accepted.includes(version)) ??
+      versions.accepted.find((version) => !accepted.includes(version));
+    if (step === 'verify' && wrong !== undefined) {
+      return {
+        type: 'StepFailed',
+        data: {
+          step,
+          attempt: this.#attemptOf(attemptId),
+          performed: 'no',
+          errorClass: 'refuted',
+          reason: `${wrong} is not as it should be`,
+        },
+      };
     }
+    return outcomeOf({
+      step,
+      versions,
+      share,
+      trustTerm,
+      trustEndsAt,
+      now: this.now,
+      done: {
+        ...done,
+        attemptId,
+        backEndAt: formatInstant(this.now),
+        ...(step === 'verify' ? { provenance: 'observed' as const } : {}),
+        refused: versions.subject.map((versionId) => ({ versionId, how: 'a canary was refused' })),
+        accepted: versions.accepted.map((versionId) => ({ versionId, how: 'a canary was accepted' })),
+      },
+    });
   }
 
   #attemptOf(attemptId: string): number {

@@ -1,0 +1,1 @@
+export { openAttestedKeyBackend } from './attested-key-backend.js';

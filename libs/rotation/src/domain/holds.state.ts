@@ -1,0 +1,119 @@
+import { parseInstant } from '#eventlog';
+import type { FamilyDetails } from './family.events.js';
+import type { FreezeScope, HoldEvent } from './holds.events.js';
+
+export interface Freeze {
+  readonly freeze: string;
+  readonly name: string;
+  readonly reason: string;
+  readonly from: number;
+  readonly until?: number;
+  readonly scope: FreezeScope;
+  readonly declaredBy: string;
+  readonly liftedAt?: number;
+}
+
+/** A hold of its own kind that is open, with the words for whoever waits. */
+export interface OpenHold {
+  readonly reason: string;
+  readonly at: number;
+  readonly eventId: string;
+}
+
+export interface HoldsState {
+  readonly freezes: readonly Freeze[];
+  readonly clock?: OpenHold & { readonly wall: number; readonly expected: number };
+  readonly integrity?: OpenHold;
+  readonly restore?: OpenHold;
+}
+
+export const noHolds: HoldsState = { freezes: [] };
+
+export function evolveHolds(state: HoldsState, event: HoldEvent): HoldsState {
+  const at = { at: event.recordedAt, eventId: event.id };
+  switch (event.type) {
+    case 'FreezeDeclared': {
+      const { from, until, ...rest } = event.data;
+      const ends = until === undefined ? undefined : parseInstant(until);
+      const freeze: Freeze = {
+        freeze: rest.freeze,
+        name: rest.name,
+        reason: rest.reason,
+        scope: rest.scope,
+        from: parseInstant(from) ?? event.recordedAt,
+        ...(ends === undefined ? {} : { until: ends }),
+        declaredBy: event.actor,
+      };
+      return { ...state, freezes: [...state.freezes, freeze] };
+    }
+    case 'FreezeLifted':
+      return {
+        ...state,
+        freezes: state.freezes.map((freeze) =>
+          freeze.freeze === event.data.freeze && freeze.liftedAt === undefined
+            ? { ...freeze, liftedAt: event.recordedAt }
+            : freeze,
+        ),
+      };
+    case 'ClockHeld':
+      // A check never moves the baseline of an open hold.
+      return state.clock !== undefined
+        ? state
+        : {
+            ...state,
+            clock: {
+              ...at,
+              reason: event.data.reason,
+              wall: parseInstant(event.data.wall) ?? event.recordedAt,
+              expected: parseInstant(event.data.expected) ?? event.recordedAt,
+            },
+          };
+    case 'ClockConfirmed': {
+      const { clock: _clock, ...rest } = state;
+      return rest;
+    }
+    case 'IntegrityHeld':
+      return { ...state, integrity: state.integrity ?? { ...at, reason: event.data.what } };
+    case 'IntegrityConfirmed': {
+      const { integrity: _integrity, ...rest } = state;
+      return rest;
+    }
+    case 'RestoreHeld':
+      return { ...state, restore: state.restore ?? { ...at, reason: event.data.reason } };
+    case 'RestoreConfirmed': {
+      const { restore: _restore, ...rest } = state;
+      return rest;
+    }
+  }
+}
+
+function covers(
+  scope: FreezeScope,
+  familyId: string,
+  family: Pick<FamilyDetails, 'environment' | 'team' | 'kind'>,
+): boolean {
+  return (
+    (scope.environments?.includes(family.environment) ?? true) &&
+    (scope.teams?.includes(family.team) ?? true) &&
+    (scope.kinds?.includes(family.kind) ?? true) &&
+    (scope.families?.includes(familyId) ?? true)
+  );
+}
+
+/** The freezes that hold this family now, those that end last first. */
+export function freezesOn(
+  state: HoldsState,
+  familyId: string,
+  family: Pick<FamilyDetails, 'environment' | 'team' | 'kind'>,
+  now: number,
+): readonly Freeze[] {
+  return state.freezes
+    .filter(
+      (freeze) =>
+        freeze.liftedAt === undefined &&
+        freeze.from <= now &&
+        (freeze.until === undefined || now < freeze.until) &&
+        covers(freeze.scope, familyId, family),
+    )
+    .sort((left, right) => (right.until ?? Infinity) - (left.until ?? Infinity));
+}
