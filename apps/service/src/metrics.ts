@@ -7,8 +7,7 @@ import { packageVersion } from '#platform';
 import type { RotationPhase } from '#rotation';
 import { restoreHold } from '#rotation/application';
 import type { Keyturn } from './composition.js';
-import { Directory } from './rotation/directory.js';
-import { scheduleItems, type ScheduleItem } from './rotation/schedule-rows.js';
+import { Timetable, type ScheduleItem } from './rotation/schedule-rows.js';
 
 /** What is counted row by row is kept for this many times as long as it took: a fiftieth of the process's time. */
 const FOLD_SHARE = 50;
@@ -52,7 +51,7 @@ function processMetrics(): Registry {
  */
 export class Metrics {
   readonly #registry = new Registry();
-  readonly #directory: Directory;
+  readonly #timetable: Timetable;
   readonly #ended: Counter<'outcome'>;
   readonly #suspensions: Counter;
   /** Events up to here are counted, or came before this process began to count. */
@@ -60,7 +59,7 @@ export class Metrics {
   #folded: Folded | undefined;
 
   constructor(private readonly keyturn: Keyturn) {
-    this.#directory = new Directory(keyturn.readModel);
+    this.#timetable = new Timetable(keyturn.readModel);
     this.#countedTo = keyturn.readModel.treeSize();
     const registers = [this.#registry];
     this.#ended = new Counter({
@@ -174,7 +173,7 @@ export class Metrics {
 
     const schedule = new Gauge({
       name: 'keyturn_schedule_rotations',
-      help: 'Families by the state of their rotation: overdue, due-soon, not-observed, never-rotated, no-policy, ok.',
+      help: 'Families that nobody can call on time: overdue, not-observed (no version is known), no-policy.',
       labelNames: ['status'],
       registers,
       collect: () => {
@@ -182,16 +181,9 @@ export class Metrics {
         for (const status of STATUSES) schedule.set({ status }, this.#count('rotation', status));
       },
     });
-    const obligations = new Gauge({
-      name: 'keyturn_obligations',
-      help: 'Approvals in retrospect and reviews that are owed: overdue, due-soon, ok.',
-      labelNames: ['status'],
-      registers,
-      collect: () => {
-        obligations.reset();
-        for (const status of OWED) obligations.set({ status }, this.#count('obligation', status));
-      },
-    });
+    gauge('keyturn_obligations_overdue', 'Approvals in retrospect and reviews that are owed and late.', () =>
+      this.#count('obligation', 'overdue'),
+    );
     gauge(
       'keyturn_rotations_suspended',
       'Rotations under way that are suspended: each waits for a person.',
@@ -241,7 +233,7 @@ export class Metrics {
     const begun = clock.monotonic();
     if (this.#folded !== undefined && begun < this.#folded.until) return this.#folded;
     const at = clock.now();
-    const rows = scheduleItems(this.#directory, UNLIMITED, at);
+    const { items: rows } = this.#timetable.overdue({ limit: EVERYTHING }, UNLIMITED, at);
     const still = readModel.db
       .prepare(
         `SELECT count(*) FILTER (WHERE json_type(state, '$.suspended') IS NOT NULL) AS suspended,
@@ -271,8 +263,8 @@ const PHASES: readonly RotationPhase[] = [
   'revoked',
   'watching',
 ];
-const STATUSES = ['overdue', 'due-soon', 'not-observed', 'never-rotated', 'no-policy', 'ok'] as const;
-const OWED = ['overdue', 'due-soon', 'ok'] as const;
+const STATUSES = ['overdue', 'not-observed', 'no-policy'] as const;
+const EVERYTHING = Number.MAX_SAFE_INTEGER;
 
 function seconds(milliseconds: number): number {
   return Math.round(milliseconds) / 1_000;

@@ -47,9 +47,15 @@ const sorted = (text: string): readonly string[] =>
 
 /** What stands before the TAB, as words, and what is offered. */
 const CASES: readonly (readonly [readonly string[], readonly string[]])[] = [
-  [['keyturn', 're'], ['rebuild', 'reject', 'replay', 'report', 'restore', 'resume', 'retry', 'review']],
+  [
+    ['keyturn', 're'],
+    ['rebuild', 'reject', 'replay', 'report', 'restore', 'resume', 'retry', 'review'],
+  ],
   [['keyturn', 'token', 'c'], ['create']],
-  [['keyturn', 'token', 'create', '--kind', ''], ['person', 'workload']],
+  [
+    ['keyturn', 'token', 'create', '--kind', ''],
+    ['person', 'workload'],
+  ],
   [['keyturn', 'token', 'create', '--role', 'x', '--la'], ['--label']],
   [['keyturn', 'rotate', 'prod'], ['production/session-jwt']],
   [['keyturn', 'rotate', 'production/session-jwt', '--dry'], ['--dry-run']],
