@@ -182,6 +182,8 @@ describe('a restore', () => {
     const there: Stage = await Stage.on({
       ...service,
       keyturn,
+      // Tokens are of the log, and so of the backup.
+      tokenWith: () => Promise.resolve({ id: '', token: stage.approver, subject: '' }),
       call: async (method, path, options = {}) => {
         const key = `${Date.now()}-${Math.random()}`;
         const token = options.token === undefined ? service.token : options.token;

@@ -42,6 +42,7 @@ describe('help', () => {
         'confirm',
         'contain',
         'demo',
+        'doctor',
         'emergency',
         'families',
         'holds confirm',

@@ -10,6 +10,7 @@ import { registerCompletion } from './commands/completion.js';
 import { registerConfirm } from './commands/confirm.js';
 import { registerContain } from './commands/contain.js';
 import { registerDemo } from './commands/demo.js';
+import { registerDoctor } from './commands/doctor.js';
 import { registerEmergency } from './commands/emergency.js';
 import { registerFamilies } from './commands/families.js';
 import { registerHolds } from './commands/holds.js';
@@ -96,6 +97,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerRebuild(program, around);
   registerBackup(program, around);
   registerRestore(program, around);
+  registerDoctor(program, around);
   registerLocal(program, around);
   registerCompletion(program, around);
   program.commandsGroup('Declare:');

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { openDatabase, openSnapshot, type Snapshot, type SqlRow } from '#eventlog/sqlite';
-import { SCHEMA_VERSION, STORE_FILE } from './custody-store.js';
+import { CustodyStore, DOCUMENT_FOLDER, SCHEMA_VERSION, STORE_FILE } from './custody-store.js';
+import { JwksDocuments } from './jwks-documents.js';
 import { refuse } from './requirements.js';
 
 /** What a store says of itself without its master key: no material, sealed or not. */
@@ -42,6 +43,22 @@ export function readCustodyFacts(directory: string): CustodyFacts {
     return factsOf((sql) => db.prepare(sql).all());
   } finally {
     db.close();
+  }
+}
+
+/** Families whose JWKS document on disk is not what the store says. */
+export function documentsThatDiffer(directory: string): {
+  readonly checked: number;
+  readonly differing: readonly string[];
+} {
+  const store = CustodyStore.openReader(directory);
+  try {
+    const documents = new JwksDocuments(join(directory, DOCUMENT_FOLDER), store);
+    const objects = store.objects();
+    const differing = objects.filter((object) => !documents.fileIsRight(object));
+    return { checked: objects.length, differing: differing.map(({ familyId }) => familyId) };
+  } finally {
+    store.close();
   }
 }
 

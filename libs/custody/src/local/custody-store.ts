@@ -154,10 +154,10 @@ export interface StoredEntry extends LedgerEntry {
  */
 export class CustodyStore {
   readonly #db: SqlDatabase;
-  readonly #lock: SqlDatabase;
+  readonly #lock: SqlDatabase | undefined;
   #closed = false;
 
-  private constructor(db: SqlDatabase, lock: SqlDatabase) {
+  private constructor(db: SqlDatabase, lock?: SqlDatabase) {
     this.#db = db;
     this.#lock = lock;
   }
@@ -186,6 +186,20 @@ export class CustodyStore {
       releaseLock(lock);
       throw error;
     }
+  }
+
+  /** For looking only, beside whoever runs the store and without its key. */
+  static openReader(directory: string): CustodyStore {
+    const db = openDatabase(join(directory, STORE_FILE), { readOnly: true });
+    const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version']);
+    if (version !== SCHEMA_VERSION) {
+      db.close();
+      throw new BackendError(
+        'config',
+        `${db.path} has schema ${version}, this Keyturn knows ${SCHEMA_VERSION}`,
+      );
+    }
+    return new CustodyStore(db);
   }
 
   /** Whether the store knows this master key; `false` also where there is none. Takes no lock and changes nothing. */
@@ -235,7 +249,7 @@ export class CustodyStore {
     if (this.#closed) return;
     this.#closed = true;
     this.#db.close();
-    releaseLock(this.#lock);
+    if (this.#lock !== undefined) releaseLock(this.#lock);
   }
 
   transaction<T>(work: () => T): T {

@@ -20,6 +20,7 @@ export {
 } from './rekey.js';
 export { SCHEMA_VERSION as CUSTODY_SCHEMA_VERSION, STORE_FILE } from './custody-store.js';
 export {
+  documentsThatDiffer,
   openCustodySnapshot,
   readCustodyFacts,
   type CustodyFacts,

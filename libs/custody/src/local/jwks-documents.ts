@@ -81,6 +81,11 @@ export class JwksDocuments {
     }
   }
 
+  /** Whether the file is what the store says; for whoever looks from outside the process that serves. */
+  fileIsRight(object: StoredObject): boolean {
+    return this.#fileAgrees(object.familyId, this.#render(object));
+  }
+
   /** Whether the file and what is served from memory both are what the store says. */
   agrees(object: StoredObject): boolean {
     const wanted = this.#render(object);
