@@ -158,6 +158,7 @@ async function ofDocuments(places: Places): Promise<Finding> {
     return notLookedAt('jwks', 'there is no local back end yet, so no JWKS document');
   try {
     const { checked, differing } = documentsThatDiffer(places.custody);
+    if (checked === 0) return fine('jwks', 'no JWKS document is to be served yet');
     return differing.length === 0
       ? fine('jwks', `${checked} JWKS ${checked === 1 ? 'document is' : 'documents are'} what the store says`)
       : problem(

@@ -65,6 +65,7 @@ export async function lookAtLog(
       ofReadModel(places, total, sqlite),
       ...(await ofHolds(ledger, now)),
       ...(await ofDeclared(ledger, families, policies, now)),
+      await ofLocalVersions(places, ledger, families),
     ];
   } catch (error) {
     return [logProblem(error)];
@@ -239,6 +240,52 @@ async function ofDeclared(
         ),
       ]
     : found;
+}
+
+/** The local back end beside the record; a family whose rotation runs is between the two, and is left out. */
+async function ofLocalVersions(
+  places: Places,
+  ledger: Ledger,
+  familyIds: ReadonlySet<string>,
+): Promise<Finding> {
+  const { STORE_FILE, versionsIn } = await import('#custody/local');
+  if (!existsSync(join(places.custody, STORE_FILE)))
+    return notLookedAt('back-end.versions', 'there is no local back end to compare with the record');
+  const differing: string[] = [];
+  let compared = 0;
+  for (const { familyId, versions } of versionsIn(places.custody)) {
+    if (!familyIds.has(familyId)) {
+      differing.push(`${familyId} (not on record at all)`);
+      continue;
+    }
+    const { state } = await ledger.family(familyId);
+    if (state.slot?.open === true) continue;
+    compared += 1;
+    const name = `${state.details?.environment ?? ''}/${state.details?.name ?? ''}`;
+    const unequal = versions.filter(({ versionId, accepted, emittingShare, contained }) => {
+      const recorded = state.versions.find((each) => each.versionId === versionId);
+      const [isAccepted, share] = [accepted && !contained, emittingShare];
+      return (
+        isAccepted !== (recorded?.accepted ?? false) ||
+        (isAccepted && share !== (recorded?.emittingShare ?? 0))
+      );
+    });
+    const gone = state.versions.filter(
+      ({ versionId, accepted }) => accepted && !versions.some((each) => each.versionId === versionId),
+    );
+    const ids = [...unequal, ...gone].map(({ versionId }) => versionId);
+    if (ids.length > 0) differing.push(`${name} (${listed(ids)})`);
+  }
+  return differing.length === 0
+    ? fine(
+        'back-end.versions',
+        `the local back end holds what is recorded, in ${compared} ${compared === 1 ? 'family' : 'families'}`,
+      )
+    : problem(
+        'back-end.versions',
+        `the local back end does not hold what is recorded: ${listed(differing)}`,
+        'look at each: keyturn families NAME. After a restore the back end is right and the record is older: rotate these families anew once the hold is confirmed',
+      );
 }
 
 function listed(names: readonly string[]): string {

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { openDatabase, openSnapshot, type Snapshot, type SqlRow } from '#eventlog/sqlite';
 import { CustodyStore, DOCUMENT_FOLDER, SCHEMA_VERSION, STORE_FILE } from './custody-store.js';
 import { JwksDocuments } from './jwks-documents.js';
+import type { ObservedVersion } from '../key-backend.js';
 import { refuse } from './requirements.js';
 
 /** What a store says of itself without its master key: no material, sealed or not. */
@@ -57,6 +58,22 @@ export function documentsThatDiffer(directory: string): {
     const objects = store.objects();
     const differing = objects.filter((object) => !documents.fileIsRight(object));
     return { checked: objects.length, differing: differing.map(({ familyId }) => familyId) };
+  } finally {
+    store.close();
+  }
+}
+
+/** What the store accepts and emits with, without its key: for whoever compares it with a record. */
+export function versionsIn(directory: string): readonly {
+  readonly familyId: string;
+  readonly versions: readonly Pick<
+    ObservedVersion,
+    'versionId' | 'accepted' | 'emittingShare' | 'contained'
+  >[];
+}[] {
+  const store = CustodyStore.openReader(directory);
+  try {
+    return store.objects().map(({ object, familyId }) => ({ familyId, versions: store.versions(object) }));
   } finally {
     store.close();
   }

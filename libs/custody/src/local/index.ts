@@ -23,6 +23,7 @@ export {
   documentsThatDiffer,
   openCustodySnapshot,
   readCustodyFacts,
+  versionsIn,
   type CustodyFacts,
   type CustodySnapshot,
 } from './custody-facts.js';
