@@ -76,9 +76,9 @@ describe('a backup', () => {
   it('taken while the service appends holds everything acknowledged before, and opens', async () => {
     const target = place('live');
     const acknowledged: { stream: string; revision: number }[] = [];
-    let stop = false;
+    const stop = new AbortController();
     const writing = (async () => {
-      for (let n = 0; !stop; n += 1) {
+      for (let n = 0; !stop.signal.aborted; n += 1) {
         const { status, body } = await service.call('POST', '/api/v1/families', {
           body: { ...FAMILY, name: `busy ${n}`, backEnd: { instance: 'local', object: `keys/busy-${n}` } },
         });
@@ -90,7 +90,7 @@ describe('a backup', () => {
     const before = [...acknowledged];
     const taken = await cli(['backup', target, '--json']);
     const during = acknowledged.length;
-    stop = true;
+    stop.abort();
     await writing;
     expect({ code: taken.code, err: taken.err }).toEqual({ code: 0, err: '' });
     const events = await eventsIn(target);

@@ -42,7 +42,7 @@ const MOST_PINS = 20;
 /**
  * Copies log and custody store as of one moment, beside whoever runs them, and takes no lock. The log is pinned first:
  * what a log speaks of must be in the store beside it, while an effect the log does not know yet is found by observing
- * (docs/adr/0014). Appears whole or not at all.
+ * (docs/adr/0025). Appears whole or not at all.
  */
 export async function takeBackup(options: BackupOptions): Promise<TakenBackup> {
   const { places, target, version, now, interrupted, onProgress } = options;

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { SecretValue } from '#platform';
+import type { createMasterKeyFile, loadMasterKey } from '#custody/local';
 import { defineCommand } from '../define-command.js';
 import { RefusedError, UsageError } from '../failures.js';
 import { Session, type CommonOptions } from '../session.js';
@@ -86,10 +87,15 @@ export function registerLocalRekey(local: Command, around: Surroundings): void {
     });
 }
 
+interface Custody {
+  readonly createMasterKeyFile: typeof createMasterKeyFile;
+  readonly loadMasterKey: typeof loadMasterKey;
+}
+
 function newKeyFrom(
   file: string | undefined,
   value: SecretValue | undefined,
-  custody: typeof import('#custody/local'),
+  custody: Pick<Custody, 'createMasterKeyFile' | 'loadMasterKey'>,
 ): SecretValue {
   if (file === undefined) return custody.loadMasterKey({ value, name: 'KEYTURN_NEW_MASTER_KEY' });
   if (!existsSync(file)) custody.createMasterKeyFile(file);

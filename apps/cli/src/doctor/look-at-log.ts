@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type { SqlDatabase } from '#eventlog/sqlite';
 import type { Clock, Config, Ids } from '#platform';
 import {
   boundAt,
@@ -62,7 +63,7 @@ export async function lookAtLog(
     return [
       fine('log', `the log opens; all ${total} events are what was written`),
       ofClock(now, await store.newestRecordedAt()),
-      ofReadModel(places, total, sqlite),
+      ofReadModel(places, total, sqlite.openDatabase),
       ...(await ofHolds(ledger, now)),
       ...(await ofDeclared(ledger, families, policies, now)),
       await ofLocalVersions(places, ledger, families),
@@ -92,11 +93,15 @@ function ofClock(now: number, newest: number): Finding {
     : fine('clock', 'the clock fits the newest record');
 }
 
-function ofReadModel(places: Places, total: number, sqlite: typeof import('#eventlog/sqlite')): Finding {
+function ofReadModel(
+  places: Places,
+  total: number,
+  openDatabase: (path: string, options: { readonly readOnly: true }) => SqlDatabase,
+): Finding {
   if (!existsSync(places.readModel))
     return notLookedAt('read-model', 'there is no read model yet; a start makes it');
   try {
-    const db = sqlite.openDatabase(places.readModel, { readOnly: true });
+    const db = openDatabase(places.readModel, { readOnly: true });
     try {
       const row = db.prepare('SELECT min(tree_size) AS reached FROM keyturn_checkpoints').get();
       const behind = total - Number(row?.['reached'] ?? 0);

@@ -118,7 +118,7 @@ describe('a change of the master key that is killed', () => {
           : `it did not die there: ${stderr.slice(0, 300)}`;
       if (problem !== undefined) wrong.push(`${name} (${hit}): ${problem}`);
     }
-    console.log(`rekey, failpoints: ${FAILPOINTS.length - wrong.length} of ${FAILPOINTS.length}`);
+    process.stdout.write(`rekey, failpoints: ${FAILPOINTS.length - wrong.length} of ${FAILPOINTS.length}\n`);
     expect(wrong).toEqual([]);
   });
 
@@ -179,7 +179,7 @@ describe('a change of the master key that is killed', () => {
           if (problem !== undefined) wrong.push(`${call} ${nth} of ${count}: ${problem}`);
         }
       }
-      console.log(`rekey, calls that change a file: ${cases - wrong.length} of ${cases}`);
+      process.stdout.write(`rekey, calls that change a file: ${cases - wrong.length} of ${cases}\n`);
       expect(wrong).toEqual([]);
       expect(cases).toBeGreaterThanOrEqual(COMMITTED_CALLS);
     },
