@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { Stage } from '../../../test/e2e/support.js';
-import { startService, type StartedService } from './testing/started-service.js';
+import { Stage } from './support.js';
+import { startService, type StartedService } from '../../apps/service/src/testing/started-service.js';
 
 // A starting service is slow where the machine is busy.
 jest.setTimeout(60_000);
