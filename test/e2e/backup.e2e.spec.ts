@@ -209,7 +209,7 @@ describe('a restore', () => {
         url,
         env: { KEYTURN_DATA_DIR: target, KEYTURN_TOKEN: service.token },
       });
-      expect(held.out).toContain('Every rotation is held');
+      expect(held.out).toContain('Held by the restore');
       expect(held.out).toContain('keyturn holds confirm restore');
       const next = await there.request(family.id);
       await there.approve(next.id);

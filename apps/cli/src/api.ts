@@ -98,6 +98,7 @@ export const familySchema = z.looseObject({
       destroyed: z.boolean(),
     }),
   ),
+  custodians: z.array(z.looseObject({ subject: z.string() })).optional(),
   current: z.string().nullable(),
   runningRotation: z.string().nullable(),
   coverageStart: z.string().nullable(),
@@ -135,12 +136,16 @@ export const previewSchema = z.looseObject({
     incoming: z.string().optional(),
     outgoing: z.array(z.string()),
     approvals: z.number(),
-    windows: z.looseObject({
-      accept: z.looseObject({ required: z.string(), binding: z.string() }),
-      drain: z.looseObject({ required: z.string(), binding: z.string() }),
-    }),
+    windows: z
+      .looseObject({
+        accept: z.looseObject({ required: z.string(), binding: z.string() }),
+        drain: z.looseObject({ required: z.string(), binding: z.string() }),
+      })
+      .optional(),
+    outage: z.looseObject({ predicted: z.string(), binding: z.string() }).optional(),
+    cohorts: z.array(z.looseObject({ share: z.number(), hold: z.string() })).optional(),
     policy: z.looseObject({ name: z.string() }).optional(),
-    trustTerm: z.string(),
+    trustTerm: z.string().optional(),
     exceptions: z.array(z.string()),
   }),
   request: z.looseObject({
@@ -218,13 +223,35 @@ export const tokenSchema = z.looseObject({
   token: z.string().optional(),
 });
 
-export const restoreHoldSchema = z.looseObject({
-  open: z.boolean(),
-  reason: z.string().nullable(),
-  since: z.string().nullable(),
-  confirmedAt: z.string().nullable(),
+export const freezeSchema = z.looseObject({
+  id: z.string(),
+  name: z.string(),
+  reason: z.string(),
+  status: z.string(),
+  from: z.string(),
+  until: z.string().nullable(),
+  scope: z.looseObject({
+    environments: z.array(z.string()).optional(),
+    teams: z.array(z.string()).optional(),
+    kinds: z.array(z.string()).optional(),
+    families: z.array(z.string()).optional(),
+  }),
 });
-export type RestoreHold = z.output<typeof restoreHoldSchema>;
+export type Freeze = z.output<typeof freezeSchema>;
+
+export const holdsSchema = z.looseObject({
+  open: z.array(
+    z.looseObject({
+      hold: z.string(),
+      reason: z.string(),
+      since: z.string(),
+      holds: z.string(),
+      next: z.string(),
+    }),
+  ),
+  freezes: z.array(freezeSchema),
+});
+export type Holds = z.output<typeof holdsSchema>;
 
 export const progressSchema = z.looseObject({
   done: z.number().optional(),

@@ -41,7 +41,7 @@ async function runAgainst(routes: StandInRoutes, argv: readonly string[], option
   return { ...ran, seen: standIn.seen, asked: standIn.asked() };
 }
 
-const NOT_HELD = { body: { open: false, reason: null, since: null, confirmedAt: null } };
+const NOT_HELD = { body: { open: [], freezes: [] } };
 
 describe('exit codes', () => {
   it('2 for wrong usage, before anything is sent', async () => {
@@ -114,7 +114,7 @@ describe('exit codes', () => {
 
   it('130 for Ctrl-C', async () => {
     const { code, err } = await runAgainst(
-      { 'GET /rotations': page(ROTATION), 'GET /schedule/overdue': page(), 'GET /holds/restore': NOT_HELD },
+      { 'GET /rotations': page(ROTATION), 'GET /schedule/overdue': page(), 'GET /holds': NOT_HELD },
       ['status', '--watch'],
       { interruptAfter: 2 },
     );
@@ -491,7 +491,7 @@ describe('looking', () => {
       {
         'GET /rotations': page(SUSPENDED),
         'GET /schedule/overdue': page(late, late, untold),
-        'GET /holds/restore': NOT_HELD,
+        'GET /holds': NOT_HELD,
       },
       ['status'],
     );

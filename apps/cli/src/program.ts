@@ -13,6 +13,7 @@ import { registerDemo } from './commands/demo.js';
 import { registerDoctor } from './commands/doctor.js';
 import { registerEmergency } from './commands/emergency.js';
 import { registerFamilies } from './commands/families.js';
+import { registerFreeze } from './commands/freeze.js';
 import { registerHolds } from './commands/holds.js';
 import { registerImport } from './commands/import.js';
 import { registerLocal } from './commands/local.js';
@@ -29,8 +30,10 @@ import { registerResume } from './commands/resume.js';
 import { registerRestore } from './commands/restore.js';
 import { registerRetry } from './commands/retry.js';
 import { registerReview } from './commands/review.js';
+import { registerAttest } from './commands/attest.js';
 import { registerRollback } from './commands/rollback.js';
 import { registerRotate } from './commands/rotate.js';
+import { registerRunbook } from './commands/runbook.js';
 import { registerSchedule } from './commands/schedule.js';
 import { registerServe } from './commands/serve.js';
 import { registerStatus } from './commands/status.js';
@@ -115,8 +118,10 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerResume(program, around);
   registerRetry(program, around);
   registerRollback(program, around);
+  registerAttest(program, around);
   registerAbandon(program, around);
   registerNote(program, around);
+  registerFreeze(program, around);
   registerHolds(program, around);
   program.commandsGroup('In an emergency:');
   registerEmergency(program, around);
@@ -128,6 +133,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerSchedule(program, around);
   registerReplay(program, around);
   registerReport(program, around);
+  registerRunbook(program, around);
   program.helpCommand('help [command]', 'help for a command');
   return program;
 }

@@ -5,7 +5,6 @@ import { z } from 'zod';
 import { UNLIMITED } from '#access';
 import { packageVersion } from '#platform';
 import type { RotationPhase } from '#rotation';
-import { restoreHold } from '#rotation/application';
 import type { Keyturn } from './composition.js';
 import { Timetable, type ScheduleItem } from './rotation/schedule-rows.js';
 
@@ -162,11 +161,12 @@ export class Metrics {
     );
     const holds = new Gauge({
       name: 'keyturn_hold_open',
-      help: '1 while forward steps of every rotation are held: restore (the log is older than its back ends).',
+      help: '1 while forward steps of every rotation are held: by the clock, a finding of the log (integrity), a restore.',
       labelNames: ['kind'],
       registers,
       collect: async () => {
-        holds.set({ kind: 'restore' }, (await restoreHold(keyturn.store)).open ? 1 : 0);
+        const { state } = await keyturn.ledger.holds();
+        for (const kind of HOLDS) holds.set({ kind }, state[kind] === undefined ? 0 : 1);
       },
     });
     gauge('keyturn_families', 'Secret families known.', () => number('SELECT count(*) FROM families'));
@@ -263,6 +263,7 @@ const PHASES: readonly RotationPhase[] = [
   'revoked',
   'watching',
 ];
+const HOLDS = ['clock', 'integrity', 'restore'] as const;
 const STATUSES = ['overdue', 'not-observed', 'no-policy'] as const;
 const EVERYTHING = Number.MAX_SAFE_INTEGER;
 

@@ -1,7 +1,8 @@
 import type { LocalKeyBackend, StoredEffect } from '#custody/local';
 import { formatInstant, parseInstant } from '#eventlog';
 import type { EventStore } from '#eventlog/kit';
-import { HoldRestored, restoreHold } from '#rotation/application';
+import { Ledger } from '#rotation';
+import { HoldRestored } from '#rotation/application';
 
 /** More are not counted: one is enough to hold. */
 const MOST_COUNTED = 1_000;
@@ -15,10 +16,11 @@ export async function holdIfOlder(store: EventStore, backend: LocalKeyBackend): 
   const unknown = await effectsNotOnRecord(store, backend);
   const [newest] = unknown;
   if (newest === undefined) return;
-  const hold = await restoreHold(store);
-  const confirmedAt = hold.confirmedAt === null ? undefined : parseInstant(hold.confirmedAt);
+  const { state, history } = await new Ledger(store).holds();
+  const confirmedAt = history.events.findLast(({ type }) => type === 'RestoreConfirmed')?.recordedAt;
   const at = parseInstant(newest.at);
-  if (!hold.open && confirmedAt !== undefined && at !== undefined && at <= confirmedAt) return;
+  if (state.restore === undefined && confirmedAt !== undefined && at !== undefined && at <= confirmedAt)
+    return;
   // The log's lock proves every earlier worker dead, and an intent made now must not lose against one that is not on record.
   backend.forgetFences();
   const many = unknown.length === MOST_COUNTED ? `at least ${MOST_COUNTED}` : String(unknown.length);

@@ -8,7 +8,7 @@ export function registerHolds(program: Command, around: Surroundings): void {
     .command('holds')
     .summary('What holds forward steps of every rotation, and letting them go on')
     .description(
-      'What holds forward steps of every rotation, and letting them go on. Rollbacks and emergencies are never held.',
+      'What holds forward steps of every rotation, and letting them go on. Emergencies, and the way back of a rollback, are never held.',
     )
     .addHelpText('after', '\nExample:\n  $ keyturn holds list\n\nExit codes: see keyturn --help');
   registerHoldsList(holds, around);

@@ -1,20 +1,31 @@
-import { Controller, Get, HttpCode, Inject, Post } from '@nestjs/common';
+import { Controller, Get, HttpCode, Inject, Post, Res } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
 import { ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
-import { textSchema } from '#rotation';
-import { ConfirmRestore, restoreHold, type RestoreHoldView } from '#rotation/application';
+import type { Principal } from '#access';
+import { DomainError } from '#eventlog';
+import { CONFIRMABLE_HOLDS, inForce, textSchema, type Placed } from '#rotation';
+import { ConfirmHold } from '#rotation/application';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';
-import { RequestCommand } from '../http/request-context.js';
-import { ZodBody } from '../http/validation.js';
+import { Caller, RequestCommand, type HttpReply } from '../http/request-context.js';
+import { ZodBody, ZodParam } from '../http/validation.js';
 import { KEYTURN } from '../injection-tokens.js';
+import { concerns, freezeView, openHolds, type FreezeView, type OpenHoldView } from './hold-views.js';
+import { settlePlaced } from './placing.js';
 
 const confirmBody = z.strictObject({
-  /** What was compared, and what was found. */
+  /** What was looked at, and what was found. */
   reason: textSchema,
 });
+
+interface HoldsView {
+  /** What holds rotations until a person, or what found it, says otherwise. */
+  readonly open: readonly OpenHoldView[];
+  /** Freezes in force now. */
+  readonly freezes: readonly FreezeView[];
+}
 
 @ApiTags('holds')
 @Controller('api/v1/holds')
@@ -24,26 +35,43 @@ export class HoldsController {
     @Inject(KEYTURN) private readonly keyturn: Keyturn,
   ) {}
 
-  /** Whether forward steps are held because the log is older than its back ends, since when, and why. */
-  @Get('restore')
+  /** What holds forward steps now. Read from the log itself. */
+  @Get()
   @RequiresPermission('rotation:read')
-  restore(): Promise<RestoreHoldView> {
-    return restoreHold(this.keyturn.store);
+  list(@Caller() caller: Principal): Promise<HoldsView> {
+    return this.#view(caller);
   }
 
-  /** A person compared log and back ends: rotations go on. It concerns all of them, so a scoped token may not. */
-  @Post('restore/confirm')
+  /** A person looked into it and lets rotations go on. It concerns all of them, so a narrow token may not. */
+  @Post(':hold/confirm')
   @HttpCode(200)
-  @RequiresPermission('rotation:operate')
+  @RequiresPermission('hold:confirm')
   async confirm(
+    @ZodParam('hold', z.enum(CONFIRMABLE_HOLDS)) hold: (typeof CONFIRMABLE_HOLDS)[number],
     @ZodBody(confirmBody) { reason }: z.output<typeof confirmBody>,
     @RequestCommand() command: CommandContext,
-  ): Promise<RestoreHoldView> {
-    requireAllowed(command.principal, 'rotation:operate', 'everything');
-    const placed = await this.commands.execute<ConfirmRestore, { stream: string; revision: number }>(
-      new ConfirmRestore(command, reason),
-    );
-    await this.keyturn.settle(placed);
-    return restoreHold(this.keyturn.store);
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<HoldsView> {
+    requireAllowed(command.principal, 'hold:confirm', 'everything');
+    if (this.keyturn.tokens.subject(command.subject)?.kind !== 'person') {
+      throw new DomainError(
+        'hold.person-needed',
+        'what holds every rotation is confirmed by a person: a workload cannot look into it',
+      );
+    }
+    const placed = await this.commands.execute<ConfirmHold, Placed>(new ConfirmHold(command, hold, reason));
+    await settlePlaced(this.keyturn, placed, reply);
+    return this.#view(command.principal);
+  }
+
+  async #view(caller: Principal): Promise<HoldsView> {
+    const { state } = await this.keyturn.ledger.holds();
+    const now = this.keyturn.clock.now();
+    return {
+      open: openHolds(state),
+      freezes: state.freezes
+        .filter((freeze) => inForce(freeze, now) && concerns(freeze, caller.scope))
+        .map((freeze) => freezeView(freeze, now)),
+    };
   }
 }

@@ -2,24 +2,36 @@ import type { Provider } from '@nestjs/common';
 import { CommandHandler, QueryHandler } from '@nestjs/cqrs';
 import { BackEnds, Ledger, PolicyDirectory } from '#rotation';
 import {
+  AskContainment,
+  AskContainmentHandler,
+  AskDestruction,
+  AskDestructionHandler,
+  RequestDestruction,
+  RequestDestructionHandler,
   AskRotation,
   AskRotationHandler,
-  ConfirmRestore,
-  ConfirmRestoreHandler,
   ChangePolicy,
   ChangePolicyHandler,
+  ConfirmHold,
+  ConfirmHoldHandler,
   ContainVersions,
   ContainVersionsHandler,
+  DeclareFreeze,
+  DeclareFreezeHandler,
   DefinePolicy,
   DefinePolicyHandler,
   ImportHistory,
   ImportHistoryHandler,
+  LiftFreeze,
+  LiftFreezeHandler,
   PreviewRotation,
   PreviewRotationHandler,
   RegisterConsumer,
   RegisterConsumerHandler,
   RegisterFamily,
   RegisterFamilyHandler,
+  RegisterUnregistered,
+  RegisterUnregisteredHandler,
   RequestRotation,
   RequestRotationHandler,
   ReviseFamily,
@@ -35,14 +47,20 @@ import { Timetable } from './schedule-rows.js';
  * cases start fast and run bare in crash tests; here each handler is registered for its command.
  */
 CommandHandler(RegisterFamily)(RegisterFamilyHandler);
+CommandHandler(RegisterUnregistered)(RegisterUnregisteredHandler);
 CommandHandler(ReviseFamily)(ReviseFamilyHandler);
 CommandHandler(RegisterConsumer)(RegisterConsumerHandler);
 CommandHandler(DefinePolicy)(DefinePolicyHandler);
 CommandHandler(ChangePolicy)(ChangePolicyHandler);
 CommandHandler(RequestRotation)(RequestRotationHandler);
 CommandHandler(AskRotation)(AskRotationHandler);
-CommandHandler(ConfirmRestore)(ConfirmRestoreHandler);
 CommandHandler(ContainVersions)(ContainVersionsHandler);
+CommandHandler(DeclareFreeze)(DeclareFreezeHandler);
+CommandHandler(LiftFreeze)(LiftFreezeHandler);
+CommandHandler(ConfirmHold)(ConfirmHoldHandler);
+CommandHandler(AskContainment)(AskContainmentHandler);
+CommandHandler(RequestDestruction)(RequestDestructionHandler);
+CommandHandler(AskDestruction)(AskDestructionHandler);
 CommandHandler(ImportHistory)(ImportHistoryHandler);
 QueryHandler(PreviewRotation)(PreviewRotationHandler);
 
@@ -71,6 +89,11 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     inject: [KEYTURN, Directory],
   },
   {
+    provide: RegisterUnregisteredHandler,
+    useFactory: (ledger: Ledger, backEnds: BackEnds) => new RegisterUnregisteredHandler(ledger, backEnds),
+    inject: [Ledger, BackEnds],
+  },
+  {
     provide: RegisterFamilyHandler,
     useFactory: (ledger: Ledger, backEnds: BackEnds) => new RegisterFamilyHandler(ledger, backEnds),
     inject: [Ledger, BackEnds],
@@ -80,15 +103,24 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     RegisterConsumerHandler,
     DefinePolicyHandler,
     ChangePolicyHandler,
-    AskRotationHandler,
-    ConfirmRestoreHandler,
     ContainVersionsHandler,
+    AskContainmentHandler,
+    RequestDestructionHandler,
+    AskDestructionHandler,
     ImportHistoryHandler,
+    DeclareFreezeHandler,
+    LiftFreezeHandler,
+    ConfirmHoldHandler,
   ].map((Handler) => ({
     provide: Handler,
     useFactory: (ledger: Ledger) => new Handler(ledger),
     inject: [Ledger],
   })),
+  {
+    provide: AskRotationHandler,
+    useFactory: (ledger: Ledger, backEnds: BackEnds) => new AskRotationHandler(ledger, backEnds),
+    inject: [Ledger, BackEnds],
+  },
   {
     provide: RequestRotationHandler,
     useFactory: (ledger: Ledger, backEnds: BackEnds, policies: PolicyDirectory) =>

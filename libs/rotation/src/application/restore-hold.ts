@@ -1,8 +1,8 @@
-import { DomainError, formatInstant, SYSTEM_ACTOR } from '#eventlog';
+import { SYSTEM_ACTOR } from '#eventlog';
 import type { EventStore, History } from '#eventlog/kit';
 import type { HoldEvent, NewHoldEvent } from '../domain/holds.events.js';
 import { evolveHolds, noHolds, type HoldsState } from '../domain/holds.state.js';
-import { causeOf, isRepeat, type CommandContext, type Ledger, type Loaded } from './ledger.js';
+import type { Loaded } from './ledger.js';
 import { HOLDS_STREAM } from './streams.js';
 
 /**
@@ -27,58 +27,6 @@ export class HoldRestored {
     await this.store.append(history, [held], cause, { eventIds: [id] });
     return true;
   }
-}
-
-/** A person compared log and back ends, and lets rotations go on. */
-export class ConfirmRestore {
-  constructor(
-    readonly context: CommandContext,
-    readonly reason: string,
-  ) {}
-}
-
-export class ConfirmRestoreHandler {
-  constructor(private readonly ledger: Ledger) {}
-
-  async execute({
-    context,
-    reason,
-  }: ConfirmRestore): Promise<{ readonly stream: string; readonly revision: number }> {
-    const { store } = this.ledger;
-    const { history } = await this.ledger.decideAndAppend(
-      () => readHolds(store),
-      (state): readonly NewHoldEvent[] => {
-        if (isRepeat(context, HOLDS_STREAM)) return [];
-        if (state.restore === undefined) {
-          throw new DomainError('hold.not-open', 'nothing is held because of a restore');
-        }
-        return [{ type: 'RestoreConfirmed', data: { reason } }];
-      },
-      () => causeOf(context),
-    );
-    return { stream: HOLDS_STREAM, revision: history.revision };
-  }
-}
-
-/** What people are shown of the hold; instants RFC 3339. */
-export interface RestoreHoldView {
-  readonly open: boolean;
-  readonly reason: string | null;
-  readonly since: string | null;
-  /** When a person last confirmed one. */
-  readonly confirmedAt: string | null;
-}
-
-export async function restoreHold(store: EventStore): Promise<RestoreHoldView> {
-  const { history, state } = await readHolds(store);
-  const confirmed = history.events.findLast((event) => event.type === 'RestoreConfirmed');
-  const { restore } = state;
-  return {
-    open: restore !== undefined,
-    reason: restore?.reason ?? null,
-    since: restore === undefined ? null : formatInstant(restore.at),
-    confirmedAt: confirmed === undefined ? null : formatInstant(confirmed.recordedAt),
-  };
 }
 
 async function readHolds(store: EventStore): Promise<Loaded<HoldsState>> {

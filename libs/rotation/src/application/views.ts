@@ -2,6 +2,7 @@ import { formatInstant } from '#eventlog';
 import { milliseconds } from '../domain/duration.js';
 import type { FamilyState } from '../domain/family.decider.js';
 import type { ContainmentState } from '../domain/containment.state.js';
+import type { DestructionState } from '../domain/destruction.state.js';
 import { boundAt, type PolicyState } from '../domain/policy.decider.js';
 import type { PolicyDetails } from '../domain/policy.events.js';
 import type { RotationPlan } from '../domain/rotation.events.js';
@@ -137,6 +138,10 @@ export interface RotationViewJson {
     readonly of: number;
     readonly missing: boolean;
   }[];
+  /** The share of emission the new version has reached, per cent; `null` before its first part. */
+  readonly emittingShare: number | null;
+  /** The step that waits for people, where one does. */
+  readonly attests: string | null;
   readonly windows: {
     readonly accept: { readonly required: string; readonly binding: string; readonly endsAt: string | null };
     readonly drain: { readonly required: string; readonly binding: string; readonly endsAt: string | null };
@@ -219,6 +224,8 @@ export function rotationView(state: RotationState, around: RotationSurroundings)
     incoming: plan?.incoming ?? null,
     outgoing: plan?.outgoing ?? [],
     confirmations,
+    emittingShare: state.switched === undefined ? null : state.switched.share,
+    attests: attestedStep(ended, around.waitsFor),
     windows:
       plan?.windows === undefined
         ? null
@@ -255,15 +262,22 @@ export function rotationView(state: RotationState, around: RotationSurroundings)
     trustEndsAt: instant(state.revoked?.trustEndsAt),
     exceptions: plan?.exceptions ?? [],
     plan: plan ?? null,
-    next: nextCommands(state, confirmations),
+    next: nextCommands(state, confirmations, attestedStep(ended, around.waitsFor)),
     revision: around.revision,
   };
+}
+
+/** What the runner wrote down that it waits for says which step people are asked for. */
+function attestedStep(ended: boolean, waitsFor: string | undefined): string | null {
+  const before = 'an attestation of ';
+  return ended || waitsFor?.startsWith(before) !== true ? null : waitsFor.slice(before.length);
 }
 
 /** The exact next command for a person at 2 a.m.; what only takes time is not listed. */
 function nextCommands(
   state: RotationState,
   confirmations: RotationViewJson['confirmations'],
+  attests: string | null,
 ): readonly string[] {
   if (state.imported) return [];
   const id = state.rotationId;
@@ -273,13 +287,17 @@ function nextCommands(
   if (state.suspended !== undefined) {
     return [
       `keyturn retry ${id}`,
-      ...(state.emergency === undefined && state.revoked === undefined && state.rollback === undefined
+      ...(state.emergency === undefined && state.rollback === undefined
         ? [`keyturn rollback ${id} --reason "…"`]
         : []),
     ];
   }
   if (state.paused) return [`keyturn resume ${id}`];
   if (state.phase === 'requested' && state.emergency === undefined) return [`keyturn approve ${id}`];
+  if (attests !== null) {
+    const made = attests === 'generate' ? ' --version ID' : '';
+    return [`keyturn attest ${id} --step ${attests}${made} --evidence URL`];
+  }
   return confirmations
     .filter((entry) => entry.missing && entry.version !== null && waitsFor(state, entry.kind))
     .map(
@@ -335,10 +353,19 @@ export interface ContainmentView {
   readonly rotation: string | null;
   readonly trustEndsAt: string | null;
   readonly suspendedFor: string | null;
+  /** Why it is to be lifted, where somebody asked. */
+  readonly liftReason: string | null;
+  readonly liftedAt: string | null;
+  /** What it waits for, in words. */
+  readonly waitsFor: string | null;
   readonly revision: number;
 }
 
-export function containmentView(state: ContainmentState, revision: number): ContainmentView {
+export function containmentView(
+  state: ContainmentState,
+  revision: number,
+  waitsFor?: string,
+): ContainmentView {
   return {
     id: state.containmentId,
     family: state.familyId,
@@ -346,7 +373,50 @@ export function containmentView(state: ContainmentState, revision: number): Cont
     versions: state.versions,
     rotation: state.rotation ?? null,
     trustEndsAt: instant(state.trustEndsAt),
+    suspendedFor: state.status === 'suspended' ? (state.suspendedFor ?? null) : null,
+    liftReason: state.lift?.reason ?? null,
+    liftedAt: instant(state.lifted?.at),
+    waitsFor: waitsFor ?? null,
+    revision,
+  };
+}
+
+export interface DestructionView {
+  readonly id: string;
+  readonly family: string;
+  readonly status: DestructionState['status'];
+  readonly versions: readonly string[];
+  readonly reason: string;
+  /** Retention: not before this. */
+  readonly notBefore: string | null;
+  readonly requestedBy: string;
+  readonly requestedAt: string | null;
+  readonly approvedBy: string | null;
+  readonly destroyedAt: string | null;
+  readonly suspendedFor: string | null;
+  /** What it waits for, in words. */
+  readonly waitsFor: string | null;
+  readonly revision: number;
+}
+
+export function destructionView(
+  state: DestructionState,
+  revision: number,
+  waitsFor?: string,
+): DestructionView {
+  return {
+    id: state.destructionId,
+    family: state.familyId,
+    status: state.status,
+    versions: state.versions,
+    reason: state.reason,
+    notBefore: instant(state.notBefore),
+    requestedBy: state.requestedBy ?? '',
+    requestedAt: instant(state.requestedAt),
+    approvedBy: state.approvedBy ?? null,
+    destroyedAt: instant(state.destroyed?.at),
     suspendedFor: state.suspendedFor ?? null,
+    waitsFor: waitsFor ?? null,
     revision,
   };
 }

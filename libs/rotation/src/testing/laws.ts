@@ -211,7 +211,12 @@ function withdrawnInDrain(
 
 /** What the back end did for this rotation and nobody wrote down, and the reverse. */
 function unsettled(world: SimulatedWorld, id: string): readonly string[] {
-  const recorded = world.rotationEvents(id).flatMap((event) => stepOfOutcome(event.type) ?? []);
+  const rolls = world.rotation(id).plan?.cohorts !== undefined;
+  const recorded = world.rotationEvents(id).flatMap((event) => {
+    // A cohort is a step of its own.
+    if (event.type === 'EmitterSwitched' && rolls) return [`emit/${event.data.share}`];
+    return stepOfOutcome(event.type) ?? [];
+  });
   const done = world.backEnd.ledger
     .filter((row) => row.key.startsWith(`rotation-${id}/`))
     .map((row) => row.key.slice(row.key.indexOf('/') + 1));
