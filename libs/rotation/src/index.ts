@@ -9,6 +9,7 @@ export {
   type DestructionEvent,
   type NewDestructionEvent,
 } from './domain/destruction.events.js';
+export { calendarText, lastOccurrence, nextOccurrence } from './domain/calendar-rule.js';
 export { durationSchema, formatDuration, milliseconds, parseDuration } from './domain/duration.js';
 export { familyEvents, type FamilyEvent, type NewFamilyEvent } from './domain/family.events.js';
 export { importEvents, type ImportEvent, type NewImportEvent } from './domain/import.events.js';
@@ -101,6 +102,7 @@ export {
   familyDetailsSchema,
   ownerSchema,
   runbookSchema,
+  scheduleSchema,
   type ConsumerDetails,
   type FamilyDetails,
   type RotationRequest,
@@ -118,7 +120,12 @@ export {
   type BoundPolicy,
   type PolicyState,
 } from './domain/policy.decider.js';
-export { policyDetailsSchema, type PolicyDetails, type PolicyTerms } from './domain/policy.events.js';
+export {
+  PLANNED_STRATEGIES,
+  policyDetailsSchema,
+  type PolicyDetails,
+  type PolicyTerms,
+} from './domain/policy.events.js';
 export {
   drainStart,
   ENDED,
