@@ -9,6 +9,7 @@ export {
   type DestructionEvent,
   type NewDestructionEvent,
 } from './domain/destruction.events.js';
+export type { CalendarRule } from './domain/calendar.js';
 export { calendarText, lastOccurrence, nextOccurrence } from './domain/calendar-rule.js';
 export { durationSchema, formatDuration, milliseconds, parseDuration } from './domain/duration.js';
 export { familyEvents, type FamilyEvent, type NewFamilyEvent } from './domain/family.events.js';

@@ -36,6 +36,10 @@ import {
   RequestRotationHandler,
   ReviseFamily,
   ReviseFamilyHandler,
+  SampleTelemetry,
+  SampleTelemetryHandler,
+  SetSchedule,
+  SetScheduleHandler,
 } from '#rotation/application';
 import type { Keyturn } from '../composition.js';
 import { KEYTURN } from '../injection-tokens.js';
@@ -61,6 +65,8 @@ CommandHandler(ConfirmHold)(ConfirmHoldHandler);
 CommandHandler(AskContainment)(AskContainmentHandler);
 CommandHandler(RequestDestruction)(RequestDestructionHandler);
 CommandHandler(AskDestruction)(AskDestructionHandler);
+CommandHandler(SetSchedule)(SetScheduleHandler);
+CommandHandler(SampleTelemetry)(SampleTelemetryHandler);
 CommandHandler(ImportHistory)(ImportHistoryHandler);
 QueryHandler(PreviewRotation)(PreviewRotationHandler);
 
@@ -111,6 +117,7 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     DeclareFreezeHandler,
     LiftFreezeHandler,
     ConfirmHoldHandler,
+    SampleTelemetryHandler,
   ].map((Handler) => ({
     provide: Handler,
     useFactory: (ledger: Ledger) => new Handler(ledger),
@@ -126,6 +133,11 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     useFactory: (ledger: Ledger, backEnds: BackEnds, policies: PolicyDirectory) =>
       new RequestRotationHandler(ledger, backEnds, policies),
     inject: [Ledger, BackEnds, PolicyDirectory],
+  },
+  {
+    provide: SetScheduleHandler,
+    useFactory: (ledger: Ledger, policies: PolicyDirectory) => new SetScheduleHandler(ledger, policies),
+    inject: [Ledger, PolicyDirectory],
   },
   {
     provide: PreviewRotationHandler,
