@@ -76,6 +76,7 @@ export const STATUS_OF: Readonly<Record<string, number>> = {
   'log.unavailable': 503,
   'log.wrong-expected-revision': 409,
   'path.invalid': 400,
+  'person.leaves-later': 422,
   'policy.cadence-contradicts': 422,
   'policy.effective-too-early': 422,
   'policy.periods-contradict': 422,

@@ -1,8 +1,8 @@
 import { Logger } from '@nestjs/common';
-import { ClockWatch, RotationRunner, sweepClaims, Waker } from '#rotation';
+import { ClockWatch, RotationRunner, sweepClaims, sweepDepartures, Waker } from '#rotation';
 import type { Keyturn } from '../composition.js';
 
-/** How often claims without a fact are looked for. */
+/** How often is looked for what a crash left between two streams: claims without a fact, departures not yet marked. */
 const SWEEP_MS = 30_000;
 
 /**
@@ -39,11 +39,14 @@ export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
     },
   });
   const sweep = (): void => {
-    sweepClaims(keyturn.ledger, keyturn.readModel).catch((error: unknown) => {
-      logger.error('claims could not be swept; it is tried again', {
-        reason: error instanceof Error ? error.message : 'unknown',
-      });
-    });
+    const { ledger, readModel } = keyturn;
+    Promise.all([sweepClaims(ledger, readModel), sweepDepartures(ledger, readModel)]).catch(
+      (error: unknown) => {
+        logger.error('claims and departures could not be swept; it is tried again', {
+          reason: error instanceof Error ? error.message : 'unknown',
+        });
+      },
+    );
   };
   const timer = setInterval(sweep, SWEEP_MS);
   timer.unref();

@@ -1,4 +1,5 @@
 import { formatInstant } from '#eventlog';
+import { termsProblems } from './cadence.js';
 import type { CalendarRule } from './calendar.js';
 import { familyDecider, initialFamily, type FamilyState } from './family.decider.js';
 import type { FamilyDetails } from './family.events.js';
@@ -127,6 +128,17 @@ describe('rules of one policy that contradict each other', () => {
     expect(
       codeOf(() => policyDecider.decide({ type: 'AmendPolicy', details: amended, now: NOW }, defined)),
     ).toBe(code);
+  });
+
+  it('are all told at once where a file is read', () => {
+    const calendar = { ...quarterly, timeZone: 'Europe/Atlantis' };
+    const terms = details({ stopAccepting: 'P1D', calendar, cohorts: [{ share: 10, hold: 'P1D' }] }).terms;
+    expect(termsProblems(terms).map(({ code, path }) => [code, path.join('.')])).toEqual([
+      ['policy.periods-contradict', 'stopAccepting'],
+      ['time-zone.unknown', 'calendar.timeZone'],
+      ['policy.cadence-contradicts', 'calendar'],
+      ['cohorts.not-whole', 'cohorts'],
+    ]);
   });
 
   it('say by how much', () => {

@@ -1,5 +1,5 @@
 import { DomainError } from '#eventlog';
-import { requireWholeCohorts } from './cadence.js';
+import { cohortProblems, requireNone } from './cadence.js';
 import { formatDuration, milliseconds } from './duration.js';
 import type { FamilyState } from './family.decider.js';
 import type { RotationRequest } from './family.events.js';
@@ -192,7 +192,7 @@ export const USUAL_COHORTS: readonly Cohort[] = [
 /** The cohorts asked for, or the policy's, or the usual ones. Refused where they do not rise to 100 %. */
 function cohortsOf(request: RotationRequest, terms: PolicyTerms): Cohort[] {
   const cohorts = request.cohorts ?? terms.cohorts ?? USUAL_COHORTS;
-  requireWholeCohorts(cohorts, 'cohorts');
+  requireNone(cohortProblems(cohorts), ['cohorts']);
   return [...cohorts];
 }
 

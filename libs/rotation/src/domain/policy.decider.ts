@@ -1,5 +1,5 @@
 import { DomainError, formatInstant, parseInstant, type Decider } from '#eventlog';
-import { requireSoundTerms } from './cadence.js';
+import { requireNone, termsProblems } from './cadence.js';
 import type {
   NewPolicyEvent,
   PlannedStrategy,
@@ -199,13 +199,13 @@ function decide(command: PolicyCommand, state: PolicyState): readonly NewPolicyE
     case 'DefinePolicy':
       if (state.exists) return [];
       notBeforeRecorded(command.details.effectiveFrom, command.now);
-      requireSoundTerms(command.details.terms);
+      requireNone(termsProblems(command.details.terms), ['terms']);
       return [{ type: 'PolicyDefined', data: command.details }];
     case 'AmendPolicy':
       active(state);
       if (state.details !== undefined && sameDetails(command.details, state.details)) return [];
       notBeforeRecorded(command.details.effectiveFrom, command.now);
-      requireSoundTerms(command.details.terms);
+      requireNone(termsProblems(command.details.terms), ['terms']);
       return [{ type: 'PolicyAmended', data: command.details }];
     case 'ApprovePolicy':
       active(state);
