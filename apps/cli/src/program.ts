@@ -40,7 +40,9 @@ import { registerRotate } from './commands/rotate.js';
 import { registerRunbook } from './commands/runbook.js';
 import { registerSchedule } from './commands/schedule.js';
 import { registerServe } from './commands/serve.js';
+import { registerStanding } from './commands/standing.js';
 import { registerStatus } from './commands/status.js';
+import { registerTelemetry } from './commands/telemetry.js';
 import { registerToken } from './commands/token.js';
 import { EXIT, EXIT_CODES_TEXT, type ExitCode } from './exit-codes.js';
 import {
@@ -112,6 +114,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerImport(program, around);
   registerFamilies(program, around);
   registerPolicies(program, around);
+  registerStanding(program, around);
   registerCustodian(program, around);
   registerLeft(program, around);
   program.commandsGroup('Rotate:');
@@ -126,6 +129,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerRollback(program, around);
   registerAttest(program, around);
   registerAbandon(program, around);
+  registerTelemetry(program, around);
   registerNote(program, around);
   registerDestroy(program, around);
   registerFreeze(program, around);
