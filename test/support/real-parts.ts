@@ -6,6 +6,8 @@ import { NOTES } from './notes.js';
 const PROBES = {
   poppler: ['pdfinfo', '-v'],
   qpdf: ['qpdf', '--version'],
+  // It must be here and must be allowed to trace.
+  strace: ['strace', '-f', '-o', '/dev/null', 'true'],
 } as const;
 export type RealPart = keyof typeof PROBES;
 

@@ -278,7 +278,7 @@ export class World {
   }
 
   ask(rotationId: string, ask: RotationAsk, subject: string = this.requester): Promise<Placed> {
-    return new AskRotationHandler(this.ledger).execute(
+    return new AskRotationHandler(this.ledger, this.backEnds).execute(
       new AskRotation(this.context(subject), rotationId, ask),
     );
   }

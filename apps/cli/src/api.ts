@@ -135,12 +135,16 @@ export const previewSchema = z.looseObject({
     incoming: z.string().optional(),
     outgoing: z.array(z.string()),
     approvals: z.number(),
-    windows: z.looseObject({
-      accept: z.looseObject({ required: z.string(), binding: z.string() }),
-      drain: z.looseObject({ required: z.string(), binding: z.string() }),
-    }),
+    windows: z
+      .looseObject({
+        accept: z.looseObject({ required: z.string(), binding: z.string() }),
+        drain: z.looseObject({ required: z.string(), binding: z.string() }),
+      })
+      .optional(),
+    outage: z.looseObject({ predicted: z.string(), binding: z.string() }).optional(),
+    cohorts: z.array(z.looseObject({ share: z.number(), hold: z.string() })).optional(),
     policy: z.looseObject({ name: z.string() }).optional(),
-    trustTerm: z.string(),
+    trustTerm: z.string().optional(),
     exceptions: z.array(z.string()),
   }),
   request: z.looseObject({

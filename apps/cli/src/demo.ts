@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { loadConfig } from '#platform';
 import {
   milliseconds,
-  parseApplyFile,
   planApply,
+  readDeclarations,
   type FamilyView,
   type PolicyView,
   type RotationViewJson,
@@ -97,17 +97,20 @@ export async function runDemo(options: DemoOptions): Promise<number> {
 
     title('2  Policies and the illustrative families are applied');
     for (const file of ['stockease-policies.yaml', 'illustrative.yaml']) {
-      const parsed = parseApplyFile(readFileSync(exampleFile(file), 'utf8'), file);
-      if (parsed.declared === undefined) throw new Error(`${file}: ${JSON.stringify(parsed.errors)}`);
+      const chunks = [readFileSync(exampleFile(file))];
+      const { declared, errors } = await readDeclarations([{ name: file, format: 'yaml', chunks }]);
+      if (errors.length > 0) throw new Error(JSON.stringify(errors));
       const [families, policies] = await Promise.all([
         dana.get<{ items: FamilyView[] }>('/api/v1/families?limit=500'),
         dana.get<{ items: PolicyView[] }>('/api/v1/policies'),
       ]);
       const current = { families: families.items, policies: policies.items };
-      const { operations } = planApply(parsed.declared, current, Date.now());
-      for (const { method, path, body, line } of operations) {
-        await dana.send(method, `/api/v1${path}`, body);
-        say(paint(`  ${line}`, 'dim'));
+      const plan = planApply(declared, current, Date.now());
+      for (const { what, name, requests } of [...plan.policies, ...plan.families].flatMap(
+        (each) => each.objects,
+      )) {
+        for (const { method, path, body } of requests) await dana.send(method, `/api/v1${path}`, body);
+        if (requests.length > 0) say(paint(`  create ${what} ${name}`, 'dim'));
       }
     }
     const policies = await dana.get<{ items: PolicyView[] }>('/api/v1/policies');

@@ -1,6 +1,8 @@
 import { EXIT, type ExitCode } from './exit-codes.js';
 
 export interface FieldProblem {
+  /** Where several files are read. */
+  readonly file?: string | undefined;
   readonly field: string;
   readonly message: string;
   readonly line?: number | undefined;
@@ -46,6 +48,17 @@ export class UsageError extends CliFailure {
   }
 }
 
+/** A file cannot be used as it is; nothing was sent. */
+export class WrongFileError extends CliFailure {
+  readonly exitCode = EXIT.usage;
+  readonly problem: Problem;
+  constructor(detail: string, errors: readonly FieldProblem[]) {
+    super(detail);
+    this.name = 'WrongFileError';
+    this.problem = { title: 'Wrong file', code: 'cli.file-invalid', detail, errors };
+  }
+}
+
 /** Refused here, before or without the service. */
 export class RefusedError extends CliFailure {
   readonly exitCode = EXIT.refused;
@@ -88,9 +101,11 @@ export class UnavailableError extends CliFailure {
 
 /** It was recorded and went on, but not where it was asked to go. Its result has been printed already. */
 export class EndedOtherwise extends CliFailure {
-  readonly exitCode = EXIT.endedOtherwise;
   readonly problem: Problem;
-  constructor(detail: string) {
+  constructor(
+    detail: string,
+    readonly exitCode: ExitCode = EXIT.endedOtherwise,
+  ) {
     super(detail);
     this.name = 'EndedOtherwise';
     this.problem = { title: 'Ended otherwise', code: 'cli.ended-otherwise', detail };

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import type { Command } from 'commander';
 import { systemClock, systemIds, loadConfig } from '#platform';
 import { buildProgram } from './program.js';
@@ -7,7 +8,12 @@ const silent = { isTTY: false, columns: undefined, colours: false, write: () => 
 const program = buildProgram({
   out: silent,
   err: silent,
-  input: { isTTY: false, ask: () => Promise.resolve(''), readAll: () => Promise.resolve('') },
+  input: {
+    isTTY: false,
+    ask: () => Promise.resolve(''),
+    readAll: () => Promise.resolve(''),
+    chunks: () => Readable.from([]),
+  },
   config: () => loadConfig({}),
   clock: systemClock,
   ids: systemIds,

@@ -42,6 +42,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
       }
     },
     readAll: () => text(process.stdin),
+    chunks: () => process.stdin,
   },
   config: () => loadConfig(),
   clock: systemClock,

@@ -1,4 +1,4 @@
-import type { CliFailure, Problem } from './failures.js';
+import type { CliFailure, FieldProblem, Problem } from './failures.js';
 import { oneLine, printable, type Paint } from './terminal.js';
 
 /** A problem as clear lines: what, why, and each field on a line of its own. */
@@ -11,12 +11,24 @@ export function problemLines(problem: Problem, paint: Paint): readonly string[] 
       : printable(detail)
           .split('\n')
           .map((line) => `  ${line}`)),
-    ...errors.map(({ field, message, line }) => {
-      const place = [line === undefined ? '' : `line ${line}`, oneLine(field)].filter((part) => part !== '');
+    ...errors.slice(0, MOST_SHOWN).map(({ field, message, ...at }) => {
+      const place = [placeText(at), oneLine(field)].filter((part) => part !== '');
       return `  ${[place.join(', '), oneLine(message)].filter((part) => part !== '').join(': ')}`;
     }),
+    ...(errors.length <= MOST_SHOWN
+      ? []
+      : [`  … and ${errors.length - MOST_SHOWN} more; all of them with --json`]),
     ...(correlationId === undefined ? [] : [paint(`  correlation id ${oneLine(correlationId)}`, 'dim')]),
   ];
+}
+
+/** More than these nobody reads on a terminal. */
+const MOST_SHOWN = 100;
+
+/** `families.csv:12`, as editors open it; without a file `line 12`. */
+export function placeText({ file, line }: Pick<FieldProblem, 'file' | 'line'>): string {
+  if (file === undefined) return line === undefined ? '' : `line ${line}`;
+  return line === undefined || line === 0 ? oneLine(file) : `${oneLine(file)}:${line}`;
 }
 
 /** What a script gets on the output, and nothing else. */

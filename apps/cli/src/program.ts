@@ -22,8 +22,10 @@ import { registerReport } from './commands/report.js';
 import { registerResume } from './commands/resume.js';
 import { registerRetry } from './commands/retry.js';
 import { registerReview } from './commands/review.js';
+import { registerAttest } from './commands/attest.js';
 import { registerRollback } from './commands/rollback.js';
 import { registerRotate } from './commands/rotate.js';
+import { registerRunbook } from './commands/runbook.js';
 import { registerSchedule } from './commands/schedule.js';
 import { registerServe } from './commands/serve.js';
 import { registerStatus } from './commands/status.js';
@@ -104,6 +106,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerResume(program, around);
   registerRetry(program, around);
   registerRollback(program, around);
+  registerAttest(program, around);
   registerAbandon(program, around);
   registerNote(program, around);
   program.commandsGroup('In an emergency:');
@@ -116,6 +119,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerSchedule(program, around);
   registerReplay(program, around);
   registerReport(program, around);
+  registerRunbook(program, around);
   program.helpCommand('help [command]', 'help for a command');
   return program;
 }

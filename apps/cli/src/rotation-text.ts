@@ -141,8 +141,20 @@ export function previewPage(session: Session, preview: Preview): readonly string
       ...(plan.policy === undefined ? (['yellow'] as const) : []),
     ),
     row('approvals', plan.approvals === 0 ? 'none before it starts' : `${plan.approvals} before it starts`),
-    row('accept', windowText(plan.windows.accept)),
-    row('drain', windowText(plan.windows.drain)),
+    ...(plan.windows === undefined
+      ? []
+      : [row('accept', windowText(plan.windows.accept)), row('drain', windowText(plan.windows.drain))]),
+    ...(plan.outage === undefined
+      ? []
+      : [row('outage', `up to ${lengthOf(plan.outage.predicted)}, ${plan.outage.binding}`, 'yellow')]),
+    ...(plan.cohorts === undefined
+      ? []
+      : [
+          row(
+            'cohorts',
+            plan.cohorts.map(({ share, hold }) => `${share} % for ${lengthOf(hold)}`).join(', '),
+          ),
+        ]),
     ...date('emit', dates.earliestEmit),
     ...date('revoke', dates.earliestRevoke),
     ...date('completed', dates.earliestCompleted),

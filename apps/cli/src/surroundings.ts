@@ -20,4 +20,6 @@ interface Input {
   /** One line, asked for on the error stream: what is on the output stays clean. */
   ask(question: string, signal: AbortSignal): Promise<string>;
   readAll(): Promise<string>;
+  /** As it comes. */
+  chunks(): AsyncIterable<Uint8Array>;
 }

@@ -10,13 +10,15 @@ import {
 import { openAttestedKeyBackend } from '#custody/attested';
 import type { EventLog } from '#eventlog';
 import {
+  IntegrityFindings,
   openEventStore,
+  startScrub,
   type EventStore,
   type ReadModel,
   type RebuildProgress,
   type StreamPosition,
 } from '#eventlog/kit';
-import { openSqliteEventLog } from '#eventlog/sqlite';
+import { openSqliteEventLog, type SqliteEventLog } from '#eventlog/sqlite';
 import { systemClock, systemIds, type Clock, type Config, type Ids, type SecretValue } from '#platform';
 import { ATTESTED_INSTANCE, BackEnds, Ledger } from '#rotation';
 import { DEFINITIONS, PROJECTIONS } from './catalog.js';
@@ -64,6 +66,8 @@ export interface Keyturn {
   readonly backend: LocalKeyBackend;
   readonly ledger: Ledger;
   readonly backEnds: BackEnds;
+  /** What was found in the log that is not what was written; tells each new place. */
+  readonly integrity: IntegrityFindings;
   /** Folds the read models anew while they serve. */
   rebuildReadModel(onProgress: (progress: RebuildProgress) => void): Promise<void>;
   /** Why no requests should be sent here; `undefined` when they may. */
@@ -72,6 +76,8 @@ export interface Keyturn {
   settle(at: Pick<StreamPosition, 'stream' | 'revision'>): Promise<void>;
   /** The one-time sign-in of a service nobody has signed in to; made anew by each call, so print it. */
   openBootstrap(): Promise<OneTimeSignIn | undefined>;
+  /** Checks the whole log slowly, in the background, for as long as it is open. */
+  startScrub(): void;
   /** Runs before anything is closed, newest first: runners, subscriptions. */
   beforeClose(hook: () => Promise<void>): void;
   /** Says from now on that no requests should be sent here. */
@@ -92,7 +98,8 @@ export async function openKeyturn(config: Config, overrides: Overrides = {}): Pr
     // The lock first: a second Keyturn on this directory ends here, before it touches anything.
     const log = await openSqliteEventLog({ directory: places.log }, { inline: inlineLog });
     opened.unshift(() => log.close());
-    const store = await openEventStore({ log, definitions: DEFINITIONS, clock, ids });
+    const integrity = new IntegrityFindings();
+    const store = await openEventStore({ log, definitions: DEFINITIONS, clock, ids, findings: integrity });
     const masterKey = obtainMasterKey(config, places);
     const backend = openLocalKeyBackend({ directory: places.custody, masterKey, clock });
     opened.unshift(() => {
@@ -104,7 +111,10 @@ export async function openKeyturn(config: Config, overrides: Overrides = {}): Pr
       projections: PROJECTIONS,
     });
     opened.unshift(() => readModel.close());
-    return new OpenedKeyturn({ config, places, clock, ids, log, store, readModel, backend }, opened);
+    return new OpenedKeyturn(
+      { config, places, clock, ids, log, store, readModel, backend, integrity },
+      opened,
+    );
   } catch (error) {
     for (const close of opened) await Promise.resolve(close()).catch(() => undefined);
     throw error;
@@ -120,7 +130,8 @@ function obtainMasterKey(config: Config, places: Places): SecretValue {
   return loadMasterKey({ file: places.masterKey });
 }
 
-type Parts = Pick<Keyturn, 'config' | 'places' | 'clock' | 'ids' | 'log' | 'store' | 'backend'> & {
+type Parts = Pick<Keyturn, 'config' | 'places' | 'clock' | 'ids' | 'store' | 'backend' | 'integrity'> & {
+  readonly log: SqliteEventLog;
   readonly readModel: ReplaceableReadModel;
 };
 
@@ -129,8 +140,9 @@ class OpenedKeyturn implements Keyturn {
   readonly places: Places;
   readonly clock: Clock;
   readonly ids: Ids;
-  readonly log: EventLog;
+  readonly log: SqliteEventLog;
   readonly store: EventStore;
+  readonly integrity: IntegrityFindings;
   readonly readModel: ReplaceableReadModel;
   readonly tokens: TokenDirectory;
   readonly backend: LocalKeyBackend;
@@ -148,6 +160,7 @@ class OpenedKeyturn implements Keyturn {
     this.ids = parts.ids;
     this.log = parts.log;
     this.store = parts.store;
+    this.integrity = parts.integrity;
     this.readModel = parts.readModel;
     this.backend = parts.backend;
     this.ledger = new Ledger(parts.store);
@@ -170,7 +183,7 @@ class OpenedKeyturn implements Keyturn {
   }
 
   unready(): string | undefined {
-    return this.#unready;
+    return this.#unready ?? this.log.trouble() ?? this.readModel.trouble() ?? this.integrity.summary();
   }
 
   async settle({ stream, revision }: Pick<StreamPosition, 'stream' | 'revision'>): Promise<void> {
@@ -182,6 +195,12 @@ class OpenedKeyturn implements Keyturn {
     const made = await new OpenBootstrap(this.store, this.tokens).execute();
     if (made !== undefined) await this.settle(made.at);
     return made;
+  }
+
+  startScrub(): void {
+    const { log, integrity: findings } = this;
+    const scrub = startScrub({ log, findings, misfiled: (after, limit) => log.misfiled(after, limit) });
+    this.beforeClose(() => scrub.stop());
   }
 
   beforeClose(hook: () => Promise<void>): void {

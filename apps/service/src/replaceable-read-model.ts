@@ -132,6 +132,10 @@ export class ReplaceableReadModel implements ReadModel {
     await old.close();
   }
 
+  trouble(): string | undefined {
+    return this.#current.trouble();
+  }
+
   treeSize(): number {
     return this.#current.treeSize();
   }

@@ -34,6 +34,7 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
       options.onOneTimeSignIn?.(signIn.code.reveal().toString('utf8'), signIn.expiresAt);
     }
     if (options.workers !== false) startWorkers(keyturn);
+    keyturn.startScrub();
     await app.listen(config.port, config.host);
     let stopping: Promise<void> | undefined;
     return {

@@ -143,11 +143,46 @@ export class AppendTooLargeError extends EventLogError {
 /** Nothing can be read or written for now, or the outcome is unknown. Maps to 503 with Retry-After. */
 export class LogUnavailableError extends EventLogError {
   readonly code = 'log.unavailable';
+  /** Whether this log object will never answer again: it was closed, or opened for reading only. */
+  readonly final: boolean;
+  constructor(message: string, options: ErrorOptions & { readonly final?: boolean } = {}) {
+    super(message, options);
+    this.final = options.final ?? false;
+  }
 }
 
-/** What is stored is not what was written: stop, refuse writes (contracts.md, When the log is broken). */
+/** The store itself is damaged: stop, refuse writes (contracts.md, When the log is broken). */
 export class LogCorruptError extends EventLogError {
   readonly code = 'log.corrupt';
+}
+
+/** One place of the log that is not what was written, while the store under it is sound. */
+export interface IntegrityFailure {
+  readonly stream: StreamId;
+  readonly revision: number;
+  /** Where it stands in the total order, where that is known. */
+  readonly treeSize?: number;
+  /** What does not fit, in words. */
+  readonly what: string;
+}
+
+/**
+ * A hash or an order does not match what was written. It stops whoever reads this place, not the log: others go on
+ * (contracts.md, When the log is broken).
+ */
+export class LogIntegrityError extends EventLogError {
+  readonly code = 'log.integrity';
+  constructor(readonly failure: IntegrityFailure) {
+    super(
+      `event ${placeOf(failure)} is not what was written: ${failure.what}. Keep the files and restore a backup that holds it; keyturn doctor says more.`,
+    );
+  }
+}
+
+/** `n (stream@revision)`: how an event's place is written in messages. */
+function placeOf({ stream, revision, treeSize }: IntegrityFailure): string {
+  const place = `${stream}@${revision}`;
+  return treeSize === undefined ? place : `${treeSize} (${place})`;
 }
 
 /** Another process holds the log's lock. */

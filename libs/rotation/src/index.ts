@@ -16,6 +16,7 @@ export {
   type RotationEvent,
   type RotationPlan,
 } from './domain/rotation.events.js';
+export { attestationSchema, OVERRIDABLE } from './domain/rotation.events.js';
 export { stepEvents, STEPS, type StepEvent, type StepName } from './domain/step.events.js';
 export {
   asOf,
@@ -33,21 +34,28 @@ export {
   type TimelineKind,
   type WindowRun,
 } from './domain/timeline.js';
+export { changeText, type FieldChange } from './application/apply/differences.js';
 export {
-  parseApplyFile,
   planApply,
-  type ApplyOperation,
+  type ApplyChain,
+  type ApplyObject,
   type ApplyPlan,
-  type ApplyReading,
-  type CurrentState,
-  type DeclaredFile,
-} from './application/apply-file.js';
+  type ApplyRequest,
+} from './application/apply/plan-apply.js';
+export {
+  DECLARATION_FORMATS,
+  formatOf,
+  readDeclarations,
+  type DeclarationFormat,
+  type DeclarationReading,
+  type DeclarationSource,
+} from './application/apply/read-declarations.js';
 export { BackEnds } from './application/back-ends.js';
+export type { FileError } from './application/files/file-problems.js';
 export {
   HISTORY_FORMAT,
   MAX_HISTORY_BYTES,
   readImportFile,
-  type FileError,
   type ImportFile,
   type ImportReading,
 } from './application/import-file.js';
@@ -113,6 +121,7 @@ export {
   lineSchema,
   nameSchema,
   protectionSchema,
+  REHEARSED,
   STRATEGIES,
   textSchema,
   triggerSchema,

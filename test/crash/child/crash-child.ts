@@ -240,7 +240,7 @@ async function play(
   until?: string,
 ): Promise<void> {
   const { ledger, runner, clock, ids, context } = story;
-  const asks = new AskRotationHandler(ledger);
+  const asks = new AskRotationHandler(ledger, story.backEnds);
   const asked = new Set<Turn>();
   for (let round = 0; round < 400; round += 1) {
     const before = await ledger.rotation(rotationId);

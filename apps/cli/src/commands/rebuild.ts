@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
-import { SingleBar } from 'cli-progress';
 import type { Command } from 'commander';
 import { isLoopback } from '#platform';
 import { progressSchema } from '../api.js';
 import { defineCommand } from '../define-command.js';
 import { RefusedError, UnavailableError } from '../failures.js';
+import { progressBar } from '../progress-bar.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
 
@@ -18,7 +18,7 @@ export function registerRebuild(program: Command, around: Surroundings): void {
     changes: true,
   }).action(async (options: CommonOptions) => {
     const session = new Session(around, options);
-    const bar = progressBar(session);
+    const bar = counted(session);
     let how: 'service' | 'files' = 'service';
     try {
       try {
@@ -46,30 +46,17 @@ interface Progress {
   stop(): void;
 }
 
-function progressBar(session: Session): Progress {
-  const bar = new SingleBar({
-    format: '{bar} {percentage} %  {value} of {total} events  {eta_formatted} left',
-    barCompleteChar: '█',
-    barIncompleteChar: '░',
-    hideCursor: true,
-    clearOnComplete: true,
-    stopOnComplete: false,
-  });
-  const shown = !session.json && session.around.err.isTTY;
-  let started = false;
+function counted(session: Session): Progress {
+  const bar = progressBar(session, 'events');
   let all = 0;
   return {
     at: (done, total) => {
       all = total;
-      if (!shown) return;
-      if (!started) bar.start(total, done);
-      else bar.update(done);
-      started = true;
+      bar.at(done, total);
     },
     total: () => all,
-    // Also gives the cursor back.
     stop: () => {
-      if (started) bar.stop();
+      bar.stop();
     },
   };
 }

@@ -1,9 +1,7 @@
-import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { defineCommand, parsedBy, ROTATION_ARGUMENT } from '../define-command.js';
-import { codeOf } from '../error-code.js';
-import { RefusedError, UsageError } from '../failures.js';
 import { findRotation } from '../find.js';
+import { refuseExisting, saveWhole } from '../save-file.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
 import { treeSizeArgument } from '../words.js';
@@ -30,27 +28,13 @@ export function registerReport(program: Command, around: Surroundings): void {
     .option('--force', 'replace the file if it is there')
     .action(async (text: string, options: ReportOptions) => {
       const { output, force, known } = options;
-      if (force !== true && existsSync(output)) {
-        throw new RefusedError('file.exists', `${output} is there already: use --force to replace it`);
-      }
+      refuseExisting(output, force);
       const session = new Session(around, options);
       const { id } = await findRotation(session, text, { orLast: true });
       const pdf = await session.client.bytes(`/rotations/${id}/record.pdf`, { known });
-      save(output, pdf);
+      saveWhole(output, pdf);
       session.answer({ rotation: id, file: output, bytes: pdf.length }, () => {
         session.line(`Written: ${output} (${pdf.length} bytes)`);
       });
     });
-}
-
-/** Whole or not at all: half a record must not lie where somebody sends it from. */
-function save(output: string, content: Buffer): void {
-  const fresh = `${output}.${process.pid}.part`;
-  try {
-    writeFileSync(fresh, content, { flag: 'wx' });
-    renameSync(fresh, output);
-  } catch (error) {
-    rmSync(fresh, { force: true });
-    throw new UsageError(`${output} cannot be written (${codeOf(error) ?? 'unknown error'})`);
-  }
 }

@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import { z } from 'zod';
 import { previewSchema } from '../api.js';
-import { defineCommand, FAMILY_ARGUMENT, parsedBy } from '../define-command.js';
+import { defineCommand, FAMILY_ARGUMENT, listedBy, parsedBy } from '../define-command.js';
 import { UsageError } from '../failures.js';
 import { findFamily, rotationAfter } from '../find.js';
 import { showAndFollow } from '../follow.js';
@@ -19,6 +19,9 @@ interface RotateOptions extends CommonOptions {
   readonly deviationReason?: string;
   readonly deviationUntil?: string;
   readonly wait?: boolean;
+  readonly strategy: string;
+  readonly rehearses?: string;
+  readonly cohort?: readonly string[];
 }
 
 export const TRIGGERS = ['scheduled', 'compromise', 'personnel-departure', 'algorithm-weakened', 'manual'];
@@ -26,12 +29,14 @@ export const TRIGGERS = ['scheduled', 'compromise', 'personnel-departure', 'algo
 export function registerRotate(program: Command, around: Surroundings): void {
   defineCommand(program, {
     usage: 'rotate',
-    summary: 'Rotate a secret family gracefully: accept the new version, emit with it, revoke the old one',
+    summary: 'Rotate a secret family: accept the new version, emit with it, revoke the old one',
     about:
-      'Both windows are computed from what its consumers cache. A longer one may be asked for; a shorter one is a written\ndeviation with an end. A key that leaked: use emergency.',
+      'Both windows are computed from what its consumers cache. A longer one may be asked for; a shorter one is a written\ndeviation with an end. rolling moves emission cohort by cohort; rehearsal runs on a family outside production; cutover is\nfor families without overlap, in their change window. A key that leaked: use emergency.',
     examples: [
       'keyturn rotate production/session-jwt --dry-run',
       'keyturn rotate production/session-jwt --reason "quarterly" --trigger scheduled --wait',
+      'keyturn rotate production/session-jwt --strategy rolling --cohort 10:P1D --cohort 50:P3D --cohort 100:0s',
+      'keyturn rotate staging/session-jwt --strategy rehearsal --accept-window 1m --drain-window 1m',
       'keyturn rotate staging/session-jwt --accept-window 10m --deviation-reason "no clients yet" --deviation-until 2026-02-01T00:00:00Z',
     ],
     changes: true,
@@ -39,6 +44,19 @@ export function registerRotate(program: Command, around: Surroundings): void {
     .argument('<family>', FAMILY_ARGUMENT)
     .option('--reason <text>', 'why, for the record')
     .addOption(new Option('--trigger <trigger>', 'what made it due').choices(TRIGGERS).default('manual'))
+    .addOption(
+      new Option('--strategy <strategy>', 'how emission moves')
+        .choices(['graceful', 'rolling', 'rehearsal', 'cutover'])
+        .default('graceful'),
+    )
+    .addOption(
+      new Option('--rehearses <strategy>', 'what a rehearsal rehearses').choices(['graceful', 'rolling']),
+    )
+    .option<readonly string[]>(
+      '--cohort <share:time>',
+      'a part of a rolling rotation: per cent, and how long to look at it; repeat it up to 100',
+      listedBy,
+    )
     .option('--dry-run', 'show the plan with its dates, start nothing')
     .option('--accept-window <time>', 'instead of the computed one: 24h, P1D', parsedBy(durationArgument))
     .option('--drain-window <time>', 'instead of the computed one: 24h, P1D', parsedBy(durationArgument))
@@ -68,9 +86,16 @@ export function registerRotate(program: Command, around: Surroundings): void {
     });
 }
 
+/** `25:P7D`: the share it reaches, and how long it is looked at. */
+function cohortArgument(text: string): { readonly share: number; readonly hold: string } {
+  const [share = '', hold = '0s'] = text.split(':');
+  if (!/^\d{1,3}$/.test(share)) throw new UsageError(`--cohort ${text}: write it as 25:P7D, share and time`);
+  return { share: Number(share), hold: durationArgument(hold) };
+}
+
 function wishOf(options: RotateOptions, now: number): Readonly<Record<string, unknown>> {
   const { trigger, reason = `${trigger} rotation`, acceptWindow, drainWindow } = options;
-  const { deviationReason, deviationUntil } = options;
+  const { deviationReason, deviationUntil, strategy, rehearses, cohort } = options;
   if ((deviationReason === undefined) !== (deviationUntil === undefined)) {
     throw new UsageError('a deviation has both: --deviation-reason and --deviation-until');
   }
@@ -79,7 +104,9 @@ function wishOf(options: RotateOptions, now: number): Readonly<Record<string, un
     ...(drainWindow === undefined ? {} : { drain: drainWindow }),
   };
   return {
-    strategy: 'graceful',
+    strategy,
+    ...(rehearses === undefined ? {} : { rehearses }),
+    ...(cohort === undefined ? {} : { cohorts: cohort.map(cohortArgument) }),
     trigger,
     reason,
     ...(Object.keys(windows).length === 0 ? {} : { windows }),

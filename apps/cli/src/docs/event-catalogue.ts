@@ -7,10 +7,12 @@ import {
   containmentEvents,
   durationSchema,
   familyEvents,
+  holdEvents,
   importEvents,
   policyEvents,
   rotationEvents,
   stepEvents,
+  telemetryEvents,
   uuidSchema,
 } from '#rotation';
 import { DEFINITIONS } from '#service';
@@ -32,6 +34,8 @@ const GROUPS: readonly Group[] = [
     definitions: stepEvents,
   },
   { title: 'Containment', streams: '`containment-<id>`', definitions: containmentEvents },
+  { title: 'Holds', streams: '`holds-<nil id>`', definitions: holdEvents },
+  { title: 'Telemetry', streams: '`telemetry-<rotation’s id>`', definitions: telemetryEvents },
   { title: 'Policy', streams: '`policy-<id>`', definitions: policyEvents },
   { title: 'Claims', streams: '`claim-<derived id>`', definitions: claimEvents },
   { title: 'Imports', streams: '`import-<id>`', definitions: importEvents },

@@ -65,6 +65,8 @@ export const ROTATION: RotationViewJson = {
   incoming: 'k2',
   outgoing: ['k1'],
   confirmations: [],
+  emittingShare: null,
+  attests: null,
   windows: {
     accept: { required: 'PT24H', binding: 'mobile-app caches its JWKS for 24 h', endsAt: null },
     drain: { required: 'PT48H', binding: 'mobile-app caches its JWKS for 24 h', endsAt: null },

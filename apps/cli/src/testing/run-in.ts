@@ -1,6 +1,7 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { loadConfig, systemIds } from '#platform';
 import type { ExitCode } from '../exit-codes.js';
 import { runCli } from '../program.js';
@@ -27,6 +28,7 @@ export interface RunOptions {
   /** A terminal at all three streams, with this answer to every question. */
   readonly terminal?: { readonly answer?: string; readonly columns?: number };
   readonly input?: string;
+  readonly now?: number;
   /** Presses Ctrl-C when the command has slept this often. */
   readonly interruptAfter?: number;
 }
@@ -69,9 +71,10 @@ function surroundingsOf(options: RunOptions = {}): TestSurroundings {
         return Promise.resolve(terminal?.answer ?? '');
       },
       readAll: () => Promise.resolve(options.input ?? ''),
+      chunks: () => Readable.from([Buffer.from(options.input ?? '')]),
     },
     config: () => loadConfig(env),
-    clock: { now: () => NOW, monotonic: () => 0 },
+    clock: { now: () => options.now ?? NOW, monotonic: () => 0 },
     ids: systemIds,
     interrupted: interrupt.signal,
     sleep: (milliseconds) => {

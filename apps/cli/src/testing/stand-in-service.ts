@@ -18,13 +18,16 @@ interface StandInAnswer {
 }
 
 /** `GET /rotations/…` → what is answered; a function sees how often it was asked before. */
-export type StandInRoutes = Readonly<Record<string, StandInAnswer | ((times: number) => StandInAnswer)>>;
+type StandInRoute = StandInAnswer | ((times: number) => StandInAnswer);
+export type StandInRoutes = Readonly<Record<string, StandInRoute>>;
 
 export interface StandInService {
   readonly url: string;
   readonly seen: readonly SeenRequest[];
   /** Method and path without the query, in order. */
   asked(): readonly string[];
+  /** From now on, and counted from now on. */
+  answer(route: string, answer: StandInRoute): void;
   close(): Promise<void>;
 }
 
@@ -35,6 +38,7 @@ export interface StandInService {
 export async function startStandIn(routes: StandInRoutes): Promise<StandInService> {
   const seen: SeenRequest[] = [];
   const times = new Map<string, number>();
+  const answers = new Map<string, StandInRoute>(Object.entries(routes));
   const server = createServer((request, response) => {
     void text(request).then((body) => {
       const { method = '', url = '' } = request;
@@ -45,7 +49,7 @@ export async function startStandIn(routes: StandInRoutes): Promise<StandInServic
         body: body === '' ? undefined : parsed(body),
       });
       const key = `${method} ${url.replace('/api/v1', '').split('?', 1)[0] ?? ''}`;
-      const route = routes[key];
+      const route = answers.get(key);
       const before = times.get(key) ?? 0;
       times.set(key, before + 1);
       const answer = typeof route === 'function' ? route(before) : route;
@@ -67,6 +71,10 @@ export async function startStandIn(routes: StandInRoutes): Promise<StandInServic
   return {
     url: `http://127.0.0.1:${port}`,
     seen,
+    answer: (route, answer) => {
+      answers.set(route, answer);
+      times.delete(route);
+    },
     asked: () =>
       seen.map(({ method, path }) => `${method} ${path.replace('/api/v1', '').split('?', 1)[0] ?? ''}`),
     close: () =>

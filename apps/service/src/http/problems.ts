@@ -29,6 +29,8 @@ export const STATUS_OF: Readonly<Record<string, number>> = {
   'access.code-refused': 401,
   'access.forbidden': 403,
   'access.out-of-scope': 403,
+  'attestation.in-future': 422,
+  'attestation.no-evidence': 422,
   'back-end.auth': 502,
   'back-end.config': 502,
   'back-end.fenced': 409,
@@ -37,8 +39,12 @@ export const STATUS_OF: Readonly<Record<string, number>> = {
   'back-end.transient': 503,
   'back-end.unknown': 502,
   'body.too-large': 413,
+  'cohorts.not-rising': 422,
+  'cohorts.not-whole': 422,
   'content-type.unsupported': 415,
   'cursor.invalid': 400,
+  'cutover.no-change-window': 422,
+  'cutover.overlap-possible': 422,
   'deviation.expired': 422,
   'emergency.discovered-later': 422,
   'emergency.no-version': 422,
@@ -60,6 +66,7 @@ export const STATUS_OF: Readonly<Record<string, number>> = {
   'json.too-deep': 400,
   'log.append-too-large': 413,
   'log.corrupt': 503,
+  'log.integrity': 503,
   'log.unavailable': 503,
   'log.wrong-expected-revision': 409,
   'path.invalid': 400,
@@ -68,9 +75,14 @@ export const STATUS_OF: Readonly<Record<string, number>> = {
   'precondition.invalid': 400,
   'query.invalid': 400,
   'read-model.behind': 503,
+  'rehearsal.in-production': 422,
   'request.invalid': 422,
   'request.malformed': 400,
+  'rollback.no-accept-window': 422,
+  'rotation.no-cohorts': 422,
+  'rotation.not-a-rehearsal': 422,
   'rotation.not-an-emergency': 422,
+  'rotation.not-rolling': 422,
   'rotation.own-approval': 403,
   'policy.own-approval': 403,
   'service.not-ready': 503,
@@ -197,6 +209,11 @@ function ofLog(error: EventLogError): Description {
         code: error.code,
         detail:
           'The log is not what was written, and nothing is written any more. Stop the service, keep its files, and restore a backup',
+      };
+    case 'log.integrity':
+      return {
+        code: error.code,
+        detail: `What was asked for rests on an event that is not what was written: ${error.message} Everything else goes on`,
       };
     case 'log.append-too-large':
       return { code: error.code, detail: error.message };

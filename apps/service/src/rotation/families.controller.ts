@@ -1,9 +1,10 @@
-import { Controller, Delete, Get, HttpCode, Inject, Post, Put, Res } from '@nestjs/common';
+import { Controller, Delete, Get, HttpCode, Inject, Post, Put, Res, StreamableFile } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
-import { ApiTags } from '@nestjs/swagger';
+import { ApiProduces, ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import type { Principal } from '#access';
 import { DomainError, formatInstant, instantSchema } from '#eventlog';
+import { PAPERS, renderEmergencyCard, renderRunbook, type Paper } from '#evidence';
 import {
   boundAt,
   consumerDetailsSchema,
@@ -14,6 +15,7 @@ import {
   ownerSchema,
   runbookSchema,
   selectPolicy,
+  REHEARSED,
   STRATEGIES,
   textSchema,
   triggerSchema,
@@ -43,6 +45,7 @@ import { ZodBody, ZodParam, ZodQuery } from '../http/validation.js';
 import { KEYTURN } from '../injection-tokens.js';
 import { Directory } from './directory.js';
 import { settlePlaced } from './placing.js';
+import { runbookInput } from './runbook-input.js';
 import { Timetable, type ScheduleItem } from './schedule-rows.js';
 
 export const familyReference = z.string().min(1).max(200);
@@ -86,6 +89,14 @@ export const wishBody = z.strictObject({
   reason: textSchema,
   windows: z.strictObject({ accept: durationSchema.optional(), drain: durationSchema.optional() }).optional(),
   deviation: z.strictObject({ reason: textSchema, until: instantSchema }).optional(),
+  /** What a rehearsal rehearses; left out: graceful. */
+  rehearses: z.enum(REHEARSED).optional(),
+  /** Of a rolling rotation, in rising shares that end at 100; left out: the policy's, or 25, 50, 75, 100 % a week apart. */
+  cohorts: z
+    .array(z.strictObject({ share: z.int().min(1).max(100), hold: durationSchema }))
+    .min(1)
+    .max(20)
+    .optional(),
   emergency: z
     .strictObject({
       /** Left out: every accepted version. */
@@ -100,6 +111,8 @@ export const wishBody = z.strictObject({
 });
 
 const planQuery = z.strictObject({ plan: z.string().optional() });
+
+const paperQuery = z.strictObject({ paper: z.enum(PAPERS).default('a4') });
 
 const containBody = z.strictObject({
   versions: z.array(versionIdSchema).min(1).max(100),
@@ -187,6 +200,32 @@ export class FamiliesController {
     const view = this.#allowed(reference, caller, 'family:read');
     setETag(reply, view.revision);
     return view;
+  }
+
+  /** The runbook on one page, for the wall. What is missing is shown as missing. */
+  @Get(':family/runbook.pdf')
+  @RequiresPermission('family:read')
+  @ApiProduces('application/pdf')
+  runbookPage(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodQuery(paperQuery) query: z.output<typeof paperQuery>,
+    @Caller() caller: Principal,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<StreamableFile> {
+    return this.#page('runbook', renderRunbook, reference, query.paper, caller, reply);
+  }
+
+  /** What to do by hand while Keyturn itself is down, and how to record it afterwards: one page, printed beforehand. */
+  @Get(':family/emergency-card.pdf')
+  @RequiresPermission('family:read')
+  @ApiProduces('application/pdf')
+  emergencyCard(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodQuery(paperQuery) query: z.output<typeof paperQuery>,
+    @Caller() caller: Principal,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<StreamableFile> {
+    return this.#page('emergency-card', renderEmergencyCard, reference, query.paper, caller, reply);
   }
 
   @Put(':family/runbook')
@@ -283,13 +322,7 @@ export class FamiliesController {
     @ZodParam('family', familyReference) reference: string,
     @Caller() caller: Principal,
   ): Promise<RotationPlan['windows']> {
-    const family = this.#allowed(reference, caller, 'family:read');
-    const preview = await this.#preview(family.id, caller.subject, {
-      strategy: 'graceful',
-      trigger: 'manual',
-      reason: 'windows',
-    });
-    return preview.plan.windows;
+    return this.#windows(this.#allowed(reference, caller, 'family:read'), caller);
   }
 
   /** Read only: which policy applies, and why. */
@@ -365,6 +398,38 @@ export class FamiliesController {
     await settlePlaced(this.keyturn, placed, reply);
     reply.header('location', `/api/v1/containments/${placed.id}`);
     return { ...this.directory.containment(placed.id) };
+  }
+
+  async #windows(family: FamilyView, caller: Principal): Promise<RotationPlan['windows']> {
+    const preview = await this.#preview(family.id, caller.subject, {
+      strategy: 'graceful',
+      trigger: 'manual',
+      reason: 'windows',
+    });
+    return preview.plan.windows;
+  }
+
+  async #page(
+    kind: string,
+    render: typeof renderRunbook,
+    reference: string,
+    paper: Paper,
+    caller: Principal,
+    reply: HttpReply,
+  ): Promise<StreamableFile> {
+    const family = this.#allowed(reference, caller, 'family:read');
+    const input = await runbookInput(
+      this.keyturn,
+      { directory: this.directory, timetable: this.timetable },
+      family,
+      () => this.#windows(family, caller),
+    );
+    const pdf = await render(input, paper);
+    reply
+      .header('cache-control', 'no-store')
+      .header('content-disposition', `inline; filename="${kind}-${family.id.slice(0, 8)}.pdf"`)
+      .header('keyturn-tree-size', String(input.treeSize));
+    return new StreamableFile(pdf, { type: 'application/pdf' });
   }
 
   #preview(

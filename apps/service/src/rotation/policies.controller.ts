@@ -3,6 +3,7 @@ import { CommandBus } from '@nestjs/cqrs';
 import { ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import type { Permission, Principal } from '#access';
+import { formatInstant } from '#eventlog';
 import { policyDetailsSchema, textSchema, uuidSchema, type Placed, type PolicyView } from '#rotation';
 import { ChangePolicy, DefinePolicy } from '#rotation/application';
 import type { Keyturn } from '../composition.js';
@@ -16,7 +17,11 @@ import { KEYTURN } from '../injection-tokens.js';
 import { Directory } from './directory.js';
 import { settlePlaced } from './placing.js';
 
-const amendBody = policyDetailsSchema.omit({ selector: true });
+/** Where nobody says from when on, it is effective from its recording on: never before. */
+const defineBody = policyDetailsSchema.extend({
+  effectiveFrom: policyDetailsSchema.shape.effectiveFrom.optional(),
+});
+const amendBody = defineBody.omit({ selector: true });
 const approveBody = z.strictObject({ note: textSchema.optional() });
 const retireBody = z.strictObject({ reason: textSchema });
 
@@ -38,11 +43,12 @@ export class PoliciesController {
   @Post()
   @RequiresPermission('policy:write')
   async define(
-    @ZodBody(policyDetailsSchema) details: z.output<typeof policyDetailsSchema>,
+    @ZodBody(defineBody) body: z.output<typeof defineBody>,
     @RequestCommand() command: CommandContext,
     @Res({ passthrough: true }) reply: HttpReply,
   ): Promise<PolicyView> {
-    allowed(command.principal, 'policy:write', details.selector.environment);
+    allowed(command.principal, 'policy:write', body.selector.environment);
+    const details = this.#effective(body);
     const placed = await this.commands.execute<DefinePolicy, Placed>(new DefinePolicy(command, details));
     await settlePlaced(this.keyturn, placed, reply);
     reply.header('location', `/api/v1/policies/${placed.id}`);
@@ -61,12 +67,13 @@ export class PoliciesController {
   @RequiresPermission('policy:write')
   amend(
     @ZodParam('policy', uuidSchema) id: string,
-    @ZodBody(amendBody) details: z.output<typeof amendBody>,
+    @ZodBody(amendBody) body: z.output<typeof amendBody>,
     @RequestCommand() command: CommandContext,
     @IfMatch() expected: number | undefined,
     @Res({ passthrough: true }) reply: HttpReply,
   ): Promise<PolicyView> {
-    return this.#change(id, 'policy:write', { type: 'amend', details }, command, expected, reply);
+    const change = { type: 'amend', details: this.#effective(body) } as const;
+    return this.#change(id, 'policy:write', change, command, expected, reply);
   }
 
   /** By somebody other than its author. */
@@ -95,6 +102,12 @@ export class PoliciesController {
     @Res({ passthrough: true }) reply: HttpReply,
   ): Promise<PolicyView> {
     return this.#change(id, 'policy:write', { type: 'retire', reason }, command, expected, reply);
+  }
+
+  #effective<Body extends { readonly effectiveFrom?: string | undefined }>(
+    body: Body,
+  ): Body & { readonly effectiveFrom: string } {
+    return { ...body, effectiveFrom: body.effectiveFrom ?? formatInstant(this.keyturn.clock.now()) };
   }
 
   #view(id: string): PolicyView {

@@ -77,7 +77,6 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     RegisterConsumerHandler,
     DefinePolicyHandler,
     ChangePolicyHandler,
-    AskRotationHandler,
     ContainVersionsHandler,
     ImportHistoryHandler,
   ].map((Handler) => ({
@@ -85,6 +84,11 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     useFactory: (ledger: Ledger) => new Handler(ledger),
     inject: [Ledger],
   })),
+  {
+    provide: AskRotationHandler,
+    useFactory: (ledger: Ledger, backEnds: BackEnds) => new AskRotationHandler(ledger, backEnds),
+    inject: [Ledger, BackEnds],
+  },
   {
     provide: RequestRotationHandler,
     useFactory: (ledger: Ledger, backEnds: BackEnds, policies: PolicyDirectory) =>

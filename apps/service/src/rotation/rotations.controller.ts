@@ -7,10 +7,14 @@ import { DomainError, formatInstant, instantSchema, parseInstant } from '#eventl
 import { renderRotationRecord } from '#evidence';
 import {
   asOf,
+  attestationSchema,
   containmentStream,
   emergencyTargets,
+  durationSchema,
   lineSchema,
+  OVERRIDABLE,
   rotationStream,
+  STEPS,
   textSchema,
   timelineOf,
   versionIdSchema,
@@ -20,6 +24,7 @@ import {
   type RotationEvent,
   type RotationState,
   type RotationViewJson,
+  type StepName,
 } from '#rotation';
 import { AskRotation, type RotationAsk } from '#rotation/application';
 import type { Keyturn } from '../composition.js';
@@ -53,6 +58,27 @@ const optionalReasonBody = z.strictObject({ reason: textSchema.optional() });
 const approveBody = z.strictObject({ note: textSchema.optional() });
 const noteBody = z.strictObject({ note: textSchema });
 const reviewBody = z.strictObject({ summary: textSchema });
+const rollbackBody = z.strictObject({
+  reason: textSchema,
+  /** After the revocation: the accept window of the old version, cut as a recorded decision. */
+  acceptWindow: durationSchema.optional(),
+});
+const attestBody = z.strictObject({
+  evidence: attestationSchema.shape.evidence.strict(),
+  by: attestationSchema.shape.by,
+  /** When it was so; left out: not recorded. */
+  occurredAt: instantSchema.optional(),
+  /** Of `generate`: what was made. Never the value. */
+  generated: z
+    .strictObject({
+      versionId: versionIdSchema.optional(),
+      algorithm: z.string().trim().min(1).max(40).optional(),
+      strengthBits: z.int().positive().max(16_384).optional(),
+      fingerprint: z.string().trim().min(1).max(200).optional(),
+    })
+    .optional(),
+});
+const stepParam = z.enum(STEPS);
 const confirmBody = z.strictObject({
   kind: z.enum(['acceptance', 'emission']),
   /** The consumer's id or its name. */
@@ -63,8 +89,9 @@ const confirmBody = z.strictObject({
   instances: z.array(lineSchema).min(1).max(1_000),
 });
 const overrideBody = z.strictObject({
-  gate: z.enum(['acceptance-confirmations', 'emission-confirmations', 'emitter-switch']),
-  consumer: z.string().min(1).max(120),
+  gate: z.enum(OVERRIDABLE),
+  /** Left out for telemetry, which is no one consumer's. */
+  consumer: z.string().min(1).max(120).optional(),
   reason: textSchema,
 });
 
@@ -151,7 +178,7 @@ export class RotationsController {
     @Res({ passthrough: true }) reply: HttpReply,
   ): Promise<RotationViewJson> {
     const { gate, consumer, reason } = body;
-    const consumerId = this.#consumer(reference, consumer);
+    const consumerId = consumer === undefined ? undefined : this.#consumer(reference, consumer);
     return this.#ask(
       reference,
       'rotation:operate',
@@ -167,12 +194,48 @@ export class RotationsController {
   @RequiresPermission('rotation:operate')
   rollBack(
     @ZodParam('rotation', rotationReference) reference: string,
+    @ZodBody(rollbackBody) { reason, acceptWindow }: z.output<typeof rollbackBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<RotationViewJson> {
+    const ask = { type: 'rollback', reason, acceptWindow } as const;
+    return this.#ask(reference, 'rotation:operate', ask, command, expected, reply);
+  }
+
+  /** People take a step over, where the back end cannot be reached or is not to be used. */
+  @Post(':rotation/steps/:step/switch-to-attested')
+  @HttpCode(200)
+  @RequiresPermission('rotation:operate')
+  switchToAttested(
+    @ZodParam('rotation', rotationReference) reference: string,
+    @ZodParam('step', stepParam) step: StepName,
     @ZodBody(reasonBody) { reason }: z.output<typeof reasonBody>,
     @RequestCommand() command: CommandContext,
     @IfMatch() expected: number | undefined,
     @Res({ passthrough: true }) reply: HttpReply,
   ): Promise<RotationViewJson> {
-    return this.#ask(reference, 'rotation:operate', { type: 'rollback', reason }, command, expected, reply);
+    const ask = { type: 'switch-to-attested', step, reason } as const;
+    return this.#ask(reference, 'rotation:operate', ask, command, expected, reply);
+  }
+
+  /** A person or a pipeline says, with evidence, that a step was performed. */
+  @Post(':rotation/steps/:step/attest')
+  @HttpCode(200)
+  @RequiresPermission('rotation:confirm')
+  attest(
+    @ZodParam('rotation', rotationReference) reference: string,
+    @ZodParam('step', stepParam) step: StepName,
+    @ZodBody(attestBody) body: z.output<typeof attestBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<RotationViewJson> {
+    const { evidence, by, generated } = body;
+    const occurredAt = body.occurredAt === undefined ? undefined : parseInstant(body.occurredAt);
+    const attestation = { evidence, ...(by === undefined ? {} : { by }) };
+    const ask = { type: 'attest', step, attestation, occurredAt, generated } as const;
+    return this.#ask(reference, 'rotation:confirm', ask, command, expected, reply);
   }
 
   @Post(':rotation/pause')

@@ -23,6 +23,10 @@ export const accessProjection: Projection = {
   apply: (db, event) => {
     if (isAccessEvent(event)) fold(db, event);
   },
+  // What cannot be read may have been its revocation: a token nobody can vouch for signs nobody in.
+  quarantine: (db, stream) => {
+    db.prepare('DELETE FROM access_tokens WHERE token_id = ?').run(stream.slice(stream.indexOf('-') + 1));
+  },
 };
 
 /** The directory over a read model that holds `accessProjection`. */

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { LogCorruptError, LogTooNewError, type LoggedEvent, type SealedEvent } from '../event-log.js';
+import { LogIntegrityError, LogTooNewError, type LoggedEvent, type SealedEvent } from '../event-log.js';
 import { formatInstant, parseInstant } from '../instant.js';
 import { PROVENANCES, type EventOrigin, type Provenance } from '../recorded-event.js';
 import { canonicalText, InvalidValueError } from './canonical.js';
@@ -76,16 +76,23 @@ export function leafOf(record: string): string {
 
 /**
  * Opens a stored event and checks it: the leaf over the record, the data hash over the body, and that the record says
- * what the columns say. What does not fit is a `LogCorruptError`.
+ * what the columns say. What does not fit is a `LogIntegrityError`.
  */
 export function openSealed(sealed: SealedEvent | LoggedEvent): EventContent {
-  const corrupt = (problem: string): LogCorruptError =>
-    new LogCorruptError(`event ${placeOf(sealed)} is not what was written: ${problem}; run verify`);
+  const corrupt = (what: string): LogIntegrityError =>
+    new LogIntegrityError({
+      stream: sealed.stream,
+      revision: sealed.revision,
+      ...('treeSize' in sealed ? { treeSize: sealed.treeSize } : {}),
+      what,
+    });
   if (leafOf(sealed.record) !== sealed.leaf) throw corrupt('its leaf does not match its record');
   const record = parseObject(sealed.record);
   if (record === undefined) throw corrupt('its record is no JSON object');
   if (record['v'] !== RECORD_VERSION) {
-    throw new LogTooNewError(`event ${placeOf(sealed)} has a record of version ${String(record['v'])}`);
+    throw new LogTooNewError(
+      `event ${sealed.stream}@${sealed.revision} has a record of version ${String(record['v'])}`,
+    );
   }
   for (const column of ['stream', 'revision', 'id', 'type'] as const) {
     if (record[column] !== sealed[column]) throw corrupt(`its ${column} does not match its record`);
@@ -141,11 +148,6 @@ function instantText(instant: number, name: string): string {
     throw new InvalidValueError(name, 'must be an instant in the years 0000 to 9999');
   }
   return formatInstant(whole);
-}
-
-function placeOf(sealed: SealedEvent | LoggedEvent): string {
-  const place = `${sealed.stream}@${sealed.revision}`;
-  return 'treeSize' in sealed ? `${sealed.treeSize} (${place})` : place;
 }
 
 function parseObject(text: string): Record<string, unknown> | undefined {

@@ -2,6 +2,7 @@ import { systemIds, type Clock } from '#platform';
 import { z } from 'zod';
 import {
   LogCorruptError,
+  LogIntegrityError,
   NO_STREAM,
   WrongExpectedRevisionError,
   type EventLog,
@@ -220,7 +221,7 @@ describe('event store', () => {
       { type: 'LogOpened' },
     ];
     for (const change of tampered) {
-      expect(() => store.decode({ ...logged, ...change })).toThrow(LogCorruptError);
+      expect(() => store.decode({ ...logged, ...change })).toThrow(LogIntegrityError);
     }
     expect(store.decode(logged)).toMatchObject({ type: 'Renamed' });
   });

@@ -4,9 +4,11 @@ import {
   EventLogError,
   InvalidAppendError,
   LogCorruptError,
+  LogIntegrityError,
   NO_STREAM,
   WrongExpectedRevisionError,
   type EventLog,
+  type IntegrityFailure,
   type LoggedEvent,
   type SealedEvent,
   type StreamId,
@@ -22,6 +24,7 @@ import {
   type RecordedEvent,
 } from '../recorded-event.js';
 import { openSealed, sealEvent, type EventContent } from './envelope.js';
+import type { IntegrityFindings } from './integrity-findings.js';
 
 /** Who and what caused an append (contracts.md, Who caused it). */
 export interface Cause {
@@ -52,6 +55,8 @@ export interface KitOptions {
   readonly definitions: readonly EventDefinitions[];
   readonly clock: Clock;
   readonly ids: Ids;
+  /** Told of every place that is not what was written, as it is found; nobody unless told. */
+  readonly findings?: IntegrityFindings;
 }
 
 /**
@@ -123,9 +128,12 @@ export async function openEventStore(options: KitOptions): Promise<EventStore> {
   const catalogue = catalogueOf([logEvents, ...options.definitions]);
   const opened = await openLog(options, catalogue);
   const store = new SealingEventStore(options, catalogue, opened.logId);
-  await store.lookAtNewest();
+  await store.lookAtTail();
   return store;
 }
+
+/** Newest events that are checked at start; the scrub checks all of them. */
+const TAIL = 1000;
 
 type Catalogue = ReadonlyMap<string, EventDefinition>;
 
@@ -196,6 +204,7 @@ class SealingEventStore implements EventStore {
   readonly clock: Clock;
   readonly ids: Ids;
   readonly #catalogue: Catalogue;
+  readonly #findings: IntegrityFindings | undefined;
   #newest = 0;
 
   constructor(
@@ -207,13 +216,14 @@ class SealingEventStore implements EventStore {
     this.clock = options.clock;
     this.ids = options.ids;
     this.#catalogue = catalogue;
+    this.#findings = options.findings;
   }
 
   async read(stream: StreamId): Promise<History> {
     const events: RecordedEvent[] = [];
     for await (const logged of this.log.readStream(stream)) {
       if (logged.revision !== events.length) {
-        throw new LogCorruptError(`stream ${stream} lacks revision ${events.length}; run verify`);
+        throw this.#found({ stream, revision: events.length, what: 'it is missing' });
       }
       events.push(this.decode(logged));
     }
@@ -254,19 +264,39 @@ class SealingEventStore implements EventStore {
   }
 
   decode(logged: LoggedEvent): RecordedEvent {
-    const event = parse(logged, this.#catalogue);
-    this.#newest = Math.max(this.#newest, event.recordedAt);
-    return event;
+    try {
+      const event = parse(logged, this.#catalogue);
+      this.#newest = Math.max(this.#newest, event.recordedAt);
+      return event;
+    } catch (error) {
+      throw error instanceof LogIntegrityError ? this.#found(error.failure) : error;
+    }
   }
 
   newestRecordedAt(): Promise<number> {
     return Promise.resolve(this.#newest);
   }
 
-  /** What other incarnations wrote last: the clock rules compare with it before anything is read. */
-  async lookAtNewest(): Promise<void> {
+  /**
+   * What other incarnations wrote last: whether it is what they wrote, and its time, with which the clock rules compare
+   * before anything is read.
+   */
+  async lookAtTail(): Promise<void> {
     const size = await this.log.treeSize();
-    for await (const logged of this.log.readAll({ after: Math.max(0, size - 1) })) this.#see(logged);
+    for await (const logged of this.log.readAll({ after: Math.max(0, size - TAIL) })) {
+      try {
+        this.#see(logged);
+      } catch (error) {
+        // It does not keep the service from starting: what reads this event is refused, an emergency elsewhere is not.
+        if (!(error instanceof LogIntegrityError)) throw error;
+        this.#found(error.failure);
+      }
+    }
+  }
+
+  #found(failure: IntegrityFailure): LogIntegrityError {
+    this.#findings?.report(failure);
+    return new LogIntegrityError(failure);
   }
 
   // The newest event may be of a type only a newer Keyturn knows: its time counts nonetheless.

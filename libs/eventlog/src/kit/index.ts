@@ -13,6 +13,7 @@ export {
   type KitOptions,
   type StreamPosition,
 } from './event-store.js';
+export { IntegrityFindings } from './integrity-findings.js';
 export {
   openReadModel,
   ReadModelBehindError,
@@ -23,3 +24,4 @@ export {
   type RebuildOptions,
   type RebuildProgress,
 } from './read-model.js';
+export { scrubOnce, startScrub, type Scrub, type ScrubOptions } from './scrub.js';

@@ -9,6 +9,7 @@ import { NIL_UUID, type EventDefinitions } from '../recorded-event.js';
 import { openDatabase, openSqliteEventLog } from '../sqlite/index.js';
 import { hashOf, probeStream } from '../testing/index.js';
 import {
+  IntegrityFindings,
   openEventStore,
   openReadModel,
   ReadModelBehindError,
@@ -66,12 +67,14 @@ describe('read model', () => {
   let path: string;
   let log: EventLog;
   let store: EventStore;
+  let findings: IntegrityFindings;
   const opened: ReadModel[] = [];
 
   beforeEach(async () => {
     directory = mkdtempSync(join(tmpdir(), 'keyturn-read-model-'));
     path = join(directory, 'read-model.sqlite');
     log = await openSqliteEventLog({ memory: true });
+    findings = new IntegrityFindings();
     store = await openStore();
   });
   afterEach(async () => {
@@ -193,6 +196,80 @@ describe('read model', () => {
     expect(model.treeSize()).toBe(2);
     await expect(model.waitFor(stream, at.revision, 60_000)).rejects.toThrow('Invented');
     await expect(model.caughtUp()).rejects.toBeInstanceOf(ReadModelBehindError);
+  });
+
+  it('leaves out a stream from an event on that is not what was written, and folds the others', async () => {
+    const [bad, good] = [probeStream(), probeStream()];
+    await count(bad, 1, 2);
+    await count(bad, 4);
+    await count(good, 8);
+    const whole = store;
+    // The third of all is the second of its stream.
+    let altered: number | undefined = 3;
+    store = await openEventStore({
+      log: {
+        append: (stream, expected, events) => whole.log.append(stream, expected, events),
+        close: () => whole.log.close(),
+        treeSize: () => whole.log.treeSize(),
+        readAll: (options) => whole.log.readAll(options),
+        readStream: (stream, options) => whole.log.readStream(stream, options),
+        subscribe: (options) =>
+          whole.log.subscribe({
+            ...options,
+            onEvents: (events) =>
+              options.onEvents(
+                events.map((event) =>
+                  event.treeSize === altered ? { ...event, body: Buffer.from('{}') } : event,
+                ),
+              ),
+          }),
+      },
+      clock: systemClock,
+      ids: systemIds,
+      definitions: [definitions],
+      findings,
+    });
+    const told: string[] = [];
+    const watchful: Projection = { ...totals(), quarantine: (_db, stream) => told.push(stream) };
+    const model = await open([watchful]);
+    await model.caughtUp();
+    expect({ bad: total(model, bad), good: total(model, good) }).toEqual({ bad: 1, good: 8 });
+    expect(told).toEqual([bad]);
+    expect(findings.all()).toEqual([
+      { stream: bad, revision: 1, treeSize: 3, what: 'its data hash does not match its body' },
+    ]);
+    await count(bad, 16);
+    await count(good, 32);
+    await model.caughtUp();
+    expect({ bad: total(model, bad), good: total(model, good) }).toEqual({ bad: 1, good: 40 });
+    await model.close();
+    // Restored since: the next opening folds everything anew.
+    altered = undefined;
+    const mended = await open([watchful]);
+    await mended.caughtUp();
+    expect({ bad: total(mended, bad), good: total(mended, good) }).toEqual({ bad: 23, good: 40 });
+  });
+
+  it('goes on by itself after a full disk, folding nothing twice', async () => {
+    let full = true;
+    const tight: Projection = {
+      ...totals(),
+      apply: (db, event) => {
+        totals().apply(db, event);
+        if (full) throw Object.assign(new Error('database or disk is full'), { errcode: 13 });
+      },
+    };
+    const model = await open([tight]);
+    const stream = probeStream();
+    const revision = await count(stream, 1, 2);
+    await expect(model.waitFor(stream, revision, 50)).rejects.toBeInstanceOf(ReadModelBehindError);
+    expect(model.trouble()).toContain('full');
+    full = false;
+    await model.waitFor(stream, revision, 30_000);
+    expect({ total: total(model, stream), trouble: model.trouble() }).toEqual({
+      total: 3,
+      trouble: undefined,
+    });
   });
 
   it('rolls back a batch whose projection throws', async () => {

@@ -1,9 +1,15 @@
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { setImmediate as breath } from 'node:timers/promises';
+import { setImmediate as breath, setTimeout as delay } from 'node:timers/promises';
 import { isNativeError } from 'node:util/types';
 import { z } from 'zod';
-import { EventLogError, type LoggedEvent, type Subscription } from '../event-log.js';
+import {
+  EventLogError,
+  LogIntegrityError,
+  LogUnavailableError,
+  type LoggedEvent,
+  type Subscription,
+} from '../event-log.js';
 import type { RecordedEvent } from '../recorded-event.js';
 import { messageOf, openDatabase, sqlFailure, type SqlDatabase } from '../sqlite/index.js';
 import type { EventStore } from './event-store.js';
@@ -20,6 +26,11 @@ interface ProjectionTerms {
   readonly version: number;
   /** `CREATE TABLE …` statements; every table's name starts with the projection's name. */
   readonly schema: readonly string[];
+  /**
+   * A stream holds an event that is not what was written: nothing of it is folded from there on. For what must not go on
+   * being allowed by rows that a lost event would have changed.
+   */
+  readonly quarantine?: (db: SqlDatabase, stream: string) => void;
 }
 
 interface FoldsEach {
@@ -53,8 +64,10 @@ export interface ReadModel {
   onApplied(listener: (events: readonly RecordedEvent[]) => void): () => void;
   /** Resolves once everything stored at the call was applied. */
   caughtUp(): Promise<void>;
-  /** Settled with the error when the feed stopped (an unknown event, a broken log). */
+  /** Settled with the error when the feed stopped for good (an unknown event, a damaged log). */
   readonly failed: Promise<Error>;
+  /** Why nothing can be folded for now, such as a full disk; it is tried again until it can. */
+  trouble(): string | undefined;
   close(): Promise<void>;
 }
 
@@ -102,14 +115,14 @@ export async function rebuildReadModel(options: RebuildOptions): Promise<void> {
   const tables = openTables({ store, path: fresh, projections }, total, 'DELETE');
   try {
     onProgress?.({ done: 0, total });
-    let batch: RecordedEvent[] = [];
+    let batch: Unfolded[] = [];
     const flush = (): void => {
       tables.apply(batch);
       batch = [];
       onProgress?.({ done: tables.treeSize(), total });
     };
     for await (const logged of store.log.readAll({ limit: total })) {
-      batch.push(store.decode(logged));
+      batch.push(decodeFor(store, logged));
       if (batch.length === DEFAULT_BATCH) flush();
     }
     if (batch.length > 0) flush();
@@ -125,11 +138,31 @@ export async function rebuildReadModel(options: RebuildOptions): Promise<void> {
 /** `user_version` of the file: raised when `keyturn_checkpoints` changes. */
 const FORM = 1;
 
+/** Streams that are not folded any further; where there is one, the next opening folds everything anew. */
+const QUARANTINED = 'CREATE TABLE IF NOT EXISTS keyturn_quarantined (stream TEXT PRIMARY KEY) STRICT';
+
 /** One row per projection, written in the transaction that writes its rows; `tables` is what it made, as JSON. */
 const CHECKPOINTS = `CREATE TABLE IF NOT EXISTS keyturn_checkpoints (
   name TEXT PRIMARY KEY, version INTEGER NOT NULL, schema TEXT NOT NULL, tables TEXT NOT NULL,
   log_id TEXT NOT NULL, tree_size INTEGER NOT NULL
 ) STRICT`;
+
+/** One event on its way to the tables; without `event` where it is not what was written. */
+interface Unfolded {
+  readonly stream: string;
+  readonly treeSize: number;
+  readonly event?: RecordedEvent;
+}
+
+function decodeFor(store: EventStore, logged: LoggedEvent): Unfolded {
+  const { stream, treeSize } = logged;
+  try {
+    return { stream, treeSize, event: store.decode(logged) };
+  } catch (error) {
+    if (error instanceof LogIntegrityError) return { stream, treeSize };
+    throw error;
+  }
+}
 
 interface FoldedProjection {
   readonly projection: Projection;
@@ -139,6 +172,7 @@ interface FoldedProjection {
 /** The projections' tables in one file, with their checkpoints. Knows nothing of a feed. */
 class ProjectionTables {
   readonly #folded: readonly FoldedProjection[];
+  readonly #quarantined = new Set<string>();
   #applied: number;
 
   constructor(
@@ -147,9 +181,11 @@ class ProjectionTables {
     logId: string,
     logSize: number,
   ) {
-    db.exec(CHECKPOINTS);
+    db.exec(`${CHECKPOINTS};${QUARANTINED}`);
     this.#folded = db.transaction(() => {
-      dropStrangers(db, projections);
+      // The log may have been restored since: what is still not what was written will be met again.
+      const changes = Number(db.prepare('DELETE FROM keyturn_quarantined').run().changes);
+      dropStrangers(db, changes === 0 ? projections : []);
       return projections.map((projection) => prepareProjection(db, projection, logId, logSize));
     });
     this.#applied = Math.min(...this.#folded.map((each) => each.treeSize));
@@ -161,11 +197,19 @@ class ProjectionTables {
     return this.#applied;
   }
 
-  /** Folds events that follow `treeSize()`; each projection passes over what it has already seen. */
-  apply(events: readonly RecordedEvent[]): void {
-    const [first] = events;
-    const last = events.at(-1);
-    if (first === undefined || last === undefined) return;
+  /**
+   * Folds what follows `treeSize()`; each projection passes over what it has already seen. A stream that holds an event
+   * that is not what was written is left out from there on: one bad event must not stop an emergency elsewhere.
+   */
+  apply(batch: readonly Unfolded[]): RecordedEvent[] {
+    const [first] = batch;
+    const last = batch.at(-1);
+    if (first === undefined || last === undefined) return [];
+    const fresh = new Set<string>();
+    const events = batch.flatMap(({ stream, event }) => {
+      if (event === undefined && !this.#quarantined.has(stream)) fresh.add(stream);
+      return event === undefined || fresh.has(stream) || this.#quarantined.has(stream) ? [] : [event];
+    });
     this.db.transaction(() => {
       const advance = this.db.prepare('UPDATE keyturn_checkpoints SET tree_size = ? WHERE name = ?');
       for (const { projection, treeSize } of this.#folded) {
@@ -173,11 +217,16 @@ class ProjectionTables {
         const unseen = treeSize < first.treeSize ? events : events.filter((each) => each.treeSize > treeSize);
         if ('applyAll' in projection) projection.applyAll(this.db, unseen);
         else for (const event of unseen) projection.apply(this.db, event);
+        for (const stream of fresh) projection.quarantine?.(this.db, stream);
         advance.run(last.treeSize, projection.name);
       }
+      const keep = this.db.prepare('INSERT OR IGNORE INTO keyturn_quarantined VALUES (?)');
+      for (const stream of fresh) keep.run(stream);
     });
+    for (const stream of fresh) this.#quarantined.add(stream);
     for (const each of this.#folded) each.treeSize = Math.max(each.treeSize, last.treeSize);
     this.#applied = last.treeSize;
+    return events;
   }
 
   close(): void {
@@ -295,6 +344,15 @@ function tablesIn(db: SqlDatabase): string[] {
   return rows.all().map((row) => String(row['name']));
 }
 
+/** How long a feed waits before it tries again. */
+const RETRY_MS = 500;
+
+/** No space, no descriptor, a lock: what the same call may do a moment later. */
+function isPassing(error: unknown): boolean {
+  if (error instanceof LogUnavailableError) return !error.final;
+  return ['full', 'io', 'busy', 'refused'].includes(sqlFailure(error));
+}
+
 class FedReadModel implements ReadModel {
   readonly db: SqlDatabase;
   readonly failed: Promise<Error>;
@@ -302,11 +360,13 @@ class FedReadModel implements ReadModel {
   readonly #tables: ProjectionTables;
   readonly #batch: number;
   readonly #listeners = new Set<(events: readonly RecordedEvent[]) => void>();
-  readonly #subscription: Subscription;
+  #subscription: Subscription | undefined;
   #moved = deferred();
+  #trouble: string | undefined;
   /** Why nothing more will be applied. */
   #stopped: string | undefined;
   #closing: Promise<void> | undefined;
+  readonly #closed = deferred();
 
   constructor(options: ReadModelOptions, tables: ProjectionTables) {
     this.#store = options.store;
@@ -314,12 +374,8 @@ class FedReadModel implements ReadModel {
     this.#batch = options.batch ?? DEFAULT_BATCH;
     // Queries get a connection of their own that cannot write; one in memory cannot be shared.
     this.db = options.path === ':memory:' ? tables.db : openDatabase(options.path, { readOnly: true });
-    this.#subscription = options.store.log.subscribe({
-      after: tables.treeSize(),
-      onEvents: (events) => this.#apply(events),
-    });
     this.failed = new Promise((resolve) => {
-      this.#subscription.ended.then(
+      this.#feed().then(
         () => this.#stop('the log was closed'),
         (reason: unknown) => {
           const error = isNativeError(reason) ? reason : new Error(String(reason));
@@ -328,6 +384,31 @@ class FedReadModel implements ReadModel {
         },
       );
     });
+  }
+
+  trouble(): string | undefined {
+    return this.#trouble;
+  }
+
+  /** Subscribes, and again after what passes by itself: from where the tables stand, so that nothing is folded twice. */
+  async #feed(): Promise<void> {
+    while (this.#closing === undefined) {
+      this.#subscription = this.#store.log.subscribe({
+        after: this.#tables.treeSize(),
+        onEvents: (events) => this.#apply(events),
+        onCaughtUp: () => {
+          this.#trouble = undefined;
+        },
+      });
+      try {
+        await this.#subscription.ended;
+        return;
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+        this.#trouble = `the read model cannot be written for now: ${messageOf(error)}`;
+        await Promise.race([delay(RETRY_MS, undefined, { ref: false }), this.#closed.promise]);
+      }
+    }
   }
 
   annotate<T>(work: (db: SqlDatabase) => T): T {
@@ -366,7 +447,8 @@ class FedReadModel implements ReadModel {
 
   async #close(): Promise<void> {
     this.#stop('it was closed');
-    await this.#subscription.stop();
+    this.#closed.resolve();
+    await this.#subscription?.stop();
     if (this.db !== this.#tables.db) this.db.close();
     this.#tables.db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
     this.#tables.close();
@@ -376,17 +458,18 @@ class FedReadModel implements ReadModel {
     for (let from = 0; from < stored.length; from += this.#batch) {
       // A long catch-up must leave the event loop to the others.
       if (from > 0) await breath();
-      const events: RecordedEvent[] = [];
+      const batch: Unfolded[] = [];
       let failure: unknown;
       for (const logged of stored.slice(from, from + this.#batch)) {
         try {
-          events.push(this.#store.decode(logged));
+          batch.push(decodeFor(this.#store, logged));
         } catch (error) {
           failure = error;
           break;
         }
       }
-      this.#tables.apply(events);
+      const events = this.#tables.apply(batch);
+      this.#trouble = undefined;
       this.#announce(events);
       if (failure !== undefined) throw failure;
     }

@@ -1,3 +1,4 @@
+import { chmodSync, closeSync, openSync } from 'node:fs';
 import { DatabaseSync } from '@photostructure/sqlite';
 
 /**
@@ -48,6 +49,7 @@ const OLDEST_SQLITE = [3, 51, 3] as const;
 /** Opens a database in WAL with the settings Keyturn relies on, and asserts that they hold. */
 export function openDatabase(path: string, options: OpenOptions = {}): SqlDatabase {
   const { readOnly = false, synchronous = 'FULL', journal = 'WAL', busyTimeoutMs = 5000 } = options;
+  if (!readOnly && path !== ':memory:') keepPrivate(path);
   const db = new DatabaseSync(path, { readOnly });
   const statements = new Map<string, SqlStatement>();
   try {
@@ -96,6 +98,26 @@ export function openDatabase(path: string, options: OpenOptions = {}): SqlDataba
       db.close();
     },
   };
+}
+
+/**
+ * For the owner only, like its folder, since a file may be copied out of it. SQLite gives what it makes beside a file
+ * (journal, WAL) the file's own mode. An existing file is never opened here: closing it would drop SQLite's locks.
+ */
+function keepPrivate(path: string): void {
+  try {
+    closeSync(openSync(path, 'wx', 0o600));
+    return;
+  } catch {
+    // It is there, or cannot be made: then SQLite says why.
+  }
+  for (const suffix of ['', '-wal', '-shm']) {
+    try {
+      chmodSync(path + suffix, 0o600);
+    } catch {
+      // Not there, or somebody else's: what it may be used for is not decided here.
+    }
+  }
 }
 
 function only(row: unknown): unknown {

@@ -1,6 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -9,6 +18,7 @@ import { systemClock, systemIds } from '#platform';
 import { z } from 'zod';
 import {
   LogCorruptError,
+  LogIntegrityError,
   LogLockedError,
   LogTooNewError,
   LogUnavailableError,
@@ -69,8 +79,20 @@ describe('SQLite event log', () => {
   it('makes its folder for the owner only, and leaves the WAL empty when closed', async () => {
     await fill(3);
     expect(statSync(directory).mode & 0o777).toBe(0o700);
+    for (const file of readdirSync(directory)) {
+      expect({ file, mode: statSync(join(directory, file)).mode & 0o777 }).toEqual({ file, mode: 0o600 });
+    }
     const wal = `${path}-wal`;
     expect(existsSync(wal) ? statSync(wal).size : 0).toBe(0);
+  });
+
+  it('takes from others what an older version let them read', async () => {
+    await fill(1);
+    chmodSync(path, 0o644);
+    const log = await open();
+    const stream = probeStream();
+    await log.append(stream, NO_STREAM, probeEvents(stream, 0, 'a'));
+    for (const suffix of ['', '-wal', '-shm']) expect(statSync(path + suffix).mode & 0o777).toBe(0o600);
   });
 
   it('writes with synchronous=FULL', async () => {
@@ -176,7 +198,7 @@ describe('SQLite event log', () => {
       expect(error).toHaveProperty('message', expect.stringContaining(path));
       expect(error).toHaveProperty(
         'message',
-        expect.stringMatching(/Writes are refused.*run verify.*restore the last backup/),
+        expect.stringMatching(/Writes are refused.*see keyturn doctor.*restore the last backup/),
       );
       // It stays refused: looking at it has changed nothing and locked nothing.
       await expect(openSqliteEventLog({ directory })).rejects.toBeInstanceOf(LogCorruptError);
@@ -194,7 +216,7 @@ describe('SQLite event log', () => {
       const stream = await fill(6);
       tamper(sql);
       const store = await openStore(await open());
-      await expect(store.read(stream)).rejects.toBeInstanceOf(LogCorruptError);
+      await expect(store.read(stream)).rejects.toBeInstanceOf(LogIntegrityError);
       await expect(store.read(stream)).rejects.toThrow(`5 (${stream}@3)`);
       await expect(store.read(LOG_STREAM)).resolves.toMatchObject({ revision: 0 });
     });
@@ -203,7 +225,7 @@ describe('SQLite event log', () => {
       const stream = await fill(6);
       tamper(`UPDATE events SET revision = 100 WHERE tree_size = 4; UPDATE events SET revision = 2 WHERE tree_size = 5;
         UPDATE events SET revision = 3 WHERE tree_size = 4`);
-      await expect((await openStore(await open())).read(stream)).rejects.toBeInstanceOf(LogCorruptError);
+      await expect((await openStore(await open())).read(stream)).rejects.toBeInstanceOf(LogIntegrityError);
     });
   });
 

@@ -9,6 +9,7 @@ import {
   type AppendResult,
   type EventLog,
   type ExpectedRevision,
+  type IntegrityFailure,
   type LoggedEvent,
   type ReadAllOptions,
   type ReadStreamOptions,
@@ -21,7 +22,7 @@ import { openDatabase, type SqlDatabase, type SqlRow, type SqlValue } from './dr
 import { checkLogFile, checkVersion, createLogFile, createSchema, openOrExplain } from './log-file.js';
 import { takeLock, type LogLock } from './lock.js';
 import { InlineWriter, ThreadWriter, type LogWriter } from './writer-thread.js';
-import type { AppendOutcome, WriterStatistics } from './writer.js';
+import type { AppendOutcome, ProbeOutcome, RefusedWrite, WriterStatistics } from './writer.js';
 
 /** The log's file in its folder. */
 export const LOG_FILE = 'log.sqlite';
@@ -42,6 +43,8 @@ export interface SqliteLogOptions {
   readonly readOnly?: boolean;
   /** How long nothing must have been written before the WAL is cut; 3 s unless told. */
   readonly idleCheckpointMs?: number;
+  /** How long after a refused write it is tried whether writing works again; 1 s unless told. */
+  readonly probeMs?: number;
 }
 
 /**
@@ -70,7 +73,7 @@ export async function openSqliteEventLog(
     const writer = inline
       ? new InlineWriter(openDatabase(path))
       : await ThreadWriter.start({ path, idleCheckpointMs });
-    return new SqliteEventLog(reader, writer, lock);
+    return new SqliteEventLog(reader, writer, lock, options.probeMs);
   } catch (error) {
     reader?.close();
     lock.release();
@@ -102,16 +105,28 @@ export class SqliteEventLog implements EventLog {
   readonly #writer: LogWriter | undefined;
   readonly #lock: LogLock | undefined;
   readonly #feeds = new Set<Feed>();
+  readonly #probeMs: number;
+  #refused: RefusedWrite | undefined;
+  #nextProbe: NodeJS.Timeout | undefined;
   #underWay = 0;
   #drained: (() => void) | undefined;
   #broken: LogCorruptError | undefined;
   #closing: Promise<void> | undefined;
 
   /** Made by `openSqliteEventLog`. */
-  constructor(reader: SqlDatabase, writer?: LogWriter, lock?: LogLock) {
+  constructor(reader: SqlDatabase, writer?: LogWriter, lock?: LogLock, probeMs = 1000) {
     this.#reader = reader;
     this.#writer = writer;
     this.#lock = lock;
+    this.#probeMs = probeMs;
+  }
+
+  /**
+   * Why nothing can be stored: `undefined` while it can. What passes by itself is tried again until it works, without
+   * waiting for somebody's append.
+   */
+  trouble(): string | undefined {
+    return this.#broken?.message ?? this.#refused?.message;
   }
 
   /** How the writer has grouped; all zero where there is none. */
@@ -139,10 +154,11 @@ export class SqliteEventLog implements EventLog {
     };
     this.#assertOpen();
     if (this.#broken !== undefined) throw this.#broken;
-    if (this.#writer === undefined) throw new LogUnavailableError('the log was opened for reading only');
+    if (this.#writer === undefined) throw readingOnly();
     this.#underWay += 1;
     try {
       const outcome = await this.#writer.append(request);
+      this.#note(outcome);
       if (outcome.kind !== 'stored') throw this.#errorOf(outcome, stream, expected);
       for (const feed of this.#feeds) feed.wake();
       return { outcome: outcome.outcome, revision: outcome.revision, treeSize: outcome.treeSize };
@@ -185,6 +201,30 @@ export class SqliteEventLog implements EventLog {
     };
   }
 
+  /**
+   * Events after a tree size that a look-up does not find where they stand, by id or by stream and revision: an index that
+   * does not say what the table says answers "not there" for what is stored. For the scrub.
+   */
+  // oxlint-disable-next-line typescript/require-await -- so that a failure is a rejection
+  async misfiled(after: number, limit: number): Promise<readonly IntegrityFailure[]> {
+    // A `+` keeps the planner from answering by the row's own key, which would compare the row with itself.
+    const rows = this.#query(
+      `SELECT tree_size, stream, revision,
+         NOT EXISTS (SELECT 1 FROM events x WHERE x.id = e.id AND +x.tree_size = e.tree_size) AS by_id,
+         NOT EXISTS (SELECT 1 FROM events x WHERE x.stream = e.stream AND x.revision = e.revision
+           AND +x.tree_size = e.tree_size) AS by_place
+       FROM events e WHERE tree_size > ? AND tree_size <= ? AND (by_id OR by_place)`,
+      after,
+      after + limit,
+    );
+    return rows.map((row) => ({
+      stream: String(row['stream']),
+      revision: Number(row['revision']),
+      treeSize: Number(row['tree_size']),
+      what: row['by_id'] === 1 ? 'its id does not lead to it' : 'its place in its stream does not lead to it',
+    }));
+  }
+
   // oxlint-disable-next-line typescript/require-await -- so that a failure is a rejection
   async treeSize(): Promise<number> {
     const rows = this.#query('SELECT coalesce(max(tree_size), 0) AS size FROM events');
@@ -197,6 +237,7 @@ export class SqliteEventLog implements EventLog {
   }
 
   async #close(): Promise<void> {
+    clearTimeout(this.#nextProbe);
     for (const feed of this.#feeds) feed.stop();
     if (this.#underWay > 0) {
       await new Promise<void>((resolve) => {
@@ -249,6 +290,23 @@ export class SqliteEventLog implements EventLog {
     } catch (error) {
       throw error instanceof LogCorruptError ? this.#breakWith(error) : error;
     }
+  }
+
+  /** A repeat and a wrong revision wrote nothing, so they say nothing. */
+  #note(outcome: AppendOutcome | ProbeOutcome): void {
+    if (outcome.kind === 'unavailable' || outcome.kind === 'corrupt') {
+      this.#refused = outcome;
+      if (outcome.kind === 'corrupt' || outcome.stopped === true) return;
+      this.#nextProbe ??= setTimeout(() => void this.#probe(), this.#probeMs).unref();
+    } else if (outcome.kind === 'written' || (outcome.kind === 'stored' && outcome.outcome === 'appended')) {
+      this.#refused = undefined;
+    }
+  }
+
+  async #probe(): Promise<void> {
+    this.#nextProbe = undefined;
+    if (this.#refused === undefined || this.#closing !== undefined || this.#writer === undefined) return;
+    this.#note(await this.#writer.probe());
   }
 
   #errorOf(outcome: RefusedAppend, stream: StreamId, expected: ExpectedRevision): Error {
@@ -352,5 +410,9 @@ const nextRevision = (last: LoggedEvent): number => last.revision + 1;
 const treeSizeOf = (last: LoggedEvent): number => last.treeSize;
 
 function closed(): LogUnavailableError {
-  return new LogUnavailableError('the log is closed');
+  return new LogUnavailableError('the log is closed', { final: true });
+}
+
+function readingOnly(): LogUnavailableError {
+  return new LogUnavailableError('the log was opened for reading only', { final: true });
 }

@@ -8,6 +8,8 @@ import {
   Writer,
   type AppendOutcome,
   type AppendRequest,
+  type ProbeOutcome,
+  type RefusedWrite,
   type WriterStatistics,
 } from './writer.js';
 
@@ -15,6 +17,8 @@ import {
 export interface LogWriter {
   /** Settles when the outcome is on disk; never rejects. */
   append(request: AppendRequest): Promise<AppendOutcome>;
+  /** Tries whether it can write; settles when it is known, never rejects. */
+  probe(): Promise<ProbeOutcome>;
   statistics(): WriterStatistics;
   /** Stores what was handed over, then closes the file. */
   close(): Promise<void>;
@@ -32,7 +36,7 @@ export interface AppendMessage {
   readonly request: AppendRequest;
 }
 
-export type ToWriter = AppendMessage | { readonly kind: 'close' };
+export type ToWriter = AppendMessage | { readonly kind: 'probe' } | { readonly kind: 'close' };
 
 export type FromWriter =
   | { readonly kind: 'ready'; readonly statistics: WriterStatistics }
@@ -40,15 +44,17 @@ export type FromWriter =
       readonly kind: 'settled';
       readonly outcomes: readonly { readonly id: number; readonly outcome: AppendOutcome }[];
       readonly statistics: WriterStatistics;
-    };
+    }
+  | { readonly kind: 'probed'; readonly outcome: ProbeOutcome };
 
 /** The writer in its worker thread. */
 export class ThreadWriter implements LogWriter {
   readonly #worker: Worker;
   readonly #pending = new Map<number, (outcome: AppendOutcome) => void>();
+  readonly #probing: ((outcome: ProbeOutcome) => void)[] = [];
   #lastId = 0;
   #statistics: WriterStatistics = { appends: 0, commits: 0, largestGroup: 0, synchronous: 0 };
-  #gone: Extract<AppendOutcome, { kind: 'unavailable' }> | undefined;
+  #gone: Extract<RefusedWrite, { kind: 'unavailable' }> | undefined;
   #onReady: (failure?: Error) => void = () => undefined;
   readonly #exited: Promise<void>;
 
@@ -85,6 +91,14 @@ export class ThreadWriter implements LogWriter {
     });
   }
 
+  probe(): Promise<ProbeOutcome> {
+    if (this.#gone !== undefined) return Promise.resolve(this.#gone);
+    return new Promise((resolve) => {
+      this.#probing.push(resolve);
+      this.#send({ kind: 'probe' });
+    });
+  }
+
   statistics(): WriterStatistics {
     return this.#statistics;
   }
@@ -116,6 +130,9 @@ export class ThreadWriter implements LogWriter {
         }
         if (this.#pending.size === 0) this.#worker.unref();
         return;
+      case 'probed':
+        this.#probing.shift()?.(message.outcome);
+        return;
       case 'ready':
         this.#statistics = message.statistics;
         this.#worker.unref();
@@ -127,11 +144,13 @@ export class ThreadWriter implements LogWriter {
   #lose(why: string): void {
     this.#gone ??= {
       kind: 'unavailable',
+      stopped: true,
       message: `the writer thread ended (${why}); what was being written is unknown until Keyturn has been restarted`,
     };
     this.#onReady(new LogUnavailableError(this.#gone.message));
     for (const resolve of this.#pending.values()) resolve(this.#gone);
     this.#pending.clear();
+    for (const resolve of this.#probing.splice(0)) resolve(this.#gone);
   }
 }
 
@@ -151,6 +170,10 @@ export class InlineWriter implements LogWriter {
       if (this.#waiting.length === 0) setImmediate(() => this.#flush());
       this.#waiting.push({ request, resolve });
     });
+  }
+
+  probe(): Promise<ProbeOutcome> {
+    return Promise.resolve(this.#writer.probe());
   }
 
   statistics(): WriterStatistics {

@@ -104,6 +104,28 @@ describe('writer', () => {
     },
   );
 
+  it('tells by trying whether it can write again, and changes nothing by it', () => {
+    const broken = failing(db, 'COMMIT', 13);
+    const writer = new Writer(broken);
+    expect(writer.probe()).toMatchObject({
+      kind: 'unavailable',
+      message: expect.stringContaining('failed with 13'),
+    });
+    broken.mend();
+    const before = db.prepare('SELECT * FROM pragma_user_version').get();
+    expect(writer.probe()).toEqual({ kind: 'written' });
+    expect(db.prepare('SELECT * FROM pragma_user_version').get()).toEqual(before);
+    expect(size()).toBe(0);
+  });
+
+  it('does not try any more once the disk has failed', () => {
+    const broken = failing(db, 'COMMIT', 1034);
+    const writer = new Writer(broken);
+    expect(writer.probe()).toMatchObject({ kind: 'unavailable', stopped: true });
+    broken.mend();
+    expect(writer.probe()).toMatchObject({ kind: 'unavailable', stopped: true });
+  });
+
   it('goes on after an I/O error before COMMIT: nothing was written', () => {
     const broken = failing(db, 'BEGIN IMMEDIATE', 10);
     const writer = new Writer(broken);

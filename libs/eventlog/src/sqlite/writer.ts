@@ -27,8 +27,15 @@ export type AppendOutcome =
       readonly treeSize: number;
     }
   | { readonly kind: 'wrong-revision'; readonly actual: number }
-  | { readonly kind: 'unavailable'; readonly message: string }
+  | RefusedWrite;
+
+export type RefusedWrite =
+  /** `stopped`: not before Keyturn has been restarted. */
+  | { readonly kind: 'unavailable'; readonly message: string; readonly stopped?: true }
   | { readonly kind: 'corrupt'; readonly message: string };
+
+/** What a try to write nothing came to. */
+export type ProbeOutcome = { readonly kind: 'written' } | RefusedWrite;
 
 export interface WriterStatistics {
   /** Appends that were stored. */
@@ -50,7 +57,7 @@ export const LARGEST_GROUP = 512;
  */
 export class Writer {
   readonly #db: SqlDatabase;
-  #stopped: AppendOutcome | undefined;
+  #stopped: RefusedWrite | undefined;
   #appends = 0;
   #commits = 0;
   #largestGroup = 0;
@@ -100,6 +107,30 @@ export class Writer {
     return outcomes;
   }
 
+  /**
+   * Writes a page as it is, through the same file and with the same fsync as an append: whether there is space again can
+   * only be told by trying, and who is told "not ready" sends nothing to try with.
+   */
+  probe(): ProbeOutcome {
+    if (this.#stopped !== undefined) return this.#stopped;
+    try {
+      this.#db.exec('BEGIN IMMEDIATE');
+      const version = Number(this.#db.prepare('PRAGMA user_version').get()?.['user_version']);
+      this.#db.exec(`PRAGMA user_version=${version}`);
+    } catch (error) {
+      this.#rollBack();
+      return this.#failed(error, 'nothing was to be written');
+    }
+    try {
+      this.#db.exec('COMMIT');
+      return { kind: 'written' };
+    } catch (error) {
+      const outcome = this.#failedCommit(error);
+      this.#rollBack();
+      return outcome;
+    }
+  }
+
   /** Moves the WAL into the file and cuts it to nothing. Never waits: a reader in the way means later. */
   checkpoint(): void {
     if (this.#stopped !== undefined) return;
@@ -114,7 +145,7 @@ export class Writer {
 
   close(): void {
     this.checkpoint();
-    this.#stopped ??= { kind: 'unavailable', message: 'the log is closed' };
+    this.#stopped ??= { kind: 'unavailable', message: 'the log is closed', stopped: true };
     this.#db.close();
   }
 
@@ -172,13 +203,13 @@ export class Writer {
     }
   }
 
-  #failedCommit(error: unknown): AppendOutcome {
+  #failedCommit(error: unknown): RefusedWrite {
     // After a failed fsync the kernel may call the pages clean: a second try would be believed and lie. So: stop.
     if (sqlFailure(error) === 'io') this.#stopped = this.#stop(`the disk failed: ${messageOf(error)}`);
     return this.#stopped ?? this.#failed(error, 'whether it was written is not known');
   }
 
-  #failed(error: unknown, consequence: string): AppendOutcome {
+  #failed(error: unknown, consequence: string): RefusedWrite {
     const message = messageOf(error);
     if (sqlFailure(error) === 'corrupt') {
       this.#stopped = { kind: 'corrupt', message: corruptMessage(this.#db.path, message) };
@@ -190,9 +221,10 @@ export class Writer {
     };
   }
 
-  #stop(why: string): AppendOutcome {
+  #stop(why: string): RefusedWrite {
     return {
       kind: 'unavailable',
+      stopped: true,
       message: `${this.#db.path}: ${why}. What was being written is unknown until Keyturn has been restarted.`,
     };
   }

@@ -53,6 +53,9 @@ function accept(message: ToWriter): void {
     case 'append':
       waiting.push(message);
       return;
+    case 'probe':
+      answer({ kind: 'probed', outcome: writer.probe() });
+      return;
     case 'close':
       closing = true;
       return;

@@ -12,6 +12,7 @@ export const COLOURS = {
   accentLight: '#c9d8e6',
   paper: '#ffffff',
   example: '#f6c445',
+  warning: '#9c2f1f',
 } as const;
 
 export interface TextStyle {
@@ -74,6 +75,29 @@ export interface SheetOptions {
   readonly footer: string;
   /** EXAMPLE DATA is marked on every page. */
   readonly example: boolean;
+  /** A4 unless told. */
+  readonly paper?: Paper;
+  /** For the wall: narrower margins, and never a second page. What does not fit is an error of whoever composes it. */
+  readonly onePage?: boolean;
+}
+
+export const PAPERS = ['a4', 'letter'] as const;
+export type Paper = (typeof PAPERS)[number];
+
+export interface FactsLook {
+  readonly labelWidth?: number;
+  /** Above and below each row. */
+  readonly padding?: number;
+  /** A hairline between the rows. */
+  readonly rule?: boolean;
+}
+
+/** One box of a strip. */
+export interface Box {
+  readonly label: string;
+  readonly value: Cell;
+  /** Share of the width, against the other boxes; 1 unless told. */
+  readonly weight?: number;
 }
 
 /** What a figure may draw; coordinates are relative to its upper left corner. */
@@ -115,12 +139,19 @@ interface Line {
   readonly ascent: number;
 }
 
-const PAGE = { width: 595.28, height: 841.89 };
-const MARGIN = { left: 52, right: 52, top: 62, bottom: 66 };
-const CONTENT_WIDTH = PAGE.width - MARGIN.left - MARGIN.right;
-const BOTTOM = PAGE.height - MARGIN.bottom;
-const COLUMN_GAP = 10;
+/** Points: ISO 216 and ANSI. */
+const SIZES: Readonly<Record<Paper, { readonly width: number; readonly height: number }>> = {
+  a4: { width: 595.28, height: 841.89 },
+  letter: { width: 612, height: 792 },
+};
+const MARGIN = { left: 52, top: 62, bottom: 66 };
+const ONE_PAGE_MARGIN = { left: 42, top: 38, bottom: 56 };
+/** Where the band that says EXAMPLE DATA ends. */
+const BAND = 20;
+export const COLUMN_GAP = 10;
 const CELL_PADDING = 4.5;
+/** Within the boxes of a strip, on every side. */
+export const BOX_INSET = 6;
 
 /**
  * A tagged A4 document, composed from top to bottom. Text is wrapped and tables are drawn by hand: pdfkit's own flow
@@ -131,14 +162,23 @@ export class Sheet {
   private readonly root: Structure;
   private readonly done: Promise<Buffer>;
   private readonly widths = new Map<string, number>();
+  private readonly size: { readonly width: number; readonly height: number };
+  private readonly margin: { readonly left: number; readonly top: number; readonly bottom: number };
+  private readonly contentWidth: number;
+  private readonly bottom: number;
   private section_: Structure;
-  private y = MARGIN.top;
+  private y: number;
   private pages = 0;
   private pending: { readonly title: string; readonly keepWith: number } | undefined;
 
   constructor(private readonly options: SheetOptions) {
+    this.size = SIZES[options.paper ?? 'a4'];
+    this.margin = options.onePage === true ? ONE_PAGE_MARGIN : MARGIN;
+    this.contentWidth = this.size.width - this.margin.left * 2;
+    this.bottom = this.size.height - this.margin.bottom;
+    this.y = this.margin.top;
     this.doc = new PdfKit({
-      size: 'A4',
+      size: [this.size.width, this.size.height],
       margin: 0,
       bufferPages: true,
       autoFirstPage: false,
@@ -168,6 +208,14 @@ export class Sheet {
     this.newPage();
   }
 
+  /** The heading of a page that is only one: both are composed to fit. */
+  heading(title: Paragraph, subtitle: Paragraph): void {
+    this.openSection();
+    this.block('H1', [title]);
+    this.block('P', [subtitle]);
+    this.space(6);
+  }
+
   title(title: string, subtitle: string): void {
     this.openSection();
     this.block('H1', [{ words: title, style: STYLES.title }]);
@@ -188,6 +236,13 @@ export class Sheet {
     this.pending = { title, keepWith };
   }
 
+  /** A heading that takes exactly this much room, with the space before it. */
+  subheading(title: string, height: number): void {
+    this.openSection();
+    this.y += height - STYLES.section.leading;
+    this.block('H2', [{ words: title, style: STYLES.section }]);
+  }
+
   paragraph(words: Words, style: TextStyle = STYLES.body): void {
     this.block('P', [{ words, style }]);
     this.space(4);
@@ -198,15 +253,19 @@ export class Sheet {
   }
 
   /** Label and value, side by side; a table whose first column are its headers. */
-  facts(rows: readonly (readonly [label: string, value: Cell])[], labelWidth = 124): void {
+  facts(
+    rows: readonly (readonly [label: Words | Cell, value: Cell])[],
+    { labelWidth = 124, padding = 2.5, rule = false }: FactsLook = {},
+  ): void {
     this.reserve(40);
     const table = this.child('Table');
-    const widths = [labelWidth, CONTENT_WIDTH - labelWidth - COLUMN_GAP];
+    const widths = [labelWidth, this.contentWidth - labelWidth - COLUMN_GAP];
+    if (rule) this.rule(this.y, COLOURS.rule, 0.5);
     for (const [label, value] of rows) {
-      this.row(table, [[{ words: label, style: STYLES.label }], value], {
+      this.row(table, [isCell(label) ? label : [{ words: label, style: STYLES.label }], value], {
         widths,
-        padding: 2.5,
-        rule: false,
+        padding,
+        rule,
         rowHeader: true,
         onBreak: () => undefined,
       });
@@ -215,10 +274,44 @@ export class Sheet {
     this.space(2);
   }
 
+  /** What a reader looks for first, side by side in shaded boxes; a table with one row under its headers. */
+  strip(boxes: readonly Box[]): void {
+    const { widths, height, inset, labels } = this.stripLayout(boxes);
+    this.reserve(height);
+    const top = this.y;
+    this.artifact('Layout', () => {
+      widths.forEach((width, index) => {
+        const left = this.columnLeft(widths, index);
+        this.doc.rect(left, top, width, height).fill(COLOURS.shade);
+        this.doc.rect(left, top, width, 1.6).fill(COLOURS.accent);
+      });
+    });
+    const table = this.child('Table');
+    const drawRow = (kind: 'TH' | 'TD', cellOf: (box: Box) => Cell, y: number): void => {
+      const row = this.doc.struct('TR');
+      table.add(row);
+      boxes.forEach((box, index) => {
+        const element = kind === 'TH' ? this.doc.struct('TH', scoped('Column')) : this.doc.struct('TD');
+        row.add(element);
+        const width = (widths[index] ?? 0) - inset * 2;
+        const lines = this.cellLines(cellOf(box), width);
+        this.content(element, kind, () =>
+          this.lines(lines, this.columnLeft(widths, index) + inset, y, width),
+        );
+        element.end();
+      });
+      row.end();
+    };
+    drawRow('TH', ({ label }) => [{ words: label, style: STYLES.columnTitle }], top + inset);
+    drawRow('TD', ({ value }) => value, top + inset + labels + 1);
+    table.end();
+    this.y = top + height;
+  }
+
   /** A table with a header that is repeated on every page it reaches. */
   table(columns: readonly Column[], rows: readonly (readonly Cell[])[]): void {
     const total = columns.reduce((sum, column) => sum + column.weight, 0);
-    const room = CONTENT_WIDTH - COLUMN_GAP * (columns.length - 1);
+    const room = this.contentWidth - COLUMN_GAP * (columns.length - 1);
     const widths = columns.map((column) => (column.weight / total) * room);
     const aligns = columns.map((column): Align => column.align ?? 'left');
     const titles = columns.map((column, index) =>
@@ -237,7 +330,7 @@ export class Sheet {
       const drawTitles = (index: number, lines: readonly Line[]): void =>
         this.lines(
           lines,
-          columnLeft(widths, index),
+          this.columnLeft(widths, index),
           top + CELL_PADDING,
           widths[index] ?? room,
           aligns[index],
@@ -278,18 +371,18 @@ export class Sheet {
     this.reserve(style.leading * 2);
     const list = this.child('L');
     items.forEach((item, index) => {
-      const lines = this.wrap(item, style, CONTENT_WIDTH - 18);
+      const lines = this.wrap(item, style, this.contentWidth - 18);
       this.reserve(Math.min(heightOf(lines), style.leading * 2));
       const entry = this.doc.struct('LI');
       list.add(entry);
       const label = this.doc.struct('Lbl');
       entry.add(label);
       const mark = this.wrap(`${index + 1}.`, { ...style, colour: COLOURS.muted }, 18);
-      this.content(label, 'Lbl', () => this.lines(mark, MARGIN.left, this.y, 18, 'left'));
+      this.content(label, 'Lbl', () => this.lines(mark, this.margin.left, this.y, 18, 'left'));
       label.end();
       const body = this.doc.struct('LBody');
       entry.add(body);
-      this.flow(body, 'LBody', lines, MARGIN.left + 18, CONTENT_WIDTH - 18);
+      this.flow(body, 'LBody', lines, this.margin.left + 18, this.contentWidth - 18);
       body.end();
       entry.end();
       this.space(3);
@@ -301,23 +394,23 @@ export class Sheet {
   callout(title: string, paragraphs: readonly Paragraph[]): void {
     this.openSection();
     const inset = 12;
-    const width = CONTENT_WIDTH - inset * 2;
+    const width = this.contentWidth - inset * 2;
     const wrapped = [{ words: title, style: STYLES.strong }, ...paragraphs].map(({ words, style }) =>
       this.wrap(words, style, width),
     );
     const height = wrapped.reduce((sum, lines) => sum + heightOf(lines) + 4, 0) - 4 + inset * 2;
-    if (this.y > MARGIN.top) this.space(18);
+    if (this.y > this.margin.top) this.space(18);
     this.reserve(height);
     const top = this.y;
     this.artifact('Layout', () => {
-      this.doc.rect(MARGIN.left, top, CONTENT_WIDTH, height).fill(COLOURS.shade);
-      this.doc.rect(MARGIN.left, top, 2.5, height).fill(COLOURS.accent);
+      this.doc.rect(this.margin.left, top, this.contentWidth, height).fill(COLOURS.shade);
+      this.doc.rect(this.margin.left, top, 2.5, height).fill(COLOURS.accent);
     });
     this.y = top + inset;
     wrapped.forEach((lines, index) => {
       const type = index === 0 ? 'H2' : 'P';
       const element = this.child(type);
-      this.flow(element, type, lines, MARGIN.left + inset, width);
+      this.flow(element, type, lines, this.margin.left + inset, width);
       element.end();
       this.space(4);
     });
@@ -331,7 +424,7 @@ export class Sheet {
     const options = {
       alt: alternative,
       placement: 'Block',
-      bbox: [MARGIN.left, top, MARGIN.left + CONTENT_WIDTH, top + height],
+      bbox: [this.margin.left, top, this.margin.left + this.contentWidth, top + height],
     };
     const element = this.doc.struct('Figure', options);
     this.section_.add(element);
@@ -340,10 +433,15 @@ export class Sheet {
     this.y = top + height + 4;
   }
 
+  /** From where the next thing is drawn to the foot of the page. */
+  get room(): number {
+    return this.bottom - this.y;
+  }
+
   /** For figures that must know their height before they are drawn. */
   get measuring(): Pick<Canvas, 'width' | 'measure' | 'heightOf'> {
     return {
-      width: CONTENT_WIDTH,
+      width: this.contentWidth,
       measure: (text, style) => this.widthOf(drawable(text, style.face), style),
       heightOf: (words, style, width) => heightOf(this.wrap(words, style, width)),
     };
@@ -360,6 +458,29 @@ export class Sheet {
     return this.done;
   }
 
+  private stripLayout(boxes: readonly Box[]): {
+    readonly widths: readonly number[];
+    readonly height: number;
+    readonly inset: number;
+    /** Height of the highest label. */
+    readonly labels: number;
+  } {
+    const inset = BOX_INSET;
+    const total = boxes.reduce((sum, { weight = 1 }) => sum + weight, 0);
+    const room = this.contentWidth - COLUMN_GAP * (boxes.length - 1);
+    const widths = boxes.map(({ weight = 1 }) => (weight / total) * room);
+    const values = boxes.map(({ value }, index) =>
+      heightOf(this.cellLines(value, (widths[index] ?? 0) - inset * 2)),
+    );
+    const labels = Math.max(
+      ...boxes.map(({ label }, index) =>
+        heightOf(this.wrap(label, STYLES.columnTitle, (widths[index] ?? 0) - inset * 2)),
+      ),
+    );
+    const height = inset * 2 + labels + 1 + Math.max(0, ...values);
+    return { widths, height, inset, labels };
+  }
+
   private openSection(): void {
     if (this.section_ !== this.root) this.section_.end();
     this.section_ = this.doc.struct('Sect');
@@ -373,58 +494,59 @@ export class Sheet {
   }
 
   private newPage(): void {
+    if (this.options.onePage === true && this.pages === 1) throw new Error('this page has no second one');
     this.doc.addPage();
     this.pages += 1;
     this.artifact('Pagination', () => this.header());
-    this.y = MARGIN.top;
+    this.y = this.margin.top;
   }
 
   /** Makes room for what must stand together, and draws a heading that waits for it. */
   private reserve(height: number): void {
     const heading = this.pending;
     this.pending = undefined;
-    const gap = heading !== undefined && this.y > MARGIN.top ? 20 : 0;
+    const gap = heading !== undefined && this.y > this.margin.top ? 20 : 0;
     const needed =
       heading === undefined ? height : gap + STYLES.section.leading + 5 + Math.max(height, heading.keepWith);
     // What is taller than a page cannot be kept together; it starts where it stands.
-    const fits = this.y + needed <= BOTTOM;
-    const movable = needed <= BOTTOM - MARGIN.top || heading !== undefined;
-    if (!fits && movable && this.y > MARGIN.top) this.newPage();
+    const fits = this.y + needed <= this.bottom;
+    const movable = needed <= this.bottom - this.margin.top || heading !== undefined;
+    if (!fits && movable && this.y > this.margin.top) this.newPage();
     if (heading === undefined) return;
-    if (this.y > MARGIN.top) this.y += gap;
+    if (this.y > this.margin.top) this.y += gap;
     this.block('H2', [{ words: heading.title, style: STYLES.section }]);
     this.space(5);
   }
 
   private header(): void {
     if (this.options.example) {
-      this.doc.rect(0, 0, PAGE.width, 20).fill(COLOURS.example);
-      const band = this.wrap('EXAMPLE DATA', { ...STYLES.strong, size: 8.5 }, CONTENT_WIDTH);
-      this.lines(band, MARGIN.left, 4, CONTENT_WIDTH, 'center');
+      this.doc.rect(0, 0, this.size.width, BAND).fill(COLOURS.example);
+      const band = this.wrap('EXAMPLE DATA', { ...STYLES.strong, size: 8.5 }, this.contentWidth);
+      this.lines(band, this.margin.left, 4, this.contentWidth, 'center');
     }
     if (this.pages === 1) return;
     this.lines(
-      this.clipped(this.options.runningTitle, CONTENT_WIDTH),
-      MARGIN.left,
+      this.clipped(this.options.runningTitle, this.contentWidth),
+      this.margin.left,
       34,
-      CONTENT_WIDTH,
+      this.contentWidth,
       'left',
     );
     this.hairline(50, COLOURS.rule, 0.6);
   }
 
   private footer(page: number): void {
-    const y = PAGE.height - 44;
+    const y = this.size.height - 44;
     this.hairline(y - 7, COLOURS.rule, 0.6);
     this.lines(
-      this.clipped(this.options.footer, CONTENT_WIDTH - 80),
-      MARGIN.left,
+      this.clipped(this.options.footer, this.contentWidth - 80),
+      this.margin.left,
       y,
-      CONTENT_WIDTH - 80,
+      this.contentWidth - 80,
       'left',
     );
     const number = this.wrap(`Page ${page} of ${this.pages}`, STYLES.running, 80);
-    this.lines(number, MARGIN.left + CONTENT_WIDTH - 80, y, 80, 'right');
+    this.lines(number, this.margin.left + this.contentWidth - 80, y, 80, 'right');
   }
 
   /** One line; what does not fit is cut with an ellipsis (running titles only, never content). */
@@ -440,10 +562,10 @@ export class Sheet {
 
   private block(type: string, paragraphs: readonly Paragraph[]): void {
     for (const { words, style } of paragraphs) {
-      const lines = this.wrap(words, style, CONTENT_WIDTH);
+      const lines = this.wrap(words, style, this.contentWidth);
       this.reserve(Math.min(heightOf(lines), style.leading * 2));
       const element = this.child(type);
-      this.flow(element, type, lines, MARGIN.left, CONTENT_WIDTH);
+      this.flow(element, type, lines, this.margin.left, this.contentWidth);
       element.end();
     }
   }
@@ -452,10 +574,10 @@ export class Sheet {
   private flow(element: Structure, type: string, lines: readonly Line[], x: number, width: number): void {
     let rest = lines;
     while (rest.length > 0) {
-      let count = fitting(rest, BOTTOM - this.y);
+      let count = fitting(rest, this.bottom - this.y);
       if (count === 0) {
         this.newPage();
-        count = Math.max(1, fitting(rest, BOTTOM - this.y));
+        count = Math.max(1, fitting(rest, this.bottom - this.y));
       }
       const shown = rest.slice(0, count);
       rest = rest.slice(count);
@@ -468,7 +590,7 @@ export class Sheet {
 
   private rowHeight(cells: readonly Cell[], widths: readonly number[], padding: number): number {
     const heights = cells.map((cell, index) =>
-      heightOf(this.cellLines(cell, widths[index] ?? CONTENT_WIDTH)),
+      heightOf(this.cellLines(cell, widths[index] ?? this.contentWidth)),
     );
     return Math.max(0, ...heights) + padding * 2;
   }
@@ -488,7 +610,7 @@ export class Sheet {
     const { widths, padding } = layout;
     const row = this.doc.struct('TR');
     table.add(row);
-    let rest = cells.map((cell, index) => this.cellLines(cell, widths[index] ?? CONTENT_WIDTH));
+    let rest = cells.map((cell, index) => this.cellLines(cell, widths[index] ?? this.contentWidth));
     const elements = cells.map((_, index) => {
       const header = layout.rowHeader && index === 0;
       const element = header ? this.doc.struct('TH', scoped('Row')) : this.doc.struct('TD');
@@ -496,10 +618,10 @@ export class Sheet {
       return { element, type: header ? 'TH' : 'TD' };
     });
     const height = Math.max(0, ...rest.map((lines) => heightOf(lines))) + padding * 2;
-    const wholePage = BOTTOM - MARGIN.top - 40;
+    const wholePage = this.bottom - this.margin.top - 40;
     const firstLines = Math.max(...rest.map((lines) => heightOf(lines.slice(0, 2)))) + padding * 2;
     const keep = height <= wholePage ? height : firstLines;
-    if (this.y + keep > BOTTOM) {
+    if (this.y + keep > this.bottom) {
       this.newPage();
       layout.onBreak();
     }
@@ -511,13 +633,13 @@ export class Sheet {
       }
       drawn = true;
       const top = this.y;
-      const room = BOTTOM - top - padding * 2;
+      const room = this.bottom - top - padding * 2;
       const shown = rest.map((lines) => lines.slice(0, Math.max(fitting(lines, room), 1)));
       rest = rest.map((lines, index) => lines.slice(shown[index]?.length ?? 0));
       elements.forEach(({ element, type }, index) => {
         const lines = shown[index] ?? [];
-        const left = columnLeft(widths, index);
-        const width = widths[index] ?? CONTENT_WIDTH;
+        const left = this.columnLeft(widths, index);
+        const width = widths[index] ?? this.contentWidth;
         const goesOn = (rest[index]?.length ?? 0) > 0;
         this.content(element, type, () =>
           this.lines(lines, left, top + padding, width, layout.aligns?.[index] ?? 'left', goesOn),
@@ -540,8 +662,8 @@ export class Sheet {
 
   private hairline(y: number, colour: string, width: number): void {
     this.doc
-      .moveTo(MARGIN.left, y)
-      .lineTo(MARGIN.left + CONTENT_WIDTH, y)
+      .moveTo(this.margin.left, y)
+      .lineTo(this.margin.left + this.contentWidth, y)
       .lineWidth(width)
       .stroke(colour);
   }
@@ -571,30 +693,30 @@ export class Sheet {
       line: ([x1, y1], [x2, y2], colour, width, dash) =>
         dashed(dash, () => {
           doc
-            .moveTo(MARGIN.left + x1, top + y1)
-            .lineTo(MARGIN.left + x2, top + y2)
+            .moveTo(this.margin.left + x1, top + y1)
+            .lineTo(this.margin.left + x2, top + y2)
             .lineWidth(width)
             .stroke(colour);
         }),
       bar: (x, y, width, height, { fill, stroke, dash }) =>
         dashed(dash, () => {
-          if (fill !== undefined) doc.rect(MARGIN.left + x, top + y, width, height).fill(fill);
+          if (fill !== undefined) doc.rect(this.margin.left + x, top + y, width, height).fill(fill);
           if (stroke !== undefined) {
             doc
               .lineWidth(0.8)
-              .rect(MARGIN.left + x, top + y, width, height)
+              .rect(this.margin.left + x, top + y, width, height)
               .stroke(stroke);
           }
         }),
       dot: (x, y, radius, { fill, stroke }) => {
         doc
           .lineWidth(1.2)
-          .circle(MARGIN.left + x, top + y, radius)
+          .circle(this.margin.left + x, top + y, radius)
           .fillAndStroke(fill, stroke);
       },
       text: (words, style, { x, y, width, align }) => {
         const lines = this.wrap(words, style, width);
-        this.lines(lines, MARGIN.left + x, top + y, width, align ?? 'left', true);
+        this.lines(lines, this.margin.left + x, top + y, width, align ?? 'left', true);
         return heightOf(lines);
       },
     };
@@ -714,6 +836,10 @@ export class Sheet {
     if (line.length > 0 || lines.length === 0) close();
     return lines;
   }
+
+  private columnLeft(widths: readonly number[], index: number): number {
+    return widths.slice(0, index).reduce((sum, width) => sum + width + COLUMN_GAP, this.margin.left);
+  }
 }
 
 /** Words and single spaces. A space at the edge of a span counts: it stands between two looks. */
@@ -749,8 +875,8 @@ function ascentOf(style: TextStyle): number {
   return style.size;
 }
 
-function columnLeft(widths: readonly number[], index: number): number {
-  return widths.slice(0, index).reduce((sum, width) => sum + width + COLUMN_GAP, MARGIN.left);
+function isCell(words: Words | Cell): words is Cell {
+  return typeof words !== 'string' && words.every((part) => 'words' in part);
 }
 
 /** The typings of pdfkit do not know `scope` yet; PDF/UA wants it on every header cell. */

@@ -1,7 +1,18 @@
 import { rotationDecider, type RotationCommand } from '../domain/rotation.decider.js';
+import type { Attestation, OVERRIDABLE } from '../domain/rotation.events.js';
+import type { StepName } from '../domain/step.events.js';
+import type { BackEnds } from './back-ends.js';
 import { causeOf, isRepeat, type CommandContext, type Ledger } from './ledger.js';
 import type { Placed } from './placed.js';
 import { rotationStream } from './streams.js';
+
+/** A version people made, as far as they say. */
+export interface GeneratedByPeople {
+  readonly versionId?: string | undefined;
+  readonly algorithm?: string | undefined;
+  readonly strengthBits?: number | undefined;
+  readonly fingerprint?: string | undefined;
+}
 
 /** What can be asked of a rotation that exists; who asks is filled in from the context. */
 export type RotationAsk =
@@ -16,11 +27,20 @@ export type RotationAsk =
     }
   | {
       readonly type: 'override';
-      readonly gate: 'acceptance-confirmations' | 'emission-confirmations' | 'emitter-switch';
-      readonly consumerId: string;
+      readonly gate: (typeof OVERRIDABLE)[number];
+      readonly consumerId?: string | undefined;
       readonly reason: string;
     }
-  | { readonly type: 'rollback'; readonly reason: string }
+  | { readonly type: 'rollback'; readonly reason: string; readonly acceptWindow?: string | undefined }
+  | { readonly type: 'switch-to-attested'; readonly step: StepName; readonly reason: string }
+  | {
+      readonly type: 'attest';
+      readonly step: StepName;
+      readonly attestation: Attestation;
+      /** Milliseconds: when it was so, where that is known. */
+      readonly occurredAt?: number | undefined;
+      readonly generated?: GeneratedByPeople | undefined;
+    }
   | { readonly type: 'pause'; readonly reason: string }
   | { readonly type: 'resume'; readonly reason?: string | undefined }
   | { readonly type: 'abandon'; readonly reason: string }
@@ -39,15 +59,16 @@ export class AskRotation {
 }
 
 export class AskRotationHandler {
-  constructor(private readonly ledger: Ledger) {}
+  constructor(
+    private readonly ledger: Ledger,
+    private readonly backEnds: BackEnds,
+  ) {}
 
   async execute({ context, rotationId, ask, expectedRevision }: AskRotation): Promise<Placed> {
-    const before = await this.ledger.rotation(rotationId);
-    const compromised =
-      ask.type === 'rollback' && before.state.exists
-        ? (await this.ledger.family(before.state.familyId)).state.compromised
-        : [];
-    const command = commandOf(ask, context.subject, compromised);
+    const command =
+      ask.type === 'rollback'
+        ? await this.#rollBack(rotationId, ask)
+        : commandOf(ask, context.subject, this.ledger.store.clock.now());
     const { history, events } = await this.ledger.decideAndAppend(
       () => this.ledger.rotation(rotationId),
       (state) =>
@@ -62,9 +83,34 @@ export class AskRotationHandler {
       changed: events.length > 0,
     };
   }
+
+  /** What was compromised or destroyed, and whether the back end can take a revocation back, decides about a rollback. */
+  async #rollBack(
+    rotationId: string,
+    ask: Extract<RotationAsk, { readonly type: 'rollback' }>,
+  ): Promise<RotationCommand> {
+    const { state } = await this.ledger.rotation(rotationId);
+    const family = state.exists ? (await this.ledger.family(state.familyId)).state : undefined;
+    const backEnd = this.backEnds.find(state.plan?.backEnd.instance ?? '');
+    const goneFor = backEnd?.declaration.pointOfNoReturn;
+    return {
+      type: 'RollBackRotation',
+      reason: ask.reason,
+      compromised: family?.compromised ?? [],
+      destroyed: (family?.versions ?? []).flatMap((version) =>
+        version.destroyed ? [version.versionId] : [],
+      ),
+      reversible: goneFor !== undefined && goneFor !== 'withdraw' && goneFor !== 'cut-over',
+      ...(ask.acceptWindow === undefined ? {} : { acceptWindow: ask.acceptWindow }),
+    };
+  }
 }
 
-function commandOf(ask: RotationAsk, subject: string, compromised: readonly string[]): RotationCommand {
+function commandOf(
+  ask: Exclude<RotationAsk, { readonly type: 'rollback' }>,
+  subject: string,
+  now: number,
+): RotationCommand {
   switch (ask.type) {
     case 'approve':
       return { type: 'ApproveRotation', subject, ...(ask.note === undefined ? {} : { note: ask.note }) };
@@ -78,9 +124,23 @@ function commandOf(ask: RotationAsk, subject: string, compromised: readonly stri
         instances: ask.instances,
       };
     case 'override':
-      return { type: 'OverrideConfirmation', gate: ask.gate, consumerId: ask.consumerId, reason: ask.reason };
-    case 'rollback':
-      return { type: 'RollBackRotation', reason: ask.reason, compromised };
+      return {
+        type: 'OverrideConfirmation',
+        gate: ask.gate,
+        ...(ask.consumerId === undefined ? {} : { consumerId: ask.consumerId }),
+        reason: ask.reason,
+      };
+    case 'switch-to-attested':
+      return { type: 'SwitchToAttested', step: ask.step, reason: ask.reason, now };
+    case 'attest':
+      return {
+        type: 'AttestStep',
+        step: ask.step,
+        attestation: ask.attestation,
+        now,
+        ...(ask.occurredAt === undefined ? {} : { occurredAt: ask.occurredAt }),
+        ...(ask.generated === undefined ? {} : { generated: said(ask.generated) }),
+      };
     case 'pause':
       return { type: 'PauseRotation', reason: ask.reason };
     case 'resume':
@@ -94,4 +154,17 @@ function commandOf(ask: RotationAsk, subject: string, compromised: readonly stri
     case 'review':
       return { type: 'RecordReview', summary: ask.summary };
   }
+}
+
+/** Without what was not said. */
+function said(
+  generated: GeneratedByPeople,
+): NonNullable<Extract<RotationCommand, { readonly type: 'AttestStep' }>['generated']> {
+  const { versionId, algorithm, strengthBits, fingerprint } = generated;
+  return {
+    ...(versionId === undefined ? {} : { versionId }),
+    ...(algorithm === undefined ? {} : { algorithm }),
+    ...(strengthBits === undefined ? {} : { strengthBits }),
+    ...(fingerprint === undefined ? {} : { fingerprint }),
+  };
 }

@@ -2,9 +2,7 @@ import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { formatInstant, instantSchema, MAX_APPEND_BYTES, MAX_EVENT_BYTES, parseInstant } from '#eventlog';
 import {
-  consumerDetailsSchema,
   coverageSchema,
-  familyDetailsSchema,
   familyEvents,
   rotationRequestSchema,
   runbookSchema,
@@ -12,7 +10,17 @@ import {
   type FamilyDetails,
 } from '../domain/family.events.js';
 import { rotationEvents } from '../domain/rotation.events.js';
-import { environmentSchema, lineSchema, nameSchema, versionSnapshotSchema } from '../domain/vocabulary.js';
+import { lineSchema, nameSchema, versionSnapshotSchema } from '../domain/vocabulary.js';
+import {
+  declaredConsumerSchema,
+  declaredFamilySchema,
+  qualifiedNameSchema,
+} from './files/declared-shapes.js';
+import { Problems, type FileError } from './files/file-problems.js';
+import { JsonReader, JsonSyntaxError, lineAt, type JsonNode } from './files/json-with-lines.js';
+import type { Path } from './files/path.js';
+import { checkShape } from './files/schema-check.js';
+import { findSecrets } from './files/secret-shapes.js';
 
 /**
  * The history file, `keyturn-history/1`: one JSON file, UTF-8, at most 16 MiB.
@@ -46,14 +54,6 @@ import { environmentSchema, lineSchema, nameSchema, versionSnapshotSchema } from
  */
 export const HISTORY_FORMAT = 'keyturn-history/1';
 export const MAX_HISTORY_BYTES = 16 * 1024 * 1024;
-
-/** One thing that is wrong with a file. Names the place and the rule, never the value. */
-export interface FileError {
-  /** 1-based; 0 for the file as a whole. */
-  readonly line: number;
-  readonly field: string;
-  readonly message: string;
-}
 
 export interface Span {
   readonly from: string;
@@ -158,30 +158,6 @@ const PRECEDES: readonly (readonly [ImportableFact, ImportableFact, 'always' | '
 ];
 
 const spanSchema = z.object({ from: instantSchema, to: instantSchema });
-const qualifiedNameSchema = z
-  .string()
-  .refine((text) => splitQualifiedName(text) !== undefined, { message: 'must be environment/name' });
-
-/** `production/Session JWT` → its two parts. */
-export function splitQualifiedName(
-  text: string,
-): { readonly environment: string; readonly name: string } | undefined {
-  const at = text.indexOf('/');
-  if (at < 0) return undefined;
-  const environment = environmentSchema.safeParse(text.slice(0, at));
-  const name = nameSchema.safeParse(text.slice(at + 1));
-  return environment.success && name.success ? { environment: environment.data, name: name.data } : undefined;
-}
-
-/** How a declaration of a family or a consumer may be shortened. */
-export const declaredFamilySchema = familyDetailsSchema.extend({
-  illustrative: familyDetailsSchema.shape.illustrative.default(false),
-});
-export const declaredConsumerSchema = consumerDetailsSchema.extend({
-  neverRefreshes: consumerDetailsSchema.shape.neverRefreshes.default(false),
-  thirdParty: consumerDetailsSchema.shape.thirdParty.default(false),
-  instances: consumerDetailsSchema.shape.instances.default(1),
-});
 
 const ENTRIES = {
   family: z.object({
@@ -240,6 +216,9 @@ export type ImportReading =
   | { readonly file: ImportFile; readonly errors: readonly [] }
   | { readonly file?: never; readonly errors: readonly FileError[] };
 
+/** A file with more mistakes than these has one that repeats itself. */
+const MOST_ERRORS = 1_000;
+
 /** Reads and checks the whole file; what is wrong is told all at once, sorted by line. */
 export function readImportFile(bytes: Uint8Array, now: number): ImportReading {
   if (bytes.byteLength > MAX_HISTORY_BYTES) {
@@ -251,17 +230,25 @@ export function readImportFile(bytes: Uint8Array, now: number): ImportReading {
   } catch {
     return { errors: [{ line: 0, field: '', message: 'must be UTF-8 text' }] };
   }
-  const problems = new Problems();
+  const problems = new Problems(MOST_ERRORS);
   let root: JsonNode;
   try {
-    root = new JsonReader(text, problems).read();
+    root = new JsonReader(text, {
+      line: 1,
+      noObject: `must be one JSON object with "format": "${HISTORY_FORMAT}"; YAML is not read here`,
+      problem: (line, path, message) => {
+        problems.add(line, path, message);
+      },
+    }).read();
   } catch (error) {
     if (!(error instanceof JsonSyntaxError)) throw error;
     problems.add(error.line, [], error.message);
     return { errors: problems.sorted() };
   }
   const source = readHead(root, problems);
-  findSecrets(root, problems);
+  findSecrets(root.value, (path, message) => {
+    problems.add(lineAt(root, path), path, message);
+  });
   const entries = (root.fields?.get('entries')?.items ?? []).flatMap(
     (node, index) => readEntry(node, ['entries', index], { source, now, problems }) ?? [],
   );
@@ -279,193 +266,6 @@ export function readImportFile(bytes: Uint8Array, now: number): ImportReading {
     errors: [],
   };
 }
-
-type Path = readonly (string | number)[];
-
-/** Collects what is wrong; nothing is said twice. */
-class Problems {
-  readonly #errors: FileError[] = [];
-
-  add(line: number, path: Path, message: string): void {
-    const field = fieldName(path);
-    if (this.#errors.some((error) => error.line === line && error.field === field)) return;
-    if (this.#errors.length < MOST_ERRORS) this.#errors.push({ line, field, message });
-  }
-
-  none(): boolean {
-    return this.#errors.length === 0;
-  }
-
-  sorted(): readonly FileError[] {
-    return [...this.#errors].sort((left, right) => left.line - right.line);
-  }
-}
-
-/** A file with more mistakes than these has one that repeats itself. */
-const MOST_ERRORS = 1_000;
-
-/** `rotation.facts[2].at`: inside its entry, whose line is told beside it. */
-export function fieldName(path: Path): string {
-  const inside = path[0] === 'entries' && path.length > 2 ? path.slice(2) : path;
-  const named = inside[0] === 'facts' ? ['rotation', ...inside] : inside;
-  return named.reduce<string>((text, part) => {
-    if (typeof part === 'number') return `${text}[${part}]`;
-    const shown = looksSecret(part) ? '(a name that looks like secret material)' : part.slice(0, 60);
-    return text === '' ? shown : `${text}.${shown}`;
-  }, '');
-}
-
-/** A value with the line it starts on. */
-interface JsonNode {
-  readonly line: number;
-  readonly value: unknown;
-  readonly fields?: ReadonlyMap<string, JsonNode>;
-  readonly items?: readonly JsonNode[];
-}
-
-class JsonSyntaxError extends Error {
-  constructor(
-    readonly line: number,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
-const MAX_DEPTH = 32;
-
-/** JSON (RFC 8259) with the line of every value. `JSON.parse` forgets lines and keeps the last of two equal names. */
-class JsonReader {
-  #at = 0;
-  #line = 1;
-  readonly #path: (string | number)[] = [];
-
-  constructor(
-    private readonly text: string,
-    private readonly problems: Problems,
-  ) {}
-
-  read(): JsonNode {
-    this.#space();
-    if (this.text[this.#at] !== '{') {
-      throw this.#error(`must be one JSON object with "format": "${HISTORY_FORMAT}"; YAML is not read here`);
-    }
-    const root = this.#value();
-    this.#space();
-    if (this.#at < this.text.length) throw this.#error('is not JSON: something stands after the end');
-    return root;
-  }
-
-  #error(message: string): JsonSyntaxError {
-    return new JsonSyntaxError(this.#line, message);
-  }
-
-  #space(): void {
-    for (;;) {
-      const code = this.text.charCodeAt(this.#at);
-      if (code === 0x0a) this.#line += 1;
-      else if (code !== 0x20 && code !== 0x0d && code !== 0x09) return;
-      this.#at += 1;
-    }
-  }
-
-  #value(): JsonNode {
-    const line = this.#line;
-    const first = this.text[this.#at];
-    if (first === '{') return this.#object(line);
-    if (first === '[') return this.#array(line);
-    return { line, value: first === '"' ? this.#string() : this.#scalar() };
-  }
-
-  #deeper(): void {
-    this.#at += 1;
-    if (this.#path.length > MAX_DEPTH) throw this.#error(`must not nest deeper than ${MAX_DEPTH}`);
-    this.#space();
-  }
-
-  /** After a member: true where another follows. */
-  #more(close: '}' | ']'): boolean {
-    this.#space();
-    const next = this.text[this.#at];
-    if (next !== ',' && next !== close) {
-      throw this.#error(`is not JSON: expected "," or "${close}"`);
-    }
-    this.#at += 1;
-    this.#space();
-    return next === ',';
-  }
-
-  #object(line: number): JsonNode {
-    const fields = new Map<string, JsonNode>();
-    this.#deeper();
-    if (this.text[this.#at] === '}') this.#at += 1;
-    else {
-      do {
-        if (this.text[this.#at] !== '"') throw this.#error('is not JSON: expected a name in double quotes');
-        const nameLine = this.#line;
-        const name = this.#string();
-        this.#space();
-        if (this.text[this.#at] !== ':') throw this.#error('is not JSON: expected ":"');
-        this.#at += 1;
-        this.#space();
-        this.#path.push(name);
-        if (fields.has(name)) this.problems.add(nameLine, this.#path, 'must not stand twice');
-        fields.set(name, this.#value());
-        this.#path.pop();
-      } while (this.#more('}'));
-    }
-    // `fromEntries` makes plain properties, also of a name such as __proto__.
-    return {
-      line,
-      fields,
-      value: Object.fromEntries([...fields].map(([name, node]) => [name, node.value])),
-    };
-  }
-
-  #array(line: number): JsonNode {
-    const items: JsonNode[] = [];
-    this.#deeper();
-    if (this.text[this.#at] === ']') this.#at += 1;
-    else {
-      do {
-        this.#path.push(items.length);
-        items.push(this.#value());
-        this.#path.pop();
-      } while (this.#more(']'));
-    }
-    return { line, items, value: items.map((item) => item.value) };
-  }
-
-  #string(): string {
-    const start = this.#at;
-    let end = start;
-    let escaped = true;
-    while (escaped) {
-      end = this.text.indexOf('"', end + 1);
-      if (end < 0) throw this.#error('is not JSON: a string does not end');
-      let slashes = 0;
-      while (this.text[end - 1 - slashes] === '\\') slashes += 1;
-      escaped = slashes % 2 === 1;
-    }
-    const quoted = this.text.slice(start, end + 1);
-    this.#at = end + 1;
-    try {
-      return String(JSON.parse(quoted));
-    } catch {
-      throw this.#error('is not JSON: a string holds a line break, a control character or a bad escape');
-    }
-  }
-
-  #scalar(): unknown {
-    SCALAR.lastIndex = this.#at;
-    const match = SCALAR.exec(this.text);
-    if (match === null) throw this.#error('is not JSON: expected a value');
-    this.#at += match[0].length;
-    return JSON.parse(match[0]);
-  }
-}
-
-const SCALAR = /(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.])/y;
 
 const headSchema = z.object({
   format: z.literal(HISTORY_FORMAT),
@@ -488,78 +288,6 @@ function checked<Schema extends z.ZodType>(
   const { issues, data } = checkShape(schema, node.value);
   for (const issue of issues) problems.add(lineAt(node, issue.path), [...path, ...issue.path], issue.message);
   return issues.length === 0 ? data : undefined;
-}
-
-/** Of the value at a path, or of the nearest thing around it that is there. */
-function lineAt(node: JsonNode, path: Path): number {
-  let found = node;
-  for (const part of path) {
-    const inner = typeof part === 'number' ? found.items?.[part] : found.fields?.get(part);
-    if (inner === undefined) break;
-    found = inner;
-  }
-  return found.line;
-}
-
-export interface ShapeIssue {
-  readonly path: Path;
-  readonly message: string;
-}
-
-/** What a schema says of a value, and every field it does not know, however deep: what nobody reads must not look accepted. */
-export function checkShape<Schema extends z.ZodType>(
-  schema: Schema,
-  value: unknown,
-): { readonly issues: readonly ShapeIssue[]; readonly data?: z.output<Schema> } {
-  const parsed = schema.safeParse(value);
-  const unknown = unknownFields(schema, value, []);
-  const issues = (parsed.error?.issues ?? []).map((issue) => ({
-    path: issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part)),
-    message: plainMessage(issue),
-  }));
-  return { issues: [...issues, ...unknown], ...(parsed.success ? { data: parsed.data } : {}) };
-}
-
-function plainMessage(issue: z.core.$ZodIssue): string {
-  if (issue.code === 'invalid_value') {
-    if (issue.path.at(-1) === 'usage') {
-      return 'must be sign, mac or authenticate; encrypting and wrapping keys are refused for now, because withdrawing one makes old ciphertext unreadable';
-    }
-    if (issue.values.join() === 'tracked,attested') {
-      return 'must be tracked or attested: nothing imported acts, so no driven family is imported; declare it with keyturn apply';
-    }
-    return `must be ${issue.values.map(String).join(', ')}`.replace(/, ([^,]*)$/, ' or $1');
-  }
-  if (issue.code === 'invalid_type') {
-    return issue.input === undefined && issue.message.includes('undefined')
-      ? 'is missing'
-      : `must be ${issue.expected === 'int' ? 'a whole number' : withArticle(issue.expected)}`;
-  }
-  return issue.message;
-}
-
-function withArticle(type: string): string {
-  return /^[aeio]/.test(type) ? `an ${type}` : `a ${type}`;
-}
-
-function unknownFields(schema: unknown, value: unknown, path: Path): readonly ShapeIssue[] {
-  if (schema instanceof z.ZodObject) {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return [];
-    const known = Object.keys(schema.shape);
-    return Object.entries(value).flatMap(([name, inner]: [string, unknown]): readonly ShapeIssue[] =>
-      Object.hasOwn(schema.shape, name)
-        ? unknownFields(schema.shape[name], inner, [...path, name])
-        : [{ path: [...path, name], message: `is not known here; known are ${known.join(', ')}` }],
-    );
-  }
-  if (schema instanceof z.ZodArray) {
-    if (!Array.isArray(value)) return [];
-    return value.flatMap((item: unknown, index) => unknownFields(schema.element, item, [...path, index]));
-  }
-  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) {
-    return unknownFields(schema.unwrap(), value, path);
-  }
-  return [];
 }
 
 interface Reading {
@@ -899,66 +627,3 @@ function checkTogether(entries: readonly ImportEntry[], problems: Problems): voi
     }
   }
 }
-
-function findSecrets(root: JsonNode, problems: Problems): void {
-  const path: (string | number)[] = [];
-  const visit = (node: JsonNode): void => {
-    if (typeof node.value === 'string') {
-      const problem = secretProblem(node.value, path.at(-1));
-      if (problem !== undefined) problems.add(node.line, path, problem);
-    }
-    for (const [name, inner] of node.fields ?? []) {
-      path.push(name);
-      if (looksSecret(name)) problems.add(inner.line, path, SECRET_REFUSED);
-      visit(inner);
-      path.pop();
-    }
-    for (const [index, inner] of (node.items ?? []).entries()) {
-      path.push(index);
-      visit(inner);
-      path.pop();
-    }
-  };
-  visit(root);
-}
-
-const SECRET_REFUSED =
-  'looks like secret material and is refused: only names, times and fingerprints stand here, never a value';
-
-/** What is wrong with a text as such, whatever its field: half a character, or what looks like a secret. */
-export function secretProblem(text: string, field: string | number | undefined): string | undefined {
-  if (text.length > LONGEST_TEXT) return `must not be longer than ${LONGEST_TEXT} characters`;
-  if (/\p{Surrogate}/u.test(text)) return 'must be well-formed Unicode';
-  return looksSecret(text, field === 'fingerprint') ? SECRET_REFUSED : undefined;
-}
-
-/** No field takes more; looking for patterns in more would only cost time. */
-const LONGEST_TEXT = 10_000;
-
-const SECRET_SHAPES: readonly RegExp[] = [
-  /-----BEGIN/i,
-  // A JWT, also one without its signature.
-  /eyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?/,
-  // Tokens of well-known kinds: AWS, GitHub, Vault, Stripe, Slack.
-  /\bAKIA[0-9A-Z]{16}\b/,
-  /\bgh[pousr]_\w{20,}/,
-  /\bhv[sbr]\.[\w-]{20,}/,
-  /\b[sr]k_(?:live|test)_\w{10,}/,
-  /\bxox[a-z]-[\w-]{10,}/,
-  // A password inside a URL.
-  /\/\/[^\s/:@]+:[^\s/@]+@/,
-];
-
-/** A fingerprint is a digest and looks like one; everywhere else that much randomness is a value. */
-function looksSecret(text: string, fingerprint = false): boolean {
-  if (text.length > LONGEST_TEXT) return true;
-  if (SECRET_SHAPES.some((shape) => shape.test(text))) return true;
-  if (fingerprint) return false;
-  if (/(?<![0-9a-f])[0-9a-f]{64,}(?![0-9a-f])/i.test(text)) return true;
-  // 32 bytes of base64 are 43 signs; paths and sentences hold no such mixture without a break.
-  return (text.match(/[\w+/-]{43,}/g) ?? []).some(
-    (run) => /\d/.test(run) && /[a-z]/.test(run) && /[A-Z]/.test(run) && !UUID_INSIDE.test(run),
-  );
-}
-
-const UUID_INSIDE = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/;

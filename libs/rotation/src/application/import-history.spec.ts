@@ -14,7 +14,8 @@ import { noHolds } from '../domain/holds.state.js';
 import { stepEvents, STEPS } from '../domain/step.events.js';
 import { noTelemetry } from '../domain/telemetry.state.js';
 import { claimsProjection, rotationsProjection, wakeupsProjection } from '../index.js';
-import { readImportFile, type FileError } from './import-file.js';
+import type { FileError } from './files/file-problems.js';
+import { readImportFile } from './import-file.js';
 import {
   ImportHistory,
   ImportHistoryHandler,

@@ -5,15 +5,10 @@ import { familyDecider, registerFamily, type FamilyState } from '../domain/famil
 import type { NewImportEvent } from '../domain/import.events.js';
 import { lineSchema } from '../domain/vocabulary.js';
 import { claim } from './claims.js';
-import {
-  readImportFile,
-  secretProblem,
-  splitQualifiedName,
-  type FileError,
-  type ImportEntry,
-  type ImportFact,
-  type ImportFile,
-} from './import-file.js';
+import { splitQualifiedName } from './files/declared-shapes.js';
+import type { FileError } from './files/file-problems.js';
+import { secretProblem } from './files/secret-shapes.js';
+import { readImportFile, type ImportEntry, type ImportFact, type ImportFile } from './import-file.js';
 import { causeOf, type CommandContext, type Ledger, type Loaded } from './ledger.js';
 import type { Placed } from './placed.js';
 import { consumerIdOf } from './revise-family.js';

@@ -22,6 +22,8 @@ export interface RotationWish {
   readonly reason: string;
   readonly windows?: RotationRequest['windows'] | undefined;
   readonly deviation?: RotationRequest['deviation'] | undefined;
+  readonly rehearses?: RotationRequest['rehearses'] | undefined;
+  readonly cohorts?: RotationRequest['cohorts'] | undefined;
   readonly emergency?:
     | undefined
     | {
@@ -76,6 +78,14 @@ async function requestOf(
   const bound = states.flatMap(({ state }) => boundAt(state, now) ?? []);
   const policy = selectPolicy(bound, details);
   const emergency = wish.strategy === 'emergency' ? emergencyOf(wish, versions, now) : undefined;
+  if (wish.cohorts !== undefined && wish.strategy !== 'rolling' && wish.rehearses !== 'rolling') {
+    throw new DomainError('rotation.not-rolling', 'cohorts need strategy: rolling', { field: 'cohorts' });
+  }
+  if (wish.rehearses !== undefined && wish.strategy !== 'rehearsal') {
+    throw new DomainError('rotation.not-a-rehearsal', 'rehearses needs strategy: rehearsal', {
+      field: 'rehearses',
+    });
+  }
   if (wish.strategy !== 'emergency' && wish.emergency !== undefined) {
     throw new DomainError('rotation.not-an-emergency', 'emergency details need strategy: emergency', {
       field: 'emergency',
@@ -93,6 +103,8 @@ async function requestOf(
     requestedBy: subject,
     ...(wish.windows === undefined ? {} : { windows: wish.windows }),
     ...(wish.deviation === undefined ? {} : { deviation: wish.deviation }),
+    ...(wish.rehearses === undefined ? {} : { rehearses: wish.rehearses }),
+    ...(wish.cohorts === undefined ? {} : { cohorts: wish.cohorts }),
     ...(emergency === undefined ? {} : { emergency }),
     ...(policy === undefined
       ? {}
@@ -148,6 +160,20 @@ async function currentVersions(ledger: Ledger, family: FamilyState): Promise<rea
   return mergeVersions(family.versions, versionsAfter(state, family.compromised));
 }
 
+/** Refused before the slot is taken: a back end that is not here, or that cannot do what the strategy needs. */
+function requirePerformable(backEnds: BackEnds, family: FamilyState, request: RotationRequest): void {
+  if (family.details?.mode !== 'driven') return;
+  const { declaration } = backEnds.get(family.details.backEnd?.instance ?? 'none');
+  const rolls = request.strategy === 'rolling' || request.rehearses === 'rolling';
+  if (rolls && !declaration.capabilities.cohorts) {
+    throw new DomainError(
+      'rotation.no-cohorts',
+      `the back end ${declaration.instance} moves emission only all at once: ask for strategy graceful`,
+      { field: 'strategy' },
+    );
+  }
+}
+
 export class RequestRotationHandler {
   constructor(
     private readonly ledger: Ledger,
@@ -175,7 +201,7 @@ export class RequestRotationHandler {
       (fresh) => {
         const events = openRotation({ rotation: id, request }, fresh);
         // Refused before the slot is taken where it cannot be performed or planned.
-        if (events.length > 0) this.backEnds.get(fresh.details?.backEnd?.instance ?? 'none');
+        if (events.length > 0) requirePerformable(this.backEnds, fresh, request);
         if (request.emergency === undefined && events.length > 0) {
           plannedRotation(this.ledger, fresh, { rotation: id, request });
         }

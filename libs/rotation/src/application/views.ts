@@ -137,6 +137,10 @@ export interface RotationViewJson {
     readonly of: number;
     readonly missing: boolean;
   }[];
+  /** The share of emission the new version has reached, per cent; `null` before its first part. */
+  readonly emittingShare: number | null;
+  /** The step that waits for people, where one does. */
+  readonly attests: string | null;
   readonly windows: {
     readonly accept: { readonly required: string; readonly binding: string; readonly endsAt: string | null };
     readonly drain: { readonly required: string; readonly binding: string; readonly endsAt: string | null };
@@ -219,6 +223,8 @@ export function rotationView(state: RotationState, around: RotationSurroundings)
     incoming: plan?.incoming ?? null,
     outgoing: plan?.outgoing ?? [],
     confirmations,
+    emittingShare: state.switched === undefined ? null : state.switched.share,
+    attests: attestedStep(ended, around.waitsFor),
     windows:
       plan?.windows === undefined
         ? null
@@ -255,15 +261,22 @@ export function rotationView(state: RotationState, around: RotationSurroundings)
     trustEndsAt: instant(state.revoked?.trustEndsAt),
     exceptions: plan?.exceptions ?? [],
     plan: plan ?? null,
-    next: nextCommands(state, confirmations),
+    next: nextCommands(state, confirmations, attestedStep(ended, around.waitsFor)),
     revision: around.revision,
   };
+}
+
+/** What the runner wrote down that it waits for says which step people are asked for. */
+function attestedStep(ended: boolean, waitsFor: string | undefined): string | null {
+  const before = 'an attestation of ';
+  return ended || waitsFor?.startsWith(before) !== true ? null : waitsFor.slice(before.length);
 }
 
 /** The exact next command for a person at 2 a.m.; what only takes time is not listed. */
 function nextCommands(
   state: RotationState,
   confirmations: RotationViewJson['confirmations'],
+  attests: string | null,
 ): readonly string[] {
   if (state.imported) return [];
   const id = state.rotationId;
@@ -273,13 +286,17 @@ function nextCommands(
   if (state.suspended !== undefined) {
     return [
       `keyturn retry ${id}`,
-      ...(state.emergency === undefined && state.revoked === undefined && state.rollback === undefined
+      ...(state.emergency === undefined && state.rollback === undefined
         ? [`keyturn rollback ${id} --reason "…"`]
         : []),
     ];
   }
   if (state.paused) return [`keyturn resume ${id}`];
   if (state.phase === 'requested' && state.emergency === undefined) return [`keyturn approve ${id}`];
+  if (attests !== null) {
+    const made = attests === 'generate' ? ' --version ID' : '';
+    return [`keyturn attest ${id} --step ${attests}${made} --evidence URL`];
+  }
   return confirmations
     .filter((entry) => entry.missing && entry.version !== null && waitsFor(state, entry.kind))
     .map(

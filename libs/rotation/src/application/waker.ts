@@ -17,7 +17,7 @@ function holderIn(waitsFor: string): string | null {
 }
 
 export interface WakerOptions {
-  readonly runner: RotationRunner;
+  readonly runner: Pick<RotationRunner, 'advance' | 'advanceContainment' | 'stop'>;
   readonly readModel: ReadModel;
   readonly clock: Clock;
   /** Told of a look that failed; the rotation is looked at again. */

@@ -261,13 +261,17 @@ function perform(
   gates: readonly NewRotationEvent[] = [],
 ): Decision {
   const { rotation } = view;
-  const held = afterFailure(rotation.steps, step, now, rotation.emergency !== undefined);
+  const attested = isAttested(rotation, step);
+  // What failed in the back end's hands does not hold people up.
+  const held = attested
+    ? undefined
+    : afterFailure(rotation.steps, step, now, rotation.emergency !== undefined);
   if (held !== undefined) return 'wait' in held ? held.wait : suspend(view, held.person, step);
   const holding = holdsOf(view, now, step);
   const free = rotation.emergency !== undefined || freeOfHolds(view, step);
   const [first] = free ? [] : holding;
   if (first !== undefined) return first;
-  if (isAttested(rotation, step)) return wait(`an attestation of ${step}`);
+  if (attested) return wait(`an attestation of ${step}`);
   const attempt = (rotation.steps.attempts[step] ?? 0) + 1;
   const share = step === 'emit' ? nextCohort(rotation)?.share : undefined;
   return {

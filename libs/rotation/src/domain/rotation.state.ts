@@ -406,7 +406,11 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
       };
     }
     case 'OldKeyRejectionVerified':
-      return { ...moved, phase: 'watching', verified: mark(event) };
+      return {
+        ...moved,
+        phase: state.plan?.strategy === 'cutover' ? phaseWhileEmitting(state) : 'watching',
+        verified: mark(event),
+      };
     case 'RollbackRequested':
       return {
         ...withoutSuspension(moved),

@@ -2,7 +2,7 @@ import { milliseconds } from '../domain/duration.js';
 import { familyDecider, type FamilyConsumer, type FamilyState } from '../domain/family.decider.js';
 import { LARGEST_MAX_AGE_SECONDS } from '../domain/plan.js';
 import { ENDED, evolveRotation, initialRotation } from '../domain/rotation.state.js';
-import { shareOf, stepOfOutcome } from '../domain/steps.state.js';
+import { stepOfOutcome } from '../domain/steps.state.js';
 import { deepFreeze } from '#eventlog/testing';
 import { MINUTE, SECOND } from './fixtures.js';
 import type { BackEndChange } from './simulated-back-end.js';
@@ -224,9 +224,11 @@ function withdrawnInDrain(
 
 /** What the back end did for this rotation and nobody wrote down, and the reverse. */
 function unsettled(world: SimulatedWorld, id: string): readonly string[] {
-  const recorded = world.rotationEvents(id).flatMap((event): readonly string[] => {
-    const step = stepOfOutcome(event.type);
-    return step === undefined ? [] : [step, `${step}/${shareOf(event)}`];
+  const rolls = world.rotation(id).plan?.cohorts !== undefined;
+  const recorded = world.rotationEvents(id).flatMap((event) => {
+    // A cohort is a step of its own.
+    if (event.type === 'EmitterSwitched' && rolls) return [`emit/${event.data.share}`];
+    return stepOfOutcome(event.type) ?? [];
   });
   const done = world.backEnd.ledger
     .filter((row) => row.key.startsWith(`rotation-${id}/`))

@@ -1,0 +1,2 @@
+/** Where a value stands inside a declaration or an entry. */
+export type Path = readonly (string | number)[];
