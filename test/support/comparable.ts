@@ -38,8 +38,7 @@ export function withoutAttempts(events: readonly Told[]): readonly unknown[] {
   return kept.filter((event, index) => {
     const text = JSON.stringify(event);
     return (
-      !text.includes('"GateEvaluated"') ||
-      kept.findIndex((other) => JSON.stringify(other) === text) === index
+      !text.includes('"GateEvaluated"') || kept.findIndex((other) => JSON.stringify(other) === text) === index
     );
   });
 }

@@ -119,7 +119,9 @@ export async function tellAccount(
   const { logId } = world.ledger;
   const names = new Map([
     [familyId, 'the family'],
-    ...state.consumers.map(({ consumerId, name }) => [consumerId, name.replace(/family-\d+/, 'family')] as const),
+    ...state.consumers.map(
+      ({ consumerId, name }) => [consumerId, name.replace(/family-\d+/, 'family')] as const,
+    ),
     ...versions.map(({ versionId }) => [versionId, 'the version before'] as const),
     ...rotations.flatMap((rotation, index) => [
       [rotation, `rotation ${index}`] as const,

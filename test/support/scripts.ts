@@ -95,7 +95,12 @@ const base = {
   trigger: 'manual',
   reason: 'a proof',
   requestedBy: 'subject-requester',
-  policy: { id: '00000000-0000-4000-8000-000000000001', revision: 1, name: 'the proofs', terms: SCRIPT_TERMS },
+  policy: {
+    id: '00000000-0000-4000-8000-000000000001',
+    revision: 1,
+    name: 'the proofs',
+    terms: SCRIPT_TERMS,
+  },
 } as const;
 
 function asking(request: Partial<RotationRequest>): Script['request'] {
@@ -254,7 +259,9 @@ function attestedEmit(done: boolean): readonly Turn[] {
   return [
     {
       due: ({ rotation }) =>
-        rotation.phase === 'accepting' && !rotation.attestedSteps.includes('emit') && rotation.switched === undefined,
+        rotation.phase === 'accepting' &&
+        !rotation.attestedSteps.includes('emit') &&
+        rotation.switched === undefined,
       act: (stage, { rotation }) =>
         ask(stage, rotation.rotationId, {
           type: 'SwitchToAttested',
@@ -310,7 +317,12 @@ function script(
 export const SCRIPTS: readonly Script[] = [
   script('graceful', {}, NOTHING, 'completed'),
   script('rolling', ROLLING, NOTHING, 'completed'),
-  script('rehearsal', { strategy: 'rehearsal', windows: { accept: 'PT1M', drain: 'PT2M' } }, NOTHING, 'completed'),
+  script(
+    'rehearsal',
+    { strategy: 'rehearsal', windows: { accept: 'PT1M', drain: 'PT2M' } },
+    NOTHING,
+    'completed',
+  ),
   script(
     'rehearsal-rolling',
     { ...ROLLING, strategy: 'rehearsal', rehearses: 'rolling', windows: { accept: 'PT1M', drain: 'PT2M' } },
@@ -443,11 +455,7 @@ export interface Played {
 export async function playScript(stage: Stage, script: Script): Promise<Played> {
   const { ledger, familyId } = stage;
   const opened = await ledger.family(familyId);
-  const first = await open(
-    stage,
-    script.name,
-    script.request({ family: opened.state, now: stage.now() }),
-  );
+  const first = await open(stage, script.name, script.request({ family: opened.state, now: stage.now() }));
   for (let round = 0; round < MOST_ROUNDS; round += 1) {
     const { state: family } = await ledger.family(familyId);
     const newest = family.slot?.rotation ?? first;
@@ -473,7 +481,11 @@ export async function playScript(stage: Stage, script: Script): Promise<Played> 
         until = Math.min(until ?? Infinity, wake.until ?? Infinity);
       }
     }
-    if (rotation.phase === 'requested' && rotation.emergency === undefined && rotation.approvals.length === 0) {
+    if (
+      rotation.phase === 'requested' &&
+      rotation.emergency === undefined &&
+      rotation.approvals.length === 0
+    ) {
       const approved = await approve(stage, rotation);
       if (approved) continue;
     }

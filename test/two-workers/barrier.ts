@@ -146,7 +146,8 @@ export class Barrier {
           const answer: unknown = await value.call(target, given, ...rest);
           if (acts && this.place === 'after-effect') await this.#standStill();
           // Only the observation of an attempt; the one before a decision comes without a key.
-          if (name === 'observe' && this.place === 'observed' && rest[0] !== undefined) await this.#standStill();
+          if (name === 'observe' && this.place === 'observed' && rest[0] !== undefined)
+            await this.#standStill();
           return answer;
         };
       },

@@ -62,7 +62,13 @@ describe('an outcome told twice', () => {
       const failed: RotationEvent = {
         ...envelope,
         type: 'StepFailed',
-        data: { step, attempt, performed: 'unknown', errorClass: 'fenced', reason: 'a newer attempt was seen' },
+        data: {
+          step,
+          attempt,
+          performed: 'unknown',
+          errorClass: 'fenced',
+          reason: 'a newer attempt was seen',
+        },
       };
       expect(fold([...events, failed]).steps).toEqual(wanted.steps);
     }

@@ -1,5 +1,11 @@
 import { formatInstant } from '#eventlog';
-import { ENDED, evolveRotation, initialRotation, versionsAfter, type RotationState } from '../domain/rotation.state.js';
+import {
+  ENDED,
+  evolveRotation,
+  initialRotation,
+  versionsAfter,
+  type RotationState,
+} from '../domain/rotation.state.js';
 import { mergeVersions } from '../domain/versions.js';
 import { HOUR, MINUTE, someConsumer, someDetails } from './fixtures.js';
 import { comeToRest, help, newest } from './histories.js';
@@ -184,6 +190,8 @@ export interface Interfered {
   /** Requests that were taken, and those the rules refused, with the reason. */
   readonly taken: readonly RequestKind[];
   readonly refused: readonly string[];
+  /** Why a person was asked. */
+  readonly suspensions: readonly string[];
   /** What is wrong; nothing where all is as it must be. */
   readonly broken: readonly string[];
 }
@@ -226,8 +234,20 @@ export function interfere(
     if (round % 20 === 19) releaseNeighbours(world);
     world.wakeNext(world.now + 20 * MINUTE);
   }
-  comeToRest(world);
-  return { world, moments, taken, refused, broken: [...brokenAtTheEnd(world), ...notAsBelieved(world)] };
+  const suspensions: string[] = [];
+  // A suspended rotation may not know what happened; the person it asked looks, and has it tried again.
+  for (let turns = 0; turns < 5; turns += 1) {
+    comeToRest(world);
+    const open = [...world.rotations].filter(([, { state }]) => !ENDED.includes(state.phase));
+    if (open.length === 0) break;
+    for (const [id, { state }] of open) {
+      if (state.suspended === undefined) continue;
+      suspensions.push(state.suspended.code);
+      world.ask(id, { type: 'RetryRotation', reason: 'the cause is mended' });
+    }
+  }
+  const broken = [...brokenAtTheEnd(world), ...notAsBelieved(world)];
+  return { world, moments, taken, refused, suspensions, broken };
 }
 
 function atRest(world: SimulatedWorld): boolean {

@@ -133,8 +133,7 @@ function required(
 ): { readonly accept: number; readonly drain: number } {
   const { windows: planned, strategy } = world.plan(id);
   const free =
-    strategy === 'rehearsal' ||
-    world.rotationEvents(id).some((event) => event.type === 'DeviationRecorded');
+    strategy === 'rehearsal' || world.rotationEvents(id).some((event) => event.type === 'DeviationRecorded');
   return free && planned !== undefined
     ? { accept: ms(planned.accept.required), drain: ms(planned.drain.required) }
     : windowsByDesign(family.consumers, family.details?.artefactLife);

@@ -191,7 +191,10 @@ export class SimulatedWorld {
   /** Called between the intent and the outcome of every attempt: where a test lets somebody come in between. */
   between: ((moment: Moment) => void) | undefined;
   /** What stood when an attempt last looked: what came later cannot call back what is on its way. */
-  readonly sent = new Map<string, { readonly treeSize: number; readonly claims: ReadonlyMap<string, string> }>();
+  readonly sent = new Map<
+    string,
+    { readonly treeSize: number; readonly claims: ReadonlyMap<string, string> }
+  >();
   readonly violations: string[] = [];
   /** Which injections an attempt really met. */
   readonly met: Injection[] = [];
