@@ -34,7 +34,11 @@ export function plain(value: unknown): unknown {
 
 /** Without attempts; a gate recorded with an intent is recorded again with the next attempt's intent. */
 export function withoutAttempts(events: readonly Told[]): readonly unknown[] {
-  const kept = events.filter((event) => !DROPPED_EVENTS.includes(event.type)).map(plain);
+  const kept = events
+    .filter((event) => !DROPPED_EVENTS.includes(event.type))
+    .map(({ type, provenance, data }) =>
+      type === 'FreezeDeclared' ? { type, provenance } : plain({ type, provenance, data }),
+    );
   return kept.filter((event, index) => {
     const text = JSON.stringify(event);
     return (

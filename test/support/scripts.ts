@@ -226,10 +226,11 @@ const planned = ({ rotation }: Seen): boolean => rotation.emergency === undefine
 
 function rollBackIn(phase: Phase, share?: number): Turn {
   return {
-    due: ({ rotation }) =>
-      rotation.phase === phase &&
-      rotation.rollback === undefined &&
-      (share === undefined || rotation.switched?.share === share),
+    due: (seen) =>
+      planned(seen) &&
+      seen.rotation.phase === phase &&
+      seen.rotation.rollback === undefined &&
+      (share === undefined || seen.rotation.switched?.share === share),
     act: (stage, { rotation, family }) => rollBack(stage, rotation, family),
   };
 }
@@ -259,6 +260,9 @@ function attestedEmit(done: boolean): readonly Turn[] {
   return [
     {
       due: ({ rotation }) =>
+        rotation.emergency === undefined &&
+        rotation.rollback === undefined &&
+        rotation.abandon === undefined &&
         rotation.phase === 'accepting' &&
         !rotation.attestedSteps.includes('emit') &&
         rotation.switched === undefined,
@@ -340,7 +344,8 @@ export const SCRIPTS: readonly Script[] = [
     {},
     [
       {
-        due: ({ rotation }) => rotation.phase === 'accepting' && rotation.abandon === undefined,
+        due: (seen) =>
+          planned(seen) && seen.rotation.phase === 'accepting' && seen.rotation.abandon === undefined,
         act: (stage, { rotation }) =>
           ask(stage, rotation.rotationId, { type: 'AbandonRotation', reason: 'a proof' }),
       },
@@ -406,8 +411,9 @@ export async function confirmAsked(stage: Stage, rotation: RotationState): Promi
   if (plan === undefined || rotation.emergency !== undefined || busy || ENDED.includes(rotation.phase)) {
     return false;
   }
-  const accepts =
-    rotation.accepted !== undefined && rotation.switched === undefined && rotation.rollback === undefined;
+  // Between cohorts too: a verifier that joined meanwhile is waited for.
+  const whole = rotation.switched?.share === 100;
+  const accepts = rotation.accepted !== undefined && !whole && rotation.rollback === undefined;
   const emits = rotation.returned?.to ?? rotation.switched?.to;
   const back = rotation.rollback !== undefined && rotation.returned === undefined;
   const asked = [

@@ -1,7 +1,7 @@
 import { stepTable, type StepName } from '#rotation';
 import { FULL, SLICE_SEED } from '../support/full.js';
 import { SCRIPTS } from '../support/scripts.js';
-import { PLACES } from './barrier.js';
+import { PLACES } from '../support/barrier.js';
 import { openArena, THAWS, type Case, type Sabotage } from './two-workers.js';
 
 /**

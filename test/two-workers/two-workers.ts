@@ -6,7 +6,7 @@ import { difference } from '../support/comparable.js';
 import { playScript, type Script } from '../support/scripts.js';
 import { disagreements, fenceOf, ground, tellAccount, type Account } from '../support/script-stage.js';
 import { World } from '../support/world.js';
-import { Barrier, type Place } from './barrier.js';
+import { Barrier, workerOf, type Place } from '../support/barrier.js';
 
 /** When the frozen worker goes on: while the other one is in the middle of the same step, after it settled it, or after all. */
 export const THAWS = ['in-the-middle', 'settled', 'at-the-end'] as const;
@@ -49,23 +49,10 @@ export class Arena {
     return this.world.close();
   }
 
-  #runner(worker: string, barrier: Barrier | undefined, othersAreDead = false): RotationRunner {
-    const { store, backEnd } = this.world;
-    return new RotationRunner({
-      ledger: new Ledger(barrier?.store(store) ?? store),
-      backEnds: new BackEnds([
-        barrier?.backEnd(backEnd) ?? backEnd,
-        openAttestedKeyBackend(ATTESTED_INSTANCE),
-      ]),
-      worker,
-      othersAreDead: () => othersAreDead,
-    });
-  }
-
   async undisturbed(script: Script): Promise<Undisturbed> {
     const base = await ground(this.world, this.clock, script.overlap);
     const watch = new Barrier('after-intent', () => false);
-    const runner = this.#runner('alone#1', watch);
+    const runner = workerOf(this.world, 'alone#1', watch);
     const { rotations, phase } = await playScript(
       {
         ...base,
@@ -96,7 +83,7 @@ export class Arena {
       (_intent, number) => number === one.attempt,
       sabotage === 'none' ? undefined : (attempt) => unfenced(attempt, fenceOf(world, base.object)),
     );
-    const frozen = this.#runner('a#1', barrier);
+    const frozen = workerOf(this.world, 'a#1', barrier);
     const middle = new Barrier(
       'observed',
       ({ stream, step, share }) =>
@@ -105,7 +92,7 @@ export class Arena {
         step === barrier.caught.step &&
         share === barrier.caught.share,
     );
-    const other = this.#runner('b#1', middle, sabotage === 'lease-ignored');
+    const other = workerOf(this.world, 'b#1', middle, sabotage === 'lease-ignored');
     let pending: Promise<Wake> | undefined;
     const settleFrozen = async (): Promise<void> => {
       barrier.thaw();

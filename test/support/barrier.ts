@@ -2,7 +2,9 @@ import { z } from 'zod';
 import type { Attempt, KeyBackend } from '#custody';
 import type { RecordedEvent } from '#eventlog';
 import type { EventStore } from '#eventlog/kit';
-import { STEPS, type StepName } from '#rotation';
+import { openAttestedKeyBackend } from '#custody/attested';
+import { ATTESTED_INSTANCE, BackEnds, Ledger, RotationRunner, STEPS, type StepName } from '#rotation';
+import type { World } from './world.js';
 
 /** Where a worker stands still: with its intent on disk, at the back end's door, or with the effect done and not recorded. */
 export const PLACES = ['after-intent', 'before-effect', 'after-effect'] as const;
@@ -160,4 +162,19 @@ export class Barrier {
     this.#tellFrozen();
     await this.#thawed;
   }
+}
+
+/** One more worker on a world's log and back end, with a barrier inside it where one is given. */
+export function workerOf(
+  { store, backEnd }: World,
+  worker: string,
+  barrier?: Barrier,
+  othersAreDead = false,
+): RotationRunner {
+  return new RotationRunner({
+    ledger: new Ledger(barrier?.store(store) ?? store),
+    backEnds: new BackEnds([barrier?.backEnd(backEnd) ?? backEnd, openAttestedKeyBackend(ATTESTED_INSTANCE)]),
+    worker,
+    othersAreDead: () => othersAreDead,
+  });
 }
