@@ -193,9 +193,13 @@ export async function measureSweep(scale: Scale, directory: (name: string) => st
             left -= 1;
             return Promise.resolve({ finished: false, until: later, waitsFor: 'a window' });
           };
-          const runner: Pick<RotationRunner, 'advance' | 'advanceContainment' | 'stop'> = {
+          const runner: Pick<
+            RotationRunner,
+            'advance' | 'advanceContainment' | 'advanceDestruction' | 'stop'
+          > = {
             advance,
             advanceContainment: advance,
+            advanceDestruction: advance,
             stop: () => Promise.resolve(),
           };
           const waker = new Waker({

@@ -32,6 +32,8 @@ const OWN_SCENARIOS = [
   'emergency-over-accepting',
   'emergency-over-draining',
   'contain',
+  'lift',
+  'destruction',
   'import',
 ];
 /** Every other strategy: rows of one table that all proofs play (test/support/scripts.ts). */

@@ -98,6 +98,7 @@ export const familySchema = z.looseObject({
       destroyed: z.boolean(),
     }),
   ),
+  custodians: z.array(z.looseObject({ subject: z.string() })).optional(),
   current: z.string().nullable(),
   runningRotation: z.string().nullable(),
   coverageStart: z.string().nullable(),
@@ -221,6 +222,36 @@ export const tokenSchema = z.looseObject({
   /** There once, in the answer that made it. */
   token: z.string().optional(),
 });
+
+export const freezeSchema = z.looseObject({
+  id: z.string(),
+  name: z.string(),
+  reason: z.string(),
+  status: z.string(),
+  from: z.string(),
+  until: z.string().nullable(),
+  scope: z.looseObject({
+    environments: z.array(z.string()).optional(),
+    teams: z.array(z.string()).optional(),
+    kinds: z.array(z.string()).optional(),
+    families: z.array(z.string()).optional(),
+  }),
+});
+export type Freeze = z.output<typeof freezeSchema>;
+
+export const holdsSchema = z.looseObject({
+  open: z.array(
+    z.looseObject({
+      hold: z.string(),
+      reason: z.string(),
+      since: z.string(),
+      holds: z.string(),
+      next: z.string(),
+    }),
+  ),
+  freezes: z.array(freezeSchema),
+});
+export type Holds = z.output<typeof holdsSchema>;
 
 export const progressSchema = z.looseObject({
   done: z.number().optional(),

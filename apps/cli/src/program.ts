@@ -9,6 +9,8 @@ import { registerContain } from './commands/contain.js';
 import { registerDemo } from './commands/demo.js';
 import { registerEmergency } from './commands/emergency.js';
 import { registerFamilies } from './commands/families.js';
+import { registerFreeze } from './commands/freeze.js';
+import { registerHolds } from './commands/holds.js';
 import { registerImport } from './commands/import.js';
 import { registerNote } from './commands/note.js';
 import { registerOverdue } from './commands/overdue.js';
@@ -109,6 +111,8 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerAttest(program, around);
   registerAbandon(program, around);
   registerNote(program, around);
+  registerFreeze(program, around);
+  registerHolds(program, around);
   program.commandsGroup('In an emergency:');
   registerEmergency(program, around);
   registerContain(program, around);

@@ -10,9 +10,13 @@ import { ProblemDetailsFilter } from './http/problem-details.filter.js';
 import { KEYTURN, OPENAPI_DOCUMENT } from './injection-tokens.js';
 import { JwksController } from './jwks.controller.js';
 import { LogController } from './log.controller.js';
+import { EmergenciesController } from './rotation/emergencies.controller.js';
 import { FamiliesController } from './rotation/families.controller.js';
+import { FreezesController } from './rotation/freezes.controller.js';
+import { HoldsController } from './rotation/holds.controller.js';
 import { OperationsController } from './rotation/operations.controller.js';
 import { PoliciesController } from './rotation/policies.controller.js';
+import { ProcessesController } from './rotation/processes.controller.js';
 import { ROTATION_PROVIDERS } from './rotation/rotation.handlers.js';
 import { RotationsController } from './rotation/rotations.controller.js';
 import { TOKEN_HANDLERS } from './token.handlers.js';
@@ -25,10 +29,14 @@ const CONTROLLERS = [
   TokensController,
   LogController,
   ApiDocsController,
+  EmergenciesController,
   FamiliesController,
   RotationsController,
   PoliciesController,
   OperationsController,
+  FreezesController,
+  HoldsController,
+  ProcessesController,
 ];
 const HANDLERS = [...TOKEN_HANDLERS, ...ROTATION_PROVIDERS];
 

@@ -4,6 +4,11 @@ export {
   type ContainmentEvent,
   type NewContainmentEvent,
 } from './domain/containment.events.js';
+export {
+  destructionEvents,
+  type DestructionEvent,
+  type NewDestructionEvent,
+} from './domain/destruction.events.js';
 export { durationSchema, formatDuration, milliseconds, parseDuration } from './domain/duration.js';
 export { familyEvents, type FamilyEvent, type NewFamilyEvent } from './domain/family.events.js';
 export { importEvents, type ImportEvent, type NewImportEvent } from './domain/import.events.js';
@@ -23,6 +28,7 @@ export {
   confirmationsOf,
   countedInstant,
   emergencyTargets,
+  planOf,
   spanText,
   timelineOf,
   windowsOf,
@@ -59,17 +65,27 @@ export {
   type ImportFile,
   type ImportReading,
 } from './application/import-file.js';
+export {
+  CLOCK_CHECK_MS,
+  ClockWatch,
+  holdClockAtStart,
+  LONGEST_QUIET_MS,
+  type ClockWatchOptions,
+} from './application/clock-watch.js';
 export { causeOf, Ledger, type CommandContext, type Loaded } from './application/ledger.js';
 export type { RotationPreview, RotationWish } from './application/request-rotation.js';
 export type { Placed } from './application/placed.js';
 export { PolicyDirectory } from './application/policy-directory.js';
-export { RotationRunner, type RunnerOptions, type Wake } from './application/rotation-runner.js';
+export type { Wake } from './application/process-runner.js';
+export { RotationRunner, type RunnerOptions } from './application/rotation-runner.js';
 export { CLAIM_GRACE_MS, sweepClaims } from './application/sweep.js';
 export {
   claimStream,
   containmentStream,
+  destructionStream,
   emergencyContainmentId,
   familyStream,
+  HOLDS_STREAM,
   idOf,
   incomingVersionId,
   policyStream,
@@ -77,6 +93,7 @@ export {
 } from './application/streams.js';
 export { Waker, type WakerOptions } from './application/waker.js';
 export type { ContainmentState } from './domain/containment.state.js';
+export type { DestructionState } from './domain/destruction.state.js';
 export { familyDecider, type FamilyConsumer, type FamilyState } from './domain/family.decider.js';
 export {
   consumerDetailsSchema,
@@ -90,7 +107,9 @@ export {
 } from './domain/family.events.js';
 export { ATTESTED_INSTANCE, TERMS_WITHOUT_POLICY } from './domain/plan.js';
 export { holdEvents, type HoldEvent, type NewHoldEvent } from './domain/holds.events.js';
-export { freezesOn, type HoldsState } from './domain/holds.state.js';
+export { CONFIRMABLE_HOLDS, type ConfirmableHold } from './domain/holds.decider.js';
+export { freezeScopeSchema, type FreezeScope } from './domain/holds.events.js';
+export { freezesOn, inForce, type Freeze, type HoldsState } from './domain/holds.state.js';
 export { telemetryEvents, type NewTelemetryEvent, type TelemetryEvent } from './domain/telemetry.events.js';
 export {
   boundAt,
@@ -133,6 +152,7 @@ export {
 export { acceptWindow, drainWindow, trustTerm } from './domain/windows.js';
 export {
   containmentsProjection,
+  destructionsProjection,
   familiesProjection,
   policiesProjection,
   rotationsProjection,
@@ -141,11 +161,13 @@ export { claimsProjection } from './infrastructure/claims.projection.js';
 export { wakeupsProjection } from './infrastructure/wakeups.projection.js';
 export {
   containmentView,
+  destructionView,
   familyView,
   policyView,
   rotationView,
   type ConsumerView,
   type ContainmentView,
+  type DestructionView,
   type FamilyView,
   type PolicyView,
   type RotationSurroundings,

@@ -2,22 +2,36 @@ import type { Provider } from '@nestjs/common';
 import { CommandHandler, QueryHandler } from '@nestjs/cqrs';
 import { BackEnds, Ledger, PolicyDirectory } from '#rotation';
 import {
+  AskContainment,
+  AskContainmentHandler,
+  AskDestruction,
+  AskDestructionHandler,
+  RequestDestruction,
+  RequestDestructionHandler,
   AskRotation,
   AskRotationHandler,
   ChangePolicy,
   ChangePolicyHandler,
+  ConfirmHold,
+  ConfirmHoldHandler,
   ContainVersions,
   ContainVersionsHandler,
+  DeclareFreeze,
+  DeclareFreezeHandler,
   DefinePolicy,
   DefinePolicyHandler,
   ImportHistory,
   ImportHistoryHandler,
+  LiftFreeze,
+  LiftFreezeHandler,
   PreviewRotation,
   PreviewRotationHandler,
   RegisterConsumer,
   RegisterConsumerHandler,
   RegisterFamily,
   RegisterFamilyHandler,
+  RegisterUnregistered,
+  RegisterUnregisteredHandler,
   RequestRotation,
   RequestRotationHandler,
   ReviseFamily,
@@ -33,6 +47,7 @@ import { Timetable } from './schedule-rows.js';
  * cases start fast and run bare in crash tests; here each handler is registered for its command.
  */
 CommandHandler(RegisterFamily)(RegisterFamilyHandler);
+CommandHandler(RegisterUnregistered)(RegisterUnregisteredHandler);
 CommandHandler(ReviseFamily)(ReviseFamilyHandler);
 CommandHandler(RegisterConsumer)(RegisterConsumerHandler);
 CommandHandler(DefinePolicy)(DefinePolicyHandler);
@@ -40,6 +55,12 @@ CommandHandler(ChangePolicy)(ChangePolicyHandler);
 CommandHandler(RequestRotation)(RequestRotationHandler);
 CommandHandler(AskRotation)(AskRotationHandler);
 CommandHandler(ContainVersions)(ContainVersionsHandler);
+CommandHandler(DeclareFreeze)(DeclareFreezeHandler);
+CommandHandler(LiftFreeze)(LiftFreezeHandler);
+CommandHandler(ConfirmHold)(ConfirmHoldHandler);
+CommandHandler(AskContainment)(AskContainmentHandler);
+CommandHandler(RequestDestruction)(RequestDestructionHandler);
+CommandHandler(AskDestruction)(AskDestructionHandler);
 CommandHandler(ImportHistory)(ImportHistoryHandler);
 QueryHandler(PreviewRotation)(PreviewRotationHandler);
 
@@ -68,6 +89,11 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     inject: [KEYTURN, Directory],
   },
   {
+    provide: RegisterUnregisteredHandler,
+    useFactory: (ledger: Ledger, backEnds: BackEnds) => new RegisterUnregisteredHandler(ledger, backEnds),
+    inject: [Ledger, BackEnds],
+  },
+  {
     provide: RegisterFamilyHandler,
     useFactory: (ledger: Ledger, backEnds: BackEnds) => new RegisterFamilyHandler(ledger, backEnds),
     inject: [Ledger, BackEnds],
@@ -78,7 +104,13 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     DefinePolicyHandler,
     ChangePolicyHandler,
     ContainVersionsHandler,
+    AskContainmentHandler,
+    RequestDestructionHandler,
+    AskDestructionHandler,
     ImportHistoryHandler,
+    DeclareFreezeHandler,
+    LiftFreezeHandler,
+    ConfirmHoldHandler,
   ].map((Handler) => ({
     provide: Handler,
     useFactory: (ledger: Ledger) => new Handler(ledger),

@@ -1,12 +1,12 @@
 import { Logger } from '@nestjs/common';
-import { RotationRunner, sweepClaims, Waker } from '#rotation';
+import { ClockWatch, RotationRunner, sweepClaims, Waker } from '#rotation';
 import type { Keyturn } from '../composition.js';
 
 /** How often claims without a fact are looked for. */
 const SWEEP_MS = 30_000;
 
 /**
- * Starts what drives rotations: the runner, its waker, the sweep. On the embedded log this process holds the log's lock, so
+ * Starts what drives rotations: the runner, its waker, the watch of the clock, the sweep. On the embedded log this process holds the log's lock, so
  * every other incarnation of a worker is dead.
  */
 export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
@@ -18,10 +18,19 @@ export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
     worker,
     othersAreDead: (other) => other !== worker,
   });
+  const clockWatch = new ClockWatch({
+    ledger: keyturn.ledger,
+    onError: (error) => {
+      logger.error('the clock could not be checked; it is tried again', {
+        reason: error instanceof Error ? error.message : 'unknown',
+      });
+    },
+  });
   const waker = new Waker({
     runner,
     readModel: keyturn.readModel,
     clock: keyturn.clock,
+    beforeLook: () => clockWatch.check(),
     onError: (id, error) => {
       logger.error('a rotation could not be advanced; it is tried again', {
         id,
@@ -38,10 +47,12 @@ export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
   };
   const timer = setInterval(sweep, SWEEP_MS);
   timer.unref();
+  clockWatch.start();
   waker.start();
   sweep();
   const stop = async (): Promise<void> => {
     clearInterval(timer);
+    await clockWatch.stop();
     await waker.stop();
   };
   keyturn.beforeClose(stop);

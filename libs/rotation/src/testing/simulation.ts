@@ -853,7 +853,7 @@ export class SimulatedWorld {
         },
       };
     }
-    return outcomeOf({
+    const outcome = outcomeOf({
       step,
       versions,
       share,
@@ -869,6 +869,8 @@ export class SimulatedWorld {
         accepted: versions.accepted.map((versionId) => ({ versionId, how: 'a canary was accepted' })),
       },
     });
+    if (outcome.type === 'OldKeyDestroyed') throw new Error('this world plays rotations, not destructions');
+    return outcome;
   }
 
   #attemptOf(attemptId: string): number {
