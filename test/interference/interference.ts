@@ -1,7 +1,7 @@
 import { DomainError } from '#eventlog';
 import { ManualClock } from '#platform/testing';
 import { ENDED, type RotationRunner, type Wake } from '#rotation';
-import { Barrier, PLACES, workerOf } from '../support/barrier.js';
+import { Barrier, workerOf, type PLACES } from '../support/barrier.js';
 import {
   ask,
   declareEmergency,

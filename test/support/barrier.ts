@@ -19,6 +19,7 @@ const EFFECTS: readonly string[] = [
   'reAccept',
   'cutOver',
   'contain',
+  'lift',
   'destroy',
   'probe',
 ];

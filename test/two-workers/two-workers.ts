@@ -1,7 +1,6 @@
 import type { Attempt } from '#custody';
-import { openAttestedKeyBackend } from '#custody/attested';
 import { ManualClock } from '#platform/testing';
-import { ATTESTED_INSTANCE, BackEnds, Ledger, RotationRunner, stepTable, type Wake } from '#rotation';
+import { stepTable, type RotationRunner, type Wake } from '#rotation';
 import { difference } from '../support/comparable.js';
 import { playScript, type Script } from '../support/scripts.js';
 import { disagreements, fenceOf, ground, tellAccount, type Account } from '../support/script-stage.js';
