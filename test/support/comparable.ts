@@ -13,6 +13,7 @@ const DROPPED_FIELDS = [
   'discoveredAt',
   'approvalDueAt',
   'reviewDueAt',
+  'leftAt',
 ];
 
 /** An event as far as histories are compared. */
