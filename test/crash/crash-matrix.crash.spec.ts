@@ -41,9 +41,9 @@ const OWN_SCENARIOS = [
 const SCRIPTED = SCRIPTS.map((script) => script.name).filter((name) => !OWN_SCENARIOS.includes(name));
 const SCENARIOS = [...OWN_SCENARIOS, ...SCRIPTED];
 /** Beside the first case of every failpoint the ordinary run takes one of so many of a script's cases. */
-const SLICE = 3;
+const SLICE = 6;
 /** A matrix that shrinks fails: raise it when scenarios, steps or seams are added. */
-const COMMITTED_CASES = FULL ? 900 : 350;
+const COMMITTED_CASES = FULL ? 900 : 320;
 const LANES = 2;
 
 interface Ended {

@@ -134,11 +134,14 @@ export async function open(stage: Stage, label: string, request: RotationRequest
   const { ledger, familyId } = stage;
   const context = { ...stage.context(label), subject: request.requestedBy };
   const rotation = derivedId(ledger.logId, context.commandId);
+  const { state: before } = await ledger.rotation(rotation);
   await ledger.decideAndAppend(
     () => ledger.family(familyId),
     (state) => {
       const known =
-        state.slot?.rotation === rotation || state.closed.some((closed) => closed.rotation === rotation);
+        before.exists ||
+        state.slot?.rotation === rotation ||
+        state.closed.some((closed) => closed.rotation === rotation);
       return known ? [] : familyDecider.decide({ type: 'OpenRotation', rotation, request }, state);
     },
     () => causeOf(context),
