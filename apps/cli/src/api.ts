@@ -209,7 +209,18 @@ export const containmentSchema = z.looseObject({
   versions: z.array(z.string()),
   trustEndsAt: z.string().nullable(),
   suspendedFor: z.string().nullable(),
+  waitsFor: z.string().nullish(),
 });
+
+export const destructionSchema = z.looseObject({
+  id: z.string(),
+  status: z.string(),
+  versions: z.array(z.string()),
+  notBefore: z.string().nullable(),
+  suspendedFor: z.string().nullable(),
+  waitsFor: z.string().nullable(),
+});
+export type Destruction = z.output<typeof destructionSchema>;
 
 export const tokenSchema = z.looseObject({
   id: z.string(),

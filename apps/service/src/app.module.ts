@@ -13,6 +13,7 @@ import { LogController } from './log.controller.js';
 import { MetricsController } from './metrics.controller.js';
 import { EmergenciesController } from './rotation/emergencies.controller.js';
 import { FamiliesController } from './rotation/families.controller.js';
+import { FamilyFactsController } from './rotation/family-facts.controller.js';
 import { FreezesController } from './rotation/freezes.controller.js';
 import { HoldsController } from './rotation/holds.controller.js';
 import { OperationsController } from './rotation/operations.controller.js';
@@ -39,6 +40,7 @@ const CONTROLLERS = [
   FreezesController,
   HoldsController,
   ProcessesController,
+  FamilyFactsController,
 ];
 const HANDLERS = [...TOKEN_HANDLERS, ...ROTATION_PROVIDERS];
 

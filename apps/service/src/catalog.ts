@@ -13,6 +13,8 @@ import {
   destructionEvents,
   destructionsProjection,
   familyEvents,
+  peopleProjection,
+  personEvents,
   holdEvents,
   importEvents,
   policyEvents,
@@ -32,6 +34,7 @@ export const DEFINITIONS: readonly EventDefinitions[] = [
   familyEvents,
   holdEvents,
   importEvents,
+  personEvents,
   policyEvents,
   rotationEvents,
   stepEvents,
@@ -47,5 +50,6 @@ export const PROJECTIONS: readonly Projection[] = [
   destructionsProjection,
   policiesProjection,
   claimsProjection,
+  peopleProjection,
   wakeupsProjection,
 ];

@@ -12,6 +12,7 @@ export {
 export { durationSchema, formatDuration, milliseconds, parseDuration } from './domain/duration.js';
 export { familyEvents, type FamilyEvent, type NewFamilyEvent } from './domain/family.events.js';
 export { importEvents, type ImportEvent, type NewImportEvent } from './domain/import.events.js';
+export { personEvents, type NewPersonEvent, type PersonEvent } from './domain/person.events.js';
 export { policyEvents, type NewPolicyEvent, type PolicyEvent } from './domain/policy.events.js';
 export {
   rotationEvents,
@@ -75,10 +76,12 @@ export {
 export { causeOf, Ledger, type CommandContext, type Loaded } from './application/ledger.js';
 export type { RotationPreview, RotationWish } from './application/request-rotation.js';
 export type { Placed } from './application/placed.js';
+export { CustodianDirectory } from './application/custodian-directory.js';
 export { PolicyDirectory } from './application/policy-directory.js';
 export type { Wake } from './application/process-runner.js';
 export { RotationRunner, type RunnerOptions } from './application/rotation-runner.js';
-export { CLAIM_GRACE_MS, sweepClaims } from './application/sweep.js';
+export { holdIntegrity, type IntegrityFinding } from './application/hold-integrity.js';
+export { CLAIM_GRACE_MS, sweepClaims, sweepDepartures } from './application/sweep.js';
 export {
   claimStream,
   containmentStream,
@@ -99,6 +102,7 @@ export {
   consumerDetailsSchema,
   emergencyRequestSchema,
   familyDetailsSchema,
+  authoritySchema,
   ownerSchema,
   runbookSchema,
   type ConsumerDetails,
@@ -157,6 +161,7 @@ export {
   rotationsProjection,
 } from './infrastructure/aggregates.projection.js';
 export { claimsProjection } from './infrastructure/claims.projection.js';
+export { FAMILIES_OF_CUSTODIAN, peopleProjection } from './infrastructure/people.projection.js';
 export { wakeupsProjection } from './infrastructure/wakeups.projection.js';
 export {
   containmentView,

@@ -1,11 +1,15 @@
 import type { Provider } from '@nestjs/common';
 import { CommandHandler, QueryHandler } from '@nestjs/cqrs';
-import { BackEnds, Ledger, PolicyDirectory } from '#rotation';
+import { BackEnds, FAMILIES_OF_CUSTODIAN, Ledger, PolicyDirectory } from '#rotation';
 import {
   AskContainment,
   AskContainmentHandler,
   AskDestruction,
   AskDestructionHandler,
+  CorrectFact,
+  CorrectFactHandler,
+  RecordDeparture,
+  RecordDepartureHandler,
   RequestDestruction,
   RequestDestructionHandler,
   AskRotation,
@@ -59,6 +63,8 @@ CommandHandler(DeclareFreeze)(DeclareFreezeHandler);
 CommandHandler(LiftFreeze)(LiftFreezeHandler);
 CommandHandler(ConfirmHold)(ConfirmHoldHandler);
 CommandHandler(AskContainment)(AskContainmentHandler);
+CommandHandler(CorrectFact)(CorrectFactHandler);
+CommandHandler(RecordDeparture)(RecordDepartureHandler);
 CommandHandler(RequestDestruction)(RequestDestructionHandler);
 CommandHandler(AskDestruction)(AskDestructionHandler);
 CommandHandler(ImportHistory)(ImportHistoryHandler);
@@ -105,6 +111,7 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     ChangePolicyHandler,
     ContainVersionsHandler,
     AskContainmentHandler,
+    CorrectFactHandler,
     RequestDestructionHandler,
     AskDestructionHandler,
     ImportHistoryHandler,
@@ -120,6 +127,21 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     provide: AskRotationHandler,
     useFactory: (ledger: Ledger, backEnds: BackEnds) => new AskRotationHandler(ledger, backEnds),
     inject: [Ledger, BackEnds],
+  },
+  {
+    provide: RecordDepartureHandler,
+    useFactory: (ledger: Ledger, keyturn: Keyturn) =>
+      new RecordDepartureHandler(ledger, {
+        familiesOf: async (subject) => {
+          // Whoever was assigned a moment ago leaves too.
+          await keyturn.readModel.caughtUp();
+          return keyturn.readModel.db
+            .prepare(FAMILIES_OF_CUSTODIAN)
+            .all(subject)
+            .map((row) => String(row['family_id']));
+        },
+      }),
+    inject: [Ledger, KEYTURN],
   },
   {
     provide: RequestRotationHandler,

@@ -1,8 +1,8 @@
 import { Logger } from '@nestjs/common';
-import { ClockWatch, RotationRunner, sweepClaims, Waker } from '#rotation';
+import { ClockWatch, holdIntegrity, RotationRunner, sweepClaims, sweepDepartures, Waker } from '#rotation';
 import type { Keyturn } from '../composition.js';
 
-/** How often claims without a fact are looked for. */
+/** How often is looked for what a crash left between two streams: claims without a fact, departures not yet marked. */
 const SWEEP_MS = 30_000;
 
 /**
@@ -39,12 +39,22 @@ export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
     },
   });
   const sweep = (): void => {
-    sweepClaims(keyturn.ledger, keyturn.readModel).catch((error: unknown) => {
-      logger.error('claims could not be swept; it is tried again', {
+    const { ledger, readModel } = keyturn;
+    Promise.all([sweepClaims(ledger, readModel), sweepDepartures(ledger, readModel)]).catch(
+      (error: unknown) => {
+        logger.error('claims and departures could not be swept; it is tried again', {
+          reason: error instanceof Error ? error.message : 'unknown',
+        });
+      },
+    );
+  };
+  const unlisten = keyturn.integrity.onFailure((failure) => {
+    holdIntegrity(keyturn.ledger, failure).catch((error: unknown) => {
+      logger.error('an integrity finding could not be recorded as a hold', {
         reason: error instanceof Error ? error.message : 'unknown',
       });
     });
-  };
+  });
   const timer = setInterval(sweep, SWEEP_MS);
   timer.unref();
   clockWatch.start();
@@ -52,6 +62,7 @@ export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
   sweep();
   const stop = async (): Promise<void> => {
     clearInterval(timer);
+    unlisten();
     await clockWatch.stop();
     await waker.stop();
   };
