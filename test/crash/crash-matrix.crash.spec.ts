@@ -301,7 +301,8 @@ describe('the crash matrix', () => {
       .flatMap((path) => [...readFileSync(path, 'utf8').matchAll(/[^a-zA-Z]failpoint\('([^']+)'\)/g)])
       .map((match) => match[1] ?? '');
     expect(literals.length).toBeGreaterThan(10);
-    expect(literals.filter((name) => !passed.has(name))).toEqual([]);
+    // The hook's are proved beside it, against a receiver (libs/notify/src/hook.crash.spec.ts).
+    expect(literals.filter((name) => !name.startsWith('hook:') && !passed.has(name))).toEqual([]);
     expect(cases.length).toBeGreaterThanOrEqual(COMMITTED_CASES);
   });
 

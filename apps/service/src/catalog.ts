@@ -1,6 +1,7 @@
 import { accessEvents, accessProjection } from '#access';
 import type { EventDefinitions } from '#eventlog';
 import type { Projection } from '#eventlog/kit';
+import { deliveriesProjection, deliveryEvents } from '#notify';
 import {
   claimEvents,
   claimsProjection,
@@ -26,6 +27,7 @@ export const DEFINITIONS: readonly EventDefinitions[] = [
   accessEvents,
   claimEvents,
   containmentEvents,
+  deliveryEvents,
   familyEvents,
   holdEvents,
   importEvents,
@@ -44,4 +46,5 @@ export const PROJECTIONS: readonly Projection[] = [
   policiesProjection,
   claimsProjection,
   wakeupsProjection,
+  deliveriesProjection,
 ];

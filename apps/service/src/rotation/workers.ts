@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { RotationRunner, sweepClaims, Waker } from '#rotation';
 import type { Keyturn } from '../composition.js';
+import { hookOf } from '../notify/hook.js';
 
 /** How often claims without a fact are looked for. */
 const SWEEP_MS = 30_000;
@@ -39,10 +40,14 @@ export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
   const timer = setInterval(sweep, SWEEP_MS);
   timer.unref();
   waker.start();
+  // Alarms go out beside everything else; nothing waits for them.
+  const hook = hookOf(keyturn);
+  hook?.start();
   sweep();
   const stop = async (): Promise<void> => {
     clearInterval(timer);
     await waker.stop();
+    await hook?.stop();
   };
   keyturn.beforeClose(stop);
   return { stop };
