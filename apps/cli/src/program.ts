@@ -9,6 +9,7 @@ import { registerContain } from './commands/contain.js';
 import { registerDemo } from './commands/demo.js';
 import { registerEmergency } from './commands/emergency.js';
 import { registerFamilies } from './commands/families.js';
+import { registerHook } from './commands/hook.js';
 import { registerImport } from './commands/import.js';
 import { registerNote } from './commands/note.js';
 import { registerOverdue } from './commands/overdue.js';
@@ -91,6 +92,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerDemo(program);
   registerToken(program, around);
   registerRebuild(program, around);
+  registerHook(program, around);
   program.commandsGroup('Declare:');
   registerApply(program, around);
   registerImport(program, around);

@@ -64,6 +64,7 @@ const TABLE: Readonly<Record<string, RouteAccess>> = {
   'GET /api/v1/containments/:containment': 'rotation:read',
   'POST /api/v1/imports': 'import:run',
   'POST /api/v1/read-model/rebuild': 'readmodel:rebuild',
+  'POST /api/v1/hook/test': 'hook:test',
 };
 
 let service: StartedService;

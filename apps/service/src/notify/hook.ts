@@ -30,10 +30,19 @@ export function channelOf(hook: HookConfig): Channel {
   return new PostChannel({ url: hook.url, secret });
 }
 
-/** The dispatcher of the configured hook, not started; `undefined` where none is configured. */
+/** One for each Keyturn: two would take each other for dead. */
+const dispatchers = new WeakMap<Keyturn, HookDispatcher>();
+
+/** The dispatcher of the configured hook; `undefined` where none is configured. */
 export function hookOf(keyturn: Keyturn): HookDispatcher | undefined {
   const { hook } = keyturn.config;
   if (hook === undefined) return undefined;
+  const made = dispatchers.get(keyturn) ?? dispatcherOf(keyturn, hook);
+  dispatchers.set(keyturn, made);
+  return made;
+}
+
+function dispatcherOf(keyturn: Keyturn, hook: HookConfig): HookDispatcher {
   const logger = new Logger('Hook');
   const worker = `hook#${keyturn.ids.random()}`;
   const timetable = new Timetable(keyturn.readModel);

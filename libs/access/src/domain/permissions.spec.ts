@@ -30,6 +30,7 @@ const LETTERS: Readonly<Record<Permission, string>> = {
   'schedule:read': '     x      x       x        x        x         x     -',
   'evidence:read': '     -      x       -        -        -         -     -',
   'readmodel:rebuild': ' -      -       -        -        -         x     -',
+  'hook:test': ' -      -       -        -        -         x     -',
 };
 
 const cells = PERMISSIONS.flatMap((permission) => {

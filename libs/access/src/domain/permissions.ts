@@ -29,6 +29,7 @@ export const PERMISSIONS = [
   'schedule:read',
   'evidence:read',
   'readmodel:rebuild',
+  'hook:test',
 ] as const;
 export type Permission = (typeof PERMISSIONS)[number];
 
@@ -54,13 +55,21 @@ export const PERMISSIONS_OF: Readonly<Record<Role, readonly Permission[]>> = {
   /** Works at 2 a.m.: declares, contains and sees it through; asks nobody first. */
   responder: [...LOOK, 'emergency:declare', 'containment:apply', 'rotation:operate', 'rotation:confirm'],
   /** Configures: families, policies, imports, tokens. */
-  admin: [...LOOK, 'family:write', 'policy:write', 'import:run', 'token:admin', 'readmodel:rebuild'],
+  admin: [
+    ...LOOK,
+    'family:write',
+    'policy:write',
+    'import:run',
+    'token:admin',
+    'readmodel:rebuild',
+    'hook:test',
+  ],
   /** A consumer's own workload: says that it has switched, sees the rotations it switches for, and nothing else. */
   agent: ['rotation:read', 'rotation:confirm'],
 };
 
 /** What reaches over every environment and team: a token with a narrower scope does not have it. */
-export const UNSCOPED_PERMISSIONS: readonly Permission[] = ['log:read', 'readmodel:rebuild'];
+export const UNSCOPED_PERMISSIONS: readonly Permission[] = ['log:read', 'readmodel:rebuild', 'hook:test'];
 
 const names = z
   .array(z.string().trim().min(1).max(120))

@@ -73,6 +73,11 @@ export class HookDispatcher {
     this.#options = options;
   }
 
+  /** Where it leads, for people. */
+  get target(): string {
+    return this.#options.channel.target;
+  }
+
   start(): void {
     this.#unlisten = this.#options.readModel.onApplied((events) => {
       if (events.some(({ type }) => this.#options.sudden.includes(type))) this.nudge();

@@ -13,6 +13,8 @@ export interface DeliveryState {
   readonly open?: { readonly attempt: number; readonly worker: string; readonly leaseUntil: number };
   readonly retryAt?: number;
   readonly ended?: 'delivered' | 'abandoned';
+  /** Why the newest attempt was not taken. */
+  readonly failure?: { readonly outcome: string; readonly reason: string };
   /** The newest event's id: the cause of what comes next. */
   readonly lastEvent?: string;
 }
@@ -36,7 +38,8 @@ export function evolveDelivery(state: DeliveryState, event: DeliveryEvent): Deli
       };
     case 'DeliveryFailed': {
       const retryAt = parseInstant(event.data.retryAt ?? '');
-      return { ...rest, ...(retryAt === undefined ? {} : { retryAt }) };
+      const { outcome, reason } = event.data;
+      return { ...rest, failure: { outcome, reason }, ...(retryAt === undefined ? {} : { retryAt }) };
     }
     case 'Delivered':
       return { ...rest, ended: 'delivered' };
