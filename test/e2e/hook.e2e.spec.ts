@@ -2,7 +2,8 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { jest } from '@jest/globals';
-import type { FamilyView } from '#rotation';
+import { deliveryStream } from '#notify';
+import { rotationStream, type FamilyView } from '#rotation';
 import { hookOf } from '../../apps/service/src/notify/hook.js';
 import { startService, type StartedService } from '../../apps/service/src/testing/started-service.js';
 import { bodyOf, policyBody, Stage } from './support.js';
@@ -100,6 +101,38 @@ it('what is overdue is told once for its due date, whatever is rebuilt', async (
   service.clock.advance(86_400_000);
   await look();
   expect(told('rotation.overdue')).toHaveLength(1);
+});
+
+it('a suspended rotation is told at once by name and person, once, and is the cause of its delivery', async () => {
+  const { id } = await stage.request(family.id);
+  const { store } = service.keyturn;
+  const history = await store.read(rotationStream(id));
+  const suspended = await store.append(
+    history,
+    [
+      {
+        type: 'RotationSuspended',
+        data: { code: 'back-end.config', reason: 'the back end refused the key', person: 'Platform on-call' },
+      },
+    ],
+    { actor: 'system', correlationId: id, causationId: history.events[0]?.id ?? '', origin: { via: 'saga' } },
+  );
+  await look();
+  await look();
+  const alarms = told('rotation.suspended');
+  expect(alarms.map(({ data }) => data)).toEqual([
+    {
+      text: 'the back end refused the key',
+      person: 'Platform on-call',
+      rotation: id,
+      family: { id: family.id, qualifiedName: family.qualifiedName },
+    },
+  ]);
+  const sent = received.find(({ alarm }) => alarm === alarms[0]);
+  const delivery = (await store.read(deliveryStream(sent?.id ?? ''))).events;
+  expect(delivery.map(({ type }) => type)).toEqual(['AlarmRaised', 'DeliveryStarted', 'Delivered']);
+  expect(delivery[0]?.causationId).toBe(suspended.events[0]?.id);
+  expect(delivery[2]?.causationId).toBe(delivery[1]?.id);
 });
 
 it('an integrity finding is told once', async () => {
