@@ -29,10 +29,12 @@ const SCENARIOS = [
   'emergency-over-accepting',
   'emergency-over-draining',
   'contain',
+  'lift',
+  'destruction',
   'import',
 ] as const;
 /** A matrix that shrinks fails: raise it when scenarios, steps or seams are added. */
-const COMMITTED_CASES = 220;
+const COMMITTED_CASES = 237;
 const LANES = 2;
 /** The whole product, by `npm run test:full`. */
 declare global {

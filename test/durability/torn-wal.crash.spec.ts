@@ -100,7 +100,7 @@ describe('a torn WAL', () => {
   it('opens with everything committed before the damage, or is refused; never with something else', async () => {
     const all = casesOf(STEP);
     const random = seeded(SEED);
-    const cases = FULL ? all : all.filter(() => random() < 1 / 8);
+    const cases = FULL ? all : all.filter(() => random() < 1 / 12);
     const wrong: string[] = [];
     await inLanes(cases, async (one, inspector) => {
       const problem = judge(await outcome(one, (directory) => inspector.inspect(directory)), one.at);

@@ -2,7 +2,16 @@ import { BackendError, type Attempt, type KeyBackend, type Observation } from '#
 
 /** The calls a saga's steps make; each may be told to fail. */
 export type FaultyCall =
-  'generate' | 'publish' | 'switchEmission' | 'withdraw' | 'reAccept' | 'cutOver' | 'contain' | 'probe';
+  | 'generate'
+  | 'publish'
+  | 'switchEmission'
+  | 'withdraw'
+  | 'reAccept'
+  | 'cutOver'
+  | 'contain'
+  | 'lift'
+  | 'destroy'
+  | 'probe';
 
 /**
  * `passes`: nothing happens to this one. `refused`: it says so and does nothing (a busy server). `answer-lost`: it does it, and whoever asked cannot tell
@@ -77,11 +86,15 @@ export class FaultyBackEnd implements KeyBackend {
     return this.#through('contain', () => this.#real.contain(attempt, input));
   }
 
+  lift(attempt: Attempt, input: Parameters<KeyBackend['lift']>[1]): ReturnType<KeyBackend['lift']> {
+    return this.#through('lift', () => this.#real.lift(attempt, input));
+  }
+
   destroy(
     attempt: Attempt,
     input: { readonly versions: readonly string[] },
   ): ReturnType<KeyBackend['destroy']> {
-    return this.#real.destroy(attempt, input);
+    return this.#through('destroy', () => this.#real.destroy(attempt, input));
   }
 
   observe(object: string, options?: Parameters<KeyBackend['observe']>[1]): Promise<Observation> {

@@ -20,7 +20,9 @@ import {
   claimEvents,
   claimsProjection,
   containmentEvents,
+  destructionEvents,
   containmentsProjection,
+  destructionsProjection,
   familiesProjection,
   familyEvents,
   holdEvents,
@@ -50,6 +52,18 @@ import {
   type Wake,
 } from '#rotation';
 import {
+  AskContainment,
+  AskContainmentHandler,
+  AskDestruction,
+  AskDestructionHandler,
+  ContainVersions,
+  ContainVersionsHandler,
+  RequestDestruction,
+  RequestDestructionHandler,
+  ReviseFamily,
+  ReviseFamilyHandler,
+  type ContainmentAsk,
+  type DestructionAsk,
   AskRotation,
   AskRotationHandler,
   ChangePolicy,
@@ -117,6 +131,7 @@ export class World {
         rotationEvents,
         stepEvents,
         containmentEvents,
+        destructionEvents,
         claimEvents,
         importEvents,
       ],
@@ -136,6 +151,7 @@ export class World {
         rotationsProjection,
         policiesProjection,
         containmentsProjection,
+        destructionsProjection,
         claimsProjection,
         wakeupsProjection,
       ],
@@ -326,6 +342,51 @@ export class World {
       await this.confirm(rotationId, kind, consumerId, versionId, instances);
     }
     return asked.length;
+  }
+
+  contain(familyId: string, versions: readonly string[]): Promise<Placed> {
+    return new ContainVersionsHandler(this.ledger).execute(
+      new ContainVersions(this.context(), familyId, { versions, reason: 'a test: seen in a log' }),
+    );
+  }
+
+  askContainment(containmentId: string, ask: ContainmentAsk): Promise<Placed> {
+    return new AskContainmentHandler(this.ledger).execute(
+      new AskContainment(this.context(), containmentId, ask),
+    );
+  }
+
+  destroy(
+    familyId: string,
+    versions: readonly string[],
+    wish: Partial<RequestDestruction['wish']> = {},
+  ): Promise<Placed> {
+    return new RequestDestructionHandler(this.ledger).execute(
+      new RequestDestruction(this.context(), familyId, { versions, reason: 'a test', ...wish }),
+    );
+  }
+
+  askDestruction(
+    destructionId: string,
+    ask: DestructionAsk,
+    subject: string = this.requester,
+  ): Promise<Placed> {
+    return new AskDestructionHandler(this.ledger).execute(
+      new AskDestruction(this.context(subject), destructionId, ask),
+    );
+  }
+
+  reviseFamily(familyId: string, change: ReviseFamily['change']): Promise<Placed> {
+    return new ReviseFamilyHandler(this.ledger).execute(new ReviseFamily(this.context(), familyId, change));
+  }
+
+  /** A first rotation to its end: the family has one version, accepted and emitting. */
+  async firstVersion(familyId: string): Promise<string> {
+    const { id } = await this.request(familyId);
+    await this.advance(id);
+    await this.approve(id);
+    const { plan } = await this.leapToEnd(id);
+    return plan?.incoming ?? '';
   }
 
   advance(rotationId: string): Promise<Wake> {

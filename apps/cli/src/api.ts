@@ -98,6 +98,7 @@ export const familySchema = z.looseObject({
       destroyed: z.boolean(),
     }),
   ),
+  custodians: z.array(z.looseObject({ subject: z.string() })).optional(),
   current: z.string().nullable(),
   runningRotation: z.string().nullable(),
   coverageStart: z.string().nullable(),

@@ -11,9 +11,11 @@ import { KEYTURN, OPENAPI_DOCUMENT } from './injection-tokens.js';
 import { JwksController } from './jwks.controller.js';
 import { LogController } from './log.controller.js';
 import { HookController } from './notify/hook.controller.js';
+import { EmergenciesController } from './rotation/emergencies.controller.js';
 import { FamiliesController } from './rotation/families.controller.js';
 import { OperationsController } from './rotation/operations.controller.js';
 import { PoliciesController } from './rotation/policies.controller.js';
+import { ProcessesController } from './rotation/processes.controller.js';
 import { ROTATION_PROVIDERS } from './rotation/rotation.handlers.js';
 import { RotationsController } from './rotation/rotations.controller.js';
 import { TOKEN_HANDLERS } from './token.handlers.js';
@@ -26,11 +28,13 @@ const CONTROLLERS = [
   TokensController,
   LogController,
   ApiDocsController,
+  EmergenciesController,
   FamiliesController,
   RotationsController,
   PoliciesController,
   OperationsController,
   HookController,
+  ProcessesController,
 ];
 const HANDLERS = [...TOKEN_HANDLERS, ...ROTATION_PROVIDERS];
 

@@ -11,6 +11,7 @@ export const EFFECTS = [
   're-accept',
   'cut-over',
   'contain',
+  'lift',
   'destroy',
 ] as const;
 
@@ -18,7 +19,7 @@ export const EFFECTS = [
  * generate: make a new version (not accepted, not emitting) · publish: accept it everywhere, emit nothing with it ·
  * switch-emission: emit with it from now on · withdraw: stop accepting (revokes an old version, withdraws a new one) ·
  * re-accept: accept a withdrawn version again · cut-over: one version accepted and emitting, every other one out, in one
- * change · contain: deny versions at once, before anything else is possible ·
+ * change · contain: deny versions at once, before anything else is possible · lift: take back what one containment denied ·
  * destroy: delete key material for good.
  */
 export type Effect = (typeof EFFECTS)[number];
@@ -64,7 +65,7 @@ export interface BackendDeclaration {
 
 /** Orders attempts on one object: first by the slot that allowed them, then by the step's place in its rotation. */
 export interface Fence {
-  /** Revision of the `RotationOpened` on the family's stream. */
+  /** Revision of the `RotationOpened` or `SlotTaken` on the family's stream. */
   readonly slot: number;
   /** Revision of the `StepStarted` in its own stream. */
   readonly step: number;
@@ -178,8 +179,16 @@ export interface KeyBackend {
   reAccept(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt>;
   /** `to` is accepted and emits, and nothing else is accepted any more: there is no moment with both, and none with neither. */
   cutOver(attempt: Attempt, input: { readonly to: string; readonly maxAgeSeconds: number }): Promise<Receipt>;
-  /** Not fenced by slot: a deny set only grows here, so a late repeat does no harm. */
+  /** Not fenced by slot: it only adds to the deny set, so a late repeat does no harm. */
   contain(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt>;
+  /**
+   * Takes out of the deny set what *one* containment put in: `containedBy` is the key of its `contain`. A version that another
+   * containment denies too MUST stay denied. It changes neither what is accepted nor who emits.
+   */
+  lift(
+    attempt: Attempt,
+    input: { readonly versions: readonly string[]; readonly containedBy: string },
+  ): Promise<Receipt>;
   destroy(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt>;
 
   /**

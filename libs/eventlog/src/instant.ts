@@ -10,8 +10,15 @@ export function formatInstant(instant: number): string {
 
 const RFC3339 = /^(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}:\d{2})(?:\.(\d+))?(Z|[+-]\d{2}:\d{2})$/;
 
+/** As `formatInstant` writes it, on a day every month has: most of what is ever parsed, and nothing can roll over. */
+const WRITTEN_BY_US = /^\d{4}-\d{2}-(?:[01]\d|2[0-8])T(?:[01]\d|2[0-3]):\d{2}:\d{2}\.\d{3}Z$/;
+
 /** Parses RFC 3339; `undefined` where it is not one or names no real day. */
 export function parseInstant(text: string): number | undefined {
+  if (WRITTEN_BY_US.test(text)) {
+    const written = Date.parse(text);
+    return Number.isNaN(written) ? undefined : written;
+  }
   const match = RFC3339.exec(text);
   if (match === null) return undefined;
   const [, day, time, fraction = '', zone] = match;
@@ -28,4 +35,4 @@ export const instantSchema = z
   .refine((text) => parseInstant(text) !== undefined, {
     message: 'must be an RFC 3339 instant such as 2026-01-31T09:00:00.000Z',
   })
-  .transform((text) => formatInstant(parseInstant(text) ?? 0));
+  .transform((text) => (WRITTEN_BY_US.test(text) ? text : formatInstant(parseInstant(text) ?? 0)));

@@ -4,6 +4,11 @@ export {
   type ContainmentEvent,
   type NewContainmentEvent,
 } from './domain/containment.events.js';
+export {
+  destructionEvents,
+  type DestructionEvent,
+  type NewDestructionEvent,
+} from './domain/destruction.events.js';
 export { durationSchema, formatDuration, milliseconds, parseDuration } from './domain/duration.js';
 export { familyEvents, type FamilyEvent, type NewFamilyEvent } from './domain/family.events.js';
 export { importEvents, type ImportEvent, type NewImportEvent } from './domain/import.events.js';
@@ -23,6 +28,7 @@ export {
   confirmationsOf,
   countedInstant,
   emergencyTargets,
+  planOf,
   spanText,
   timelineOf,
   windowsOf,
@@ -63,11 +69,13 @@ export { causeOf, Ledger, type CommandContext, type Loaded } from './application
 export type { RotationPreview, RotationWish } from './application/request-rotation.js';
 export type { Placed } from './application/placed.js';
 export { PolicyDirectory } from './application/policy-directory.js';
-export { RotationRunner, type RunnerOptions, type Wake } from './application/rotation-runner.js';
+export type { Wake } from './application/process-runner.js';
+export { RotationRunner, type RunnerOptions } from './application/rotation-runner.js';
 export { CLAIM_GRACE_MS, sweepClaims } from './application/sweep.js';
 export {
   claimStream,
   containmentStream,
+  destructionStream,
   emergencyContainmentId,
   familyStream,
   idOf,
@@ -77,6 +85,7 @@ export {
 } from './application/streams.js';
 export { Waker, type WakerOptions } from './application/waker.js';
 export type { ContainmentState } from './domain/containment.state.js';
+export type { DestructionState } from './domain/destruction.state.js';
 export { familyDecider, type FamilyConsumer, type FamilyState } from './domain/family.decider.js';
 export {
   consumerDetailsSchema,
@@ -132,6 +141,7 @@ export {
 export { acceptWindow, drainWindow, trustTerm } from './domain/windows.js';
 export {
   containmentsProjection,
+  destructionsProjection,
   familiesProjection,
   policiesProjection,
   rotationsProjection,
@@ -140,11 +150,13 @@ export { claimsProjection } from './infrastructure/claims.projection.js';
 export { wakeupsProjection } from './infrastructure/wakeups.projection.js';
 export {
   containmentView,
+  destructionView,
   familyView,
   policyView,
   rotationView,
   type ConsumerView,
   type ContainmentView,
+  type DestructionView,
   type FamilyView,
   type PolicyView,
   type RotationSurroundings,

@@ -10,6 +10,7 @@ import {
   BackEnds,
   claimEvents,
   containmentEvents,
+  destructionEvents,
   ENDED,
   familyEvents,
   importEvents,
@@ -19,8 +20,17 @@ import {
   RotationRunner,
   stepEvents,
   type CommandContext,
+  type Wake,
 } from '#rotation';
 import {
+  AskContainment,
+  AskContainmentHandler,
+  AskDestruction,
+  AskDestructionHandler,
+  RequestDestruction,
+  RequestDestructionHandler,
+  ReviseFamily,
+  ReviseFamilyHandler,
   AskRotation,
   AskRotationHandler,
   ChangePolicy,
@@ -107,7 +117,17 @@ function sabotaged(backEnd: KeyBackend, sabotage: Sabotage): KeyBackend {
   });
 }
 
-const EFFECTS = ['generate', 'publish', 'switchEmission', 'withdraw', 'reAccept', 'cutOver', 'contain'];
+const EFFECTS = [
+  'generate',
+  'publish',
+  'switchEmission',
+  'withdraw',
+  'reAccept',
+  'cutOver',
+  'contain',
+  'lift',
+  'destroy',
+];
 
 /**
  * Said where a scenario leaves what another one plays too: the matrix takes the deaths after it, the whole product of
@@ -343,6 +363,34 @@ async function emergencyOver(story: Story, phase: string): Promise<void> {
   await story.runner.advance(running, story.ids.family);
 }
 
+async function contain(
+  story: Story,
+): Promise<{ readonly containment: string; readonly versions: readonly string[] }> {
+  const { ledger, runner, ids, context } = story;
+  const { state } = await ledger.family(ids.family);
+  const versions = state.versions.filter((version) => version.accepted).map((version) => version.versionId);
+  const containment = derivedId(ledger.logId, context('contain').commandId);
+  if (!state.suspected.some((suspicion) => suspicion.containment === containment)) {
+    await new ContainVersionsHandler(ledger).execute(
+      new ContainVersions(context('contain'), ids.family, { versions, reason: 'the crash matrix' }),
+    );
+  }
+  if ((await ledger.containment(containment)).state.applied === undefined) {
+    await runner.advanceContainment(containment, ids.family);
+  }
+  return { containment, versions };
+}
+
+async function toTheEnd({ clock }: Story, advance: () => Promise<Wake>): Promise<void> {
+  for (let round = 0; round < 100; round += 1) {
+    const wake = await advance();
+    if (wake.finished) return;
+    if (wake.until === undefined) throw new Error(`it waits for ${wake.waitsFor} and nobody comes`);
+    clock.jumpTo(wake.until);
+  }
+  throw new Error('it did not end');
+}
+
 type Scenario = (story: Story, directory: string) => Promise<void>;
 
 const SCENARIOS: Readonly<Record<string, Scenario>> = {
@@ -370,16 +418,34 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'emergency-over-accepting': (story) => emergencyOver(story, 'accepting'),
   'emergency-over-draining': (story) => emergencyOver(story, 'draining'),
   contain: async (story) => {
+    await contain(story);
+  },
+  lift: async (story) => {
     const { ledger, runner, ids, context } = story;
+    const { containment, versions } = await contain(story);
+    story.diverged();
+    const change = { type: 'ClearCompromise', versions, reason: 'the crash matrix' } as const;
+    await new ReviseFamilyHandler(ledger).execute(new ReviseFamily(context('clear'), ids.family, change));
+    const ask = { type: 'lift', reason: 'the crash matrix' } as const;
+    await new AskContainmentHandler(ledger).execute(new AskContainment(context('lift'), containment, ask));
+    await toTheEnd(story, () => runner.advanceContainment(containment, ids.family));
+  },
+  destruction: async (story) => {
+    const { ledger, runner, ids, context } = story;
+    await graceful(story);
+    story.diverged();
     const { state } = await ledger.family(ids.family);
-    const versions = state.versions.filter((version) => version.accepted).map((version) => version.versionId);
-    const containment = derivedId(ledger.logId, context('contain').commandId);
-    if (!state.suspected.some((suspicion) => suspicion.containment === containment)) {
-      await new ContainVersionsHandler(ledger).execute(
-        new ContainVersions(context('contain'), ids.family, { versions, reason: 'the crash matrix' }),
-      );
-    }
-    await runner.advanceContainment(containment, ids.family);
+    const versions = state.versions
+      .filter((version) => !version.accepted)
+      .map((version) => version.versionId);
+    const wish = { versions, reason: 'the crash matrix' };
+    const { id } = await new RequestDestructionHandler(ledger).execute(
+      new RequestDestruction(context('destroy'), ids.family, wish),
+    );
+    await new AskDestructionHandler(ledger).execute(
+      new AskDestruction(context('destroy-approval', APPROVER), id, { type: 'approve' }),
+    );
+    await toTheEnd(story, () => runner.advanceDestruction(id));
   },
   import: async (story) => {
     await new ImportHistoryHandler(story.ledger).execute(
@@ -420,6 +486,7 @@ async function playOnce(given: readonly string[]): Promise<Report> {
       rotationEvents,
       stepEvents,
       containmentEvents,
+      destructionEvents,
       claimEvents,
       importEvents,
     ],

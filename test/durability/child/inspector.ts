@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline';
 import { join } from 'node:path';
 import { EventLogError } from '#eventlog';
 import { IntegrityFindings, openSealed, scrubOnce } from '#eventlog/kit';
-import { LOG_FILE, openDatabase, openSqliteEventLog } from '#eventlog/sqlite';
+import { LOG_FILE, messageOf, openDatabase, openSqliteEventLog } from '#eventlog/sqlite';
 import { probeEvents, probeStream } from '../../../libs/eventlog/src/testing/probe-events.js';
 
 /** What a log is found to be after whatever was done to its files. */
@@ -27,6 +27,17 @@ for await (const directory of createInterface({ input: process.stdin })) {
   if ((count += 1) % 16 === 0) (globalThis as { gc?: () => void }).gc?.();
 }
 
+function checkWhole(path: string): string {
+  const db = openDatabase(path, { readOnly: true });
+  try {
+    return String(db.prepare('PRAGMA integrity_check(1)').get()?.['integrity_check']);
+  } catch (error) {
+    return messageOf(error);
+  } finally {
+    db.close();
+  }
+}
+
 async function inspect(directory: string): Promise<Inspection> {
   const findings = new IntegrityFindings();
   const events: string[] = [];
@@ -46,9 +57,7 @@ async function inspect(directory: string): Promise<Inspection> {
         const { treeSize, stream, revision, id, leaf } = event;
         events.push(`${treeSize} ${stream} ${revision} ${id} ${leaf}`);
       }
-      const db = openDatabase(join(directory, LOG_FILE), { readOnly: true });
-      integrityCheck = String(db.prepare('PRAGMA integrity_check(1)').get()?.['integrity_check']);
-      db.close();
+      integrityCheck = checkWhole(join(directory, LOG_FILE));
       const stream = probeStream();
       const { treeSize } = await log.append(stream, -1, probeEvents(stream, 0, 'it goes on'));
       const goesOn = treeSize > events.length;

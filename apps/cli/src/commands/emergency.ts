@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { previewSchema, type Family, type Preview } from '../api.js';
 import { defineCommand, FAMILY_ARGUMENT } from '../define-command.js';
 import { CliFailure, EndedOtherwise, InterruptedError, UsageError } from '../failures.js';
+import { declareForEach } from '../emergencies.js';
 import { findFamily, rotationAfter } from '../find.js';
 import { showAndFollow } from '../follow.js';
 import { previewPage } from '../rotation-text.js';
@@ -23,6 +24,11 @@ interface EmergencyOptions extends CommonOptions {
   readonly dryRun?: boolean;
   readonly yes?: boolean;
   readonly wait?: boolean;
+  readonly path?: string;
+  readonly environment?: string;
+  readonly team?: string;
+  readonly backEnd?: string;
+  readonly knew?: string;
 }
 
 export function registerEmergency(program: Command, around: Surroundings): void {
@@ -30,15 +36,22 @@ export function registerEmergency(program: Command, around: Surroundings): void 
     usage: 'emergency',
     summary: 'Rotate a compromised secret at once: contain, replace, revoke',
     about:
-      'Shows who breaks, asks, then acts. Needs no approval before: that, and a post-incident review, are owed afterwards.\nSupersedes a planned rotation of the family. Without a terminal it never asks and needs --yes.',
+      'Shows who breaks, asks, then acts. Needs no approval before: that, and a post-incident review, are owed afterwards.\nSupersedes a planned rotation of the family. Without a terminal it never asks and needs --yes.\n\nWith --team, --back-end or --knew (and --environment to narrow it) it takes every family that fits, one emergency each.\nWith --path it takes a secret nobody registered: it is written down, and people attest each step.',
     examples: [
       'keyturn emergency production/session-jwt --dry-run',
       'keyturn emergency production/session-jwt --compromised k1 --discovered-at "20m ago" --incident INC-2041',
       'keyturn emergency production/session-jwt --all --reason "key found in a public repository" --yes',
+      'keyturn emergency --team Payments --environment production --dry-run',
+      'keyturn emergency --path /etc/app/stripe.key --environment production --incident INC-2041 --yes',
     ],
     changes: true,
   })
-    .argument('<family>', FAMILY_ARGUMENT)
+    .argument('[family]', FAMILY_ARGUMENT)
+    .option('--path <path>', 'a secret that is not registered: where it lies')
+    .option('--environment <environment>', 'of the path; or only the families of this one')
+    .option('--team <team>', 'every family of this team')
+    .option('--back-end <instance>', 'every family of this back end: whatever issuer stands behind it')
+    .option('--knew <subject>', 'every family this person is or was custodian of')
     .option('--compromised <versions...>', 'the versions that leaked')
     .option('--all', 'every version that is accepted now; so it is, too, where none is named')
     .option('--discovered-at <instant>', 'T+ counts from it: RFC 3339, or "20m ago" (default: now)')
@@ -52,7 +65,7 @@ export function registerEmergency(program: Command, around: Surroundings): void 
     .option('--dry-run', 'show what it would do and who breaks, start nothing')
     .option('--yes', 'do not ask')
     .option('--wait', 'until it ends or needs a person; exit code 4 where it did not complete')
-    .action(async (text: string, options: EmergencyOptions) => {
+    .action(async (text: string | undefined, options: EmergencyOptions) => {
       const wish = wishOf(options, around.clock.now());
       const asks = options.yes !== true && options.dryRun !== true;
       if (asks && (options.json === true || !around.input.isTTY || !around.err.isTTY)) {
@@ -61,6 +74,10 @@ export function registerEmergency(program: Command, around: Surroundings): void 
         );
       }
       const session = new Session(around, options);
+      if (text === undefined) {
+        await declareWithout(session, options, wish, asks);
+        return;
+      }
       const family = await findFamily(session, text);
       const path = `/families/${family.id}/rotations`;
       const preview = await previewOf(session, path, wish, options);
@@ -73,11 +90,58 @@ export function registerEmergency(program: Command, around: Surroundings): void 
         }
         show(session, family, preview);
       }
-      if (asks) await ask(around, family);
+      if (asks) await ask(around, family.qualifiedName);
       const answer = await session.client.post(path, z.unknown(), { body: wish });
       session.line();
       await showAndFollow(session, await rotationAfter(session, answer, ''), options.wait === true);
     });
+}
+
+/** No family was named: a path nobody registered, or every family that fits. */
+async function declareWithout(
+  session: Session,
+  options: EmergencyOptions,
+  wish: Readonly<Record<string, unknown>>,
+  asks: boolean,
+): Promise<void> {
+  const { path, environment, team, backEnd, knew } = options;
+  const selects = team !== undefined || backEnd !== undefined || knew !== undefined;
+  if ((path !== undefined) === selects) {
+    throw new UsageError('name a family, or --path, or who is affected: --team, --back-end or --knew');
+  }
+  if (options.compromised !== undefined) {
+    throw new UsageError('--compromised names versions of one family: name that family');
+  }
+  if (path === undefined) {
+    await declareForEach(session, { environment, team, backEnd, knew }, wish, {
+      dryRun: options.dryRun === true,
+      asks,
+    });
+    return;
+  }
+  if (environment === undefined)
+    throw new UsageError('--path needs --environment: who may act depends on it');
+  if (options.dryRun === true) {
+    session.answer({ path, environment, registered: false }, () => {
+      session.line(`${path} would be registered in ${environment}, and people would attest each step.`);
+      session.line('Nobody knows who breaks: no consumer of it is registered.');
+    });
+    return;
+  }
+  if (asks) await ask(session.around, path);
+  const { reason, trigger } = wish;
+  const { discoveredAt, exposedFrom, incident } = Object(wish['emergency']) as Record<string, unknown>;
+  const said = { discoveredAt, exposedFrom, incident };
+  const body = {
+    path,
+    environment,
+    ...(team === undefined ? {} : { team }),
+    reason,
+    trigger,
+    ...Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined)),
+  };
+  const answer = await session.client.post('/emergencies', z.unknown(), { body });
+  await showAndFollow(session, await rotationAfter(session, answer, ''), options.wait === true);
 }
 
 /** An emergency always has a next move: with --yes, a preview that cannot be had holds nothing up. */
@@ -122,9 +186,9 @@ function show(session: Session, family: Family, preview: Preview): void {
   session.lines(previewPage(session, preview));
 }
 
-async function ask(around: Surroundings, family: Family): Promise<void> {
+async function ask(around: Surroundings, what: string): Promise<void> {
   const answer = await around.input.ask(
-    `\nDeclare the emergency for ${family.qualifiedName} now? [y/N] `,
+    `\nDeclare the emergency for ${what} now? [y/N] `,
     around.interrupted,
   );
   if (!/^y(es)?$/i.test(answer.trim())) throw new EndedOtherwise('Nothing was started.');

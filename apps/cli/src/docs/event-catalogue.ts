@@ -6,6 +6,7 @@ import { deliveryEvents } from '#notify';
 import {
   claimEvents,
   containmentEvents,
+  destructionEvents,
   durationSchema,
   familyEvents,
   holdEvents,
@@ -35,6 +36,7 @@ const GROUPS: readonly Group[] = [
     definitions: stepEvents,
   },
   { title: 'Containment', streams: '`containment-<id>`', definitions: containmentEvents },
+  { title: 'Destruction', streams: '`destruction-<id>`', definitions: destructionEvents },
   { title: 'Holds', streams: '`holds-<nil id>`', definitions: holdEvents },
   { title: 'Telemetry', streams: '`telemetry-<rotation’s id>`', definitions: telemetryEvents },
   { title: 'Policy', streams: '`policy-<id>`', definitions: policyEvents },

@@ -4,11 +4,14 @@ import type { ReadModel } from '#eventlog/kit';
 import type { SqlRow, SqlValue } from '#eventlog/sqlite';
 import {
   containmentView,
+  destructionView,
   familyView,
   policyView,
   rotationView,
   type ContainmentState,
   type ContainmentView,
+  type DestructionState,
+  type DestructionView,
   type FamilyState,
   type FamilyView,
   type PolicyState,
@@ -218,7 +221,19 @@ export class Directory {
   containment(id: string): ContainmentView {
     const row = this.readModel.db.prepare('SELECT revision, state FROM containments WHERE id = ?').get(id);
     if (row === undefined) throw new DomainError('containment.not-found', `there is no containment ${id}`);
-    return containmentView(stateIn<ContainmentState>(row), Number(row['revision']));
+    return containmentView(stateIn<ContainmentState>(row), Number(row['revision']), this.#waitsFor(id));
+  }
+
+  destruction(id: string): DestructionView {
+    const row = this.readModel.db.prepare('SELECT revision, state FROM destructions WHERE id = ?').get(id);
+    if (row === undefined) throw new DomainError('destruction.not-found', `there is no destruction ${id}`);
+    return destructionView(stateIn<DestructionState>(row), Number(row['revision']), this.#waitsFor(id));
+  }
+
+  #waitsFor(id: string): string | undefined {
+    const row = this.readModel.db.prepare('SELECT waits_for, wake_at FROM wakeups WHERE id = ?').get(id);
+    // A row that is due now is about to be looked at: what it waited for may be over.
+    return typeof row?.['waits_for'] === 'string' && row['wake_at'] !== 0 ? row['waits_for'] : undefined;
   }
 
   /** Containments that belong to a rotation. */

@@ -21,6 +21,7 @@ import {
   triggerSchema,
   uuidSchema,
   versionIdSchema,
+  type DestructionView,
   type FamilyView,
   type Placed,
   type RotationPlan,
@@ -30,6 +31,7 @@ import {
 import {
   ContainVersions,
   PreviewRotation,
+  RequestDestruction,
   RegisterConsumer,
   RegisterFamily,
   RequestRotation,
@@ -111,6 +113,18 @@ export const wishBody = z.strictObject({
 });
 
 const planQuery = z.strictObject({ plan: z.string().optional() });
+
+const clearBody = z.strictObject({
+  versions: z.array(versionIdSchema).min(1).max(100),
+  reason: textSchema,
+});
+
+const destroyBody = z.strictObject({
+  versions: z.array(versionIdSchema).min(1).max(100),
+  reason: textSchema,
+  /** Retention: not before this. */
+  notBefore: instantSchema.optional(),
+});
 
 const paperQuery = z.strictObject({ paper: z.enum(PAPERS).default('a4') });
 
@@ -400,6 +414,39 @@ export class FamiliesController {
     return { ...this.directory.containment(placed.id) };
   }
 
+  /** A suspicion came to nothing. A confirmed compromise is final, and is refused. */
+  @Post(':family/compromises/clear')
+  @HttpCode(200)
+  @RequiresPermission('containment:apply')
+  async clearCompromise(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodBody(clearBody) { versions, reason }: z.output<typeof clearBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<FamilyView> {
+    const change = { type: 'ClearCompromise', versions, reason } as const;
+    return this.#revise(reference, command, change, expected, reply, 'containment:apply');
+  }
+
+  /** Asks for key material to be deleted for good. It happens once another subject approves. */
+  @Post(':family/destructions')
+  @RequiresPermission('destruction:request')
+  async destroy(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodBody(destroyBody) wish: z.output<typeof destroyBody>,
+    @RequestCommand() command: CommandContext,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<DestructionView> {
+    const family = this.#allowed(reference, command.principal, 'destruction:request');
+    const placed = await this.commands.execute<RequestDestruction, Placed>(
+      new RequestDestruction(command, family.id, wish),
+    );
+    await settlePlaced(this.keyturn, placed, reply);
+    reply.header('location', `/api/v1/destructions/${placed.id}`);
+    return this.directory.destruction(placed.id);
+  }
+
   async #windows(family: FamilyView, caller: Principal): Promise<RotationPlan['windows']> {
     const preview = await this.#preview(family.id, caller.subject, {
       strategy: 'graceful',
@@ -458,8 +505,9 @@ export class FamiliesController {
     change: ReviseFamily['change'],
     expected: number | undefined,
     reply: HttpReply,
+    permission: Parameters<typeof requireAllowed>[1] = 'family:write',
   ): Promise<FamilyView> {
-    const family = this.#allowed(reference, command.principal, 'family:write');
+    const family = this.#allowed(reference, command.principal, permission);
     const placed = await this.commands.execute<ReviseFamily, Placed>(
       new ReviseFamily(command, family.id, change, expected),
     );

@@ -2,6 +2,12 @@ import type { Provider } from '@nestjs/common';
 import { CommandHandler, QueryHandler } from '@nestjs/cqrs';
 import { BackEnds, Ledger, PolicyDirectory } from '#rotation';
 import {
+  AskContainment,
+  AskContainmentHandler,
+  AskDestruction,
+  AskDestructionHandler,
+  RequestDestruction,
+  RequestDestructionHandler,
   AskRotation,
   AskRotationHandler,
   ChangePolicy,
@@ -18,6 +24,8 @@ import {
   RegisterConsumerHandler,
   RegisterFamily,
   RegisterFamilyHandler,
+  RegisterUnregistered,
+  RegisterUnregisteredHandler,
   RequestRotation,
   RequestRotationHandler,
   ReviseFamily,
@@ -33,6 +41,7 @@ import { Timetable } from './schedule-rows.js';
  * cases start fast and run bare in crash tests; here each handler is registered for its command.
  */
 CommandHandler(RegisterFamily)(RegisterFamilyHandler);
+CommandHandler(RegisterUnregistered)(RegisterUnregisteredHandler);
 CommandHandler(ReviseFamily)(ReviseFamilyHandler);
 CommandHandler(RegisterConsumer)(RegisterConsumerHandler);
 CommandHandler(DefinePolicy)(DefinePolicyHandler);
@@ -40,6 +49,9 @@ CommandHandler(ChangePolicy)(ChangePolicyHandler);
 CommandHandler(RequestRotation)(RequestRotationHandler);
 CommandHandler(AskRotation)(AskRotationHandler);
 CommandHandler(ContainVersions)(ContainVersionsHandler);
+CommandHandler(AskContainment)(AskContainmentHandler);
+CommandHandler(RequestDestruction)(RequestDestructionHandler);
+CommandHandler(AskDestruction)(AskDestructionHandler);
 CommandHandler(ImportHistory)(ImportHistoryHandler);
 QueryHandler(PreviewRotation)(PreviewRotationHandler);
 
@@ -68,6 +80,11 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     inject: [KEYTURN, Directory],
   },
   {
+    provide: RegisterUnregisteredHandler,
+    useFactory: (ledger: Ledger, backEnds: BackEnds) => new RegisterUnregisteredHandler(ledger, backEnds),
+    inject: [Ledger, BackEnds],
+  },
+  {
     provide: RegisterFamilyHandler,
     useFactory: (ledger: Ledger, backEnds: BackEnds) => new RegisterFamilyHandler(ledger, backEnds),
     inject: [Ledger, BackEnds],
@@ -78,6 +95,9 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     DefinePolicyHandler,
     ChangePolicyHandler,
     ContainVersionsHandler,
+    AskContainmentHandler,
+    RequestDestructionHandler,
+    AskDestructionHandler,
     ImportHistoryHandler,
   ].map((Handler) => ({
     provide: Handler,

@@ -21,6 +21,8 @@ const LETTERS: Readonly<Record<Permission, string>> = {
   'rotation:confirm': '  -      -       x        -        x         -     x',
   'emergency:declare': ' -      -       -        -        x         -     -',
   'containment:apply': ' -      -       -        -        x         -     -',
+  'destruction:request': '-     -       x        -        -         -     -',
+  'destruction:approve': '-     -       -        x        -         -     -',
   'policy:read': '       x      x       x        x        x         x     -',
   'policy:write': '      -      -       -        -        -         x     -',
   'policy:approve': '    -      -       -        x        -         -     -',

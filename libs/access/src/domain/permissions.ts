@@ -19,7 +19,10 @@ export const PERMISSIONS = [
   'rotation:operate',
   'rotation:confirm',
   'emergency:declare',
+  /** Deny versions, clear a suspicion, lift a containment. */
   'containment:apply',
+  'destruction:request',
+  'destruction:approve',
   'policy:read',
   'policy:write',
   'policy:approve',
@@ -48,10 +51,11 @@ export const PERMISSIONS_OF: Readonly<Record<Role, readonly Permission[]>> = {
     'rotation:request',
     'rotation:operate',
     'rotation:confirm',
+    'destruction:request',
     'import:run',
   ],
   /** Says yes or no. Separation of duties compares subjects, so a role never helps someone to approve a request of their own. */
-  approver: [...LOOK, 'rotation:approve', 'policy:approve'],
+  approver: [...LOOK, 'rotation:approve', 'destruction:approve', 'policy:approve'],
   /** Works at 2 a.m.: declares, contains and sees it through; asks nobody first. */
   responder: [...LOOK, 'emergency:declare', 'containment:apply', 'rotation:operate', 'rotation:confirm'],
   /** Configures: families, policies, imports, tokens. */

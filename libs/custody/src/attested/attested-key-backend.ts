@@ -42,6 +42,7 @@ export function openAttestedKeyBackend(instance: string): KeyBackend {
     reAccept: refuse,
     cutOver: refuse,
     contain: refuse,
+    lift: refuse,
     destroy: refuse,
     // Nobody can be asked what is so: the record is all there is.
     observe: async (object) => ({ object, exists: false, versions: [] }),

@@ -23,7 +23,7 @@ import {
 } from '../key-backend.js';
 import type { KeySealer } from './key-material.js';
 
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 
 /** Held open in an exclusive transaction: the store itself stays readable for a backup. */
 const LOCK_FILE = 'custody.lock';
@@ -32,6 +32,20 @@ export const DOCUMENT_FOLDER = 'jwks';
 
 /** Another connection holds the store at most this long; less than the shortest declared request. */
 const BUSY_TIMEOUT_MS = 1_000;
+
+/** `contained_by`: the key of the containment's effect. A version is denied while one of its rows is not lifted. */
+const DENIED = `
+CREATE TABLE denied (
+  object TEXT NOT NULL REFERENCES objects (object), version_id TEXT NOT NULL, contained_by TEXT NOT NULL,
+  at TEXT NOT NULL, lifted_at TEXT,
+  PRIMARY KEY (object, version_id, contained_by)
+) STRICT;
+CREATE TRIGGER denied_is_kept BEFORE DELETE ON denied BEGIN SELECT RAISE(ABORT, 'the deny set is kept'); END;
+CREATE TRIGGER denied_only_lifts BEFORE UPDATE ON denied
+  WHEN OLD.lifted_at IS NOT NULL OR NEW.lifted_at IS NULL OR NEW.object <> OLD.object OR NEW.version_id <> OLD.version_id
+    OR NEW.contained_by <> OLD.contained_by OR NEW.at <> OLD.at
+  BEGIN SELECT RAISE(ABORT, 'a deny is only ever lifted, once'); END;
+`;
 
 const SCHEMA = `
 CREATE TABLE store (
@@ -57,17 +71,30 @@ CREATE TABLE versions (
   CHECK (destroyed = (material IS NULL)),
   CHECK (destroyed = 0 OR accepted = 0)
 ) STRICT;
-CREATE TABLE denied (
-  object TEXT NOT NULL REFERENCES objects (object), version_id TEXT NOT NULL, at TEXT NOT NULL,
-  PRIMARY KEY (object, version_id)
-) STRICT;
 CREATE TABLE ledger (
   key TEXT PRIMARY KEY, object TEXT NOT NULL, attempt_id TEXT NOT NULL, effect TEXT NOT NULL, versions TEXT NOT NULL,
   at TEXT NOT NULL, result TEXT NOT NULL
 ) STRICT;
-CREATE TRIGGER denied_only_grows BEFORE DELETE ON denied BEGIN SELECT RAISE(ABORT, 'the deny set only grows'); END;
 CREATE TRIGGER ledger_is_kept BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is kept'); END;
 CREATE TRIGGER ledger_is_final BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is final'); END;
+${DENIED}
+PRAGMA user_version = ${SCHEMA_VERSION};
+`;
+
+/**
+ * Since version 2 a deny stands for one containment, and a lifted one is kept. Version 1 knew one row a version: whose it was
+ * stands in the ledger, written in the same transaction.
+ */
+const FROM_VERSION_1 = `
+ALTER TABLE denied RENAME TO denied_1;
+DROP TRIGGER denied_only_grows;
+${DENIED}
+INSERT OR IGNORE INTO denied (object, version_id, contained_by, at)
+  SELECT l.object, v.value, l.key, l.at FROM ledger l, json_each(l.versions) v WHERE l.effect = 'contain';
+INSERT INTO denied (object, version_id, contained_by, at)
+  SELECT object, version_id, 'not recorded', at FROM denied_1 o
+  WHERE NOT EXISTS (SELECT 1 FROM denied d WHERE d.object = o.object AND d.version_id = o.version_id);
+DROP TABLE denied_1;
 PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
@@ -247,7 +274,8 @@ export class CustodyStore {
     const rows = this.#db
       .prepare(
         `SELECT version_id, algorithm, strength_bits, fingerprint, created_at, accepted, emitting_share, published,
-           EXISTS (SELECT 1 FROM denied d WHERE d.object = v.object AND d.version_id = v.version_id) AS contained,
+           EXISTS (SELECT 1 FROM denied d WHERE d.object = v.object AND d.version_id = v.version_id
+             AND d.lifted_at IS NULL) AS contained,
            destroyed, public_jwk
          FROM versions v WHERE object = ? ORDER BY created_at, version_id`,
       )
@@ -300,10 +328,20 @@ export class CustodyStore {
     if (rest !== undefined) set.run(100 - share, object, rest);
   }
 
-  deny(object: string, versionId: string, at: string): void {
+  deny(object: string, versionId: string, containedBy: string, at: string): void {
     this.#db
-      .prepare('INSERT OR IGNORE INTO denied (object, version_id, at) VALUES (?, ?, ?)')
-      .run(object, versionId, at);
+      .prepare('INSERT OR IGNORE INTO denied (object, version_id, contained_by, at) VALUES (?, ?, ?, ?)')
+      .run(object, versionId, containedBy, at);
+  }
+
+  /** What another containment denies stays denied. */
+  lift(object: string, versionId: string, containedBy: string, at: string): void {
+    this.#db
+      .prepare(
+        `UPDATE denied SET lifted_at = ?
+         WHERE object = ? AND version_id = ? AND contained_by = ? AND lifted_at IS NULL`,
+      )
+      .run(at, object, versionId, containedBy);
   }
 
   destroy(object: string, versionId: string): void {
@@ -378,6 +416,11 @@ function prepareSchema(db: SqlDatabase, sealer: KeySealer): void {
       'config',
       `The master key is not the one ${db.path} was made with; nothing was changed`,
     );
+  }
+  if (version === 1) {
+    db.transaction(() => {
+      db.exec(FROM_VERSION_1);
+    });
   }
 }
 

@@ -25,5 +25,6 @@ const FAILURES: Readonly<Record<SqlFailure, readonly [BackendError['errorClass']
   refused: ['config', 'the store cannot be written; nothing was changed'],
   corrupt: ['unknown', 'the store failed'],
   io: ['unknown', 'the store failed'],
+  logic: ['unknown', 'the store failed'],
   other: ['unknown', 'the back end failed'],
 };

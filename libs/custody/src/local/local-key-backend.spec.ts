@@ -51,6 +51,43 @@ describe('the local back end', () => {
   const verified = (token: string, of = attempts) =>
     jwtVerify(token, createLocalJWKSet(document(of)), { currentDate: new Date(harness.clock.now()) });
 
+  it('opens a store of schema 1: what was denied stays denied, and its containment can be lifted', async () => {
+    const version = await emitting();
+    const other = await generate();
+    const containing = attempts.next();
+    await harness.backend.contain(containing, { versions: [version] });
+    harness.backend.close();
+    const old = openDatabase(storeFile(), {});
+    old.exec(`
+      DROP TABLE denied;
+      CREATE TABLE denied (
+        object TEXT NOT NULL REFERENCES objects (object), version_id TEXT NOT NULL, at TEXT NOT NULL,
+        PRIMARY KEY (object, version_id)
+      ) STRICT;
+      CREATE TRIGGER denied_only_grows BEFORE DELETE ON denied BEGIN SELECT RAISE(ABORT, 'the deny set only grows'); END;
+      INSERT INTO denied (object, version_id, at) VALUES
+        ('${attempts.object}', '${version}', '2026-01-31T09:00:00.000Z'),
+        ('${attempts.object}', '${other}', '2026-01-31T09:00:00.000Z');
+      PRAGMA user_version = 1;
+    `);
+    old.close();
+    const backend = harness.open();
+    harness.backend = backend;
+    const contained = async (): Promise<readonly string[]> =>
+      (await backend.observe(attempts.object)).versions
+        .filter((each) => each.contained)
+        .map((each) => each.versionId)
+        .sort();
+    expect(await contained()).toEqual([version, other].sort());
+    const lifting = { versions: [version, other], containedBy: containing.key };
+    await backend.lift(attempts.next(), lifting);
+    // Nothing says which containment denied the other: it stays out.
+    expect(await contained()).toEqual([other]);
+    const again = await harness.reopen();
+    const still = (await again.observe(attempts.object)).versions.filter((each) => each.contained);
+    expect(still.map((each) => each.versionId)).toEqual([other]);
+  });
+
   describe('real keys', () => {
     it.each([
       ['RS256', 3072, { kty: 'RSA', e: 'AQAB' }],

@@ -275,7 +275,17 @@ export class LocalKeyBackend implements KeyBackend {
   /** Takes any id, also of a version still being generated: what is denied stays denied when it appears. */
   async contain(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt> {
     return this.#changeVersions(attempt, 'contain', input.versions, (_versions, at) => {
-      for (const versionId of input.versions) this.#store.deny(attempt.object, versionId, at);
+      for (const versionId of input.versions) this.#store.deny(attempt.object, versionId, attempt.key, at);
+    });
+  }
+
+  async lift(
+    attempt: Attempt,
+    input: { readonly versions: readonly string[]; readonly containedBy: string },
+  ): Promise<Receipt> {
+    const { versions, containedBy } = input;
+    return this.#changeVersions(attempt, 'lift', versions, (_versions, at) => {
+      for (const versionId of versions) this.#store.lift(attempt.object, versionId, containedBy, at);
     });
   }
 
@@ -619,6 +629,7 @@ function declare(instance: string): BackendDeclaration {
       're-accept': absolute,
       'cut-over': absolute,
       contain: absolute,
+      lift: absolute,
       destroy: absolute,
     },
     algorithms: ALGORITHMS,

@@ -162,7 +162,7 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
       await expectServed([old, next]);
     });
 
-    it('leaves a contained version out at once and for good', async () => {
+    it('leaves a contained version out at once, whatever is asked of it', async () => {
       const old = await emitting();
       await backend.contain(attempts.next(), { versions: [old] });
       expect(await state()).toEqual({ [old]: 'accepted emitting contained' });
@@ -188,6 +188,46 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
       await backend.contain(attempts.next({ fence: { slot: 99, step: 99 } }), { versions: [version] });
       expect(await state()).toEqual({ [version]: 'accepted emitting contained' });
       expect(await generate()).not.toBe(version);
+    });
+
+    it('lifts a containment: the version is as it was before it', async () => {
+      const version = await emitting();
+      const containing = attempts.next();
+      await backend.contain(containing, { versions: [version] });
+      await expectServed([]);
+      await backend.lift(attempts.next(), { versions: [version], containedBy: containing.key });
+      expect(await state()).toEqual({ [version]: 'accepted emitting' });
+      await expectServed([version]);
+      const probe = await backend.probe(object, { refused: [], accepted: [version] });
+      expect(probe.accepted).toMatchObject([{ accepted: true }]);
+    });
+
+    it('lifts what one containment denied, never what another one did', async () => {
+      const version = await emitting();
+      const one = attempts.next();
+      const other = attempts.next();
+      await backend.contain(one, { versions: [version] });
+      await backend.contain(other, { versions: [version] });
+      await backend.lift(attempts.next(), { versions: [version], containedBy: one.key });
+      expect(await state()).toEqual({ [version]: 'accepted emitting contained' });
+      await expectServed([]);
+      await backend.lift(attempts.next(), { versions: [version], containedBy: other.key });
+      expect(await state()).toEqual({ [version]: 'accepted emitting' });
+      await expectServed([version]);
+    });
+
+    it('does not deny again when a containment that was lifted is repeated', async () => {
+      const version = await emitting();
+      const containing = attempts.next();
+      await backend.contain(containing, { versions: [version] });
+      await backend.lift(attempts.next(), { versions: [version], containedBy: containing.key });
+      await backend.contain(attempts.next({ key: containing.key }), { versions: [version] });
+      expect(await state()).toEqual({ [version]: 'accepted emitting' });
+      const again = attempts.next();
+      await backend.contain(again, { versions: [version] });
+      expect(await state()).toEqual({ [version]: 'accepted emitting contained' });
+      backend = await harness.reopen();
+      expect(await state()).toEqual({ [version]: 'accepted emitting contained' });
     });
 
     it('withdraws the emitting version only when it is contained, and then nothing emits', async () => {
@@ -292,6 +332,9 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
         await twice((attempt) => backend.switchEmission(attempt, { to: next }));
         await twice((attempt) => backend.withdraw(attempt, { versions: [old] }));
         await twice((attempt) => backend.reAccept(attempt, { versions: [old] }));
+        const containing = attempts.next();
+        await backend.contain(containing, { versions: [old] });
+        await twice((attempt) => backend.lift(attempt, { versions: [old], containedBy: containing.key }));
         await twice((attempt) => backend.contain(attempt, { versions: [old] }));
         await twice((attempt) => backend.withdraw(attempt, { versions: [old] }));
         await twice((attempt) => backend.destroy(attempt, { versions: [old] }));
@@ -334,6 +377,13 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
         );
         const late = { versionId: randomUUID(), algorithm: harness.algorithm };
         expect(await refusal(backend.generate(attempts.next({ fence }), late))).toBe('fenced');
+        const containing = attempts.next();
+        await backend.contain(containing, { versions: [late.versionId] });
+        const lifting = { versions: [late.versionId], containedBy: containing.key };
+        expect(await refusal(backend.lift(attempts.next({ fence }), lifting))).toBe('fenced');
+        expect(await refusal(backend.destroy(attempts.next({ fence }), { versions: [version] }))).toBe(
+          'fenced',
+        );
         expect(await state()).toEqual({ [version]: 'accepted' });
         await expectServed([version]);
       });
@@ -396,6 +446,9 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
       expect(await refusal(backend.withdraw(attempts.next({ signal }), { versions }))).toBe('transient');
       expect(await refusal(backend.reAccept(attempts.next({ signal }), { versions }))).toBe('transient');
       expect(await refusal(backend.contain(attempts.next({ signal }), { versions }))).toBe('transient');
+      expect(await refusal(backend.lift(attempts.next({ signal }), { versions, containedBy: 'x' }))).toBe(
+        'transient',
+      );
       expect(await refusal(backend.destroy(attempts.next({ signal }), { versions }))).toBe('transient');
       expect(await state()).toEqual({ [version]: '' });
       expect(await served()).toBeUndefined();
@@ -467,6 +520,9 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
       }
       if (effects.contain.class === 'absolute') {
         await absolute(() => backend.contain(attempts.next(), { versions }));
+      }
+      if (effects.lift.class === 'absolute') {
+        await absolute(() => backend.lift(attempts.next(), { versions, containedBy: 'nobody/contain' }));
       }
       await backend.withdraw(attempts.next(), { versions });
       if (effects.destroy.class === 'absolute') {

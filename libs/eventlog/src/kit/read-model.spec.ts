@@ -287,6 +287,35 @@ describe('read model', () => {
     expect(model.db.prepare('SELECT count(*) AS n FROM totals_rows').get()).toEqual({ n: 0 });
   });
 
+  it('begins anew after the feed met damage that no start reads far enough to find', async () => {
+    const stream = probeStream();
+    await count(stream, 1);
+    const good = await open();
+    await good.caughtUp();
+    await good.close();
+    const damage = Object.assign(new Error('database disk image is malformed'), { errcode: 11 });
+    const failing: Projection = {
+      ...journal,
+      apply: () => {
+        throw damage;
+      },
+    };
+    await count(stream, 2);
+    const bad = await open([totals(), failing]);
+    expect(await bad.failed).toBe(damage);
+    await bad.close();
+    const tampered = openDatabase(path, { synchronous: 'NORMAL' });
+    tampered.exec('UPDATE totals_rows SET total = 99');
+    tampered.close();
+
+    const again = await open();
+    await again.caughtUp();
+    expect(total(again, stream)).toBe(3);
+    await again.close();
+    const kept = await open();
+    expect(total(kept, stream)).toBe(3);
+  });
+
   it('tells its listeners after each batch, and survives one that throws', async () => {
     const model = await open();
     const warned = jest.spyOn(process, 'emitWarning').mockImplementation(() => undefined);

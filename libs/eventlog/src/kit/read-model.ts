@@ -1,4 +1,13 @@
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { setImmediate as breath, setTimeout as delay } from 'node:timers/promises';
 import { isNativeError } from 'node:util/types';
@@ -253,7 +262,8 @@ function openTables(
     }
   };
   // An empty file was cut: opened as it is, it would pass for a new one that others may still have open.
-  if (path !== ':memory:' && existsSync(path) && statSync(path).size === 0) removeDatabase(path);
+  const cut = path !== ':memory:' && existsSync(path) && statSync(path).size === 0;
+  if (cut || existsSync(`${path}${DAMAGED}`)) removeDatabase(path);
   try {
     return open();
   } catch (error) {
@@ -263,9 +273,17 @@ function openTables(
   }
 }
 
+/** Bytes a start reads through, a quarter of a second of them: what damage a larger file holds is met by who reads it. */
+const CHECKED_WHOLE = 64 * 1024 * 1024;
+
+/** Stands beside a file the feed found damaged: the next opening begins it anew. */
+const DAMAGED = '.damaged';
+
 function checkFile(db: SqlDatabase): void {
-  const found = db.prepare('PRAGMA quick_check(1)').get()?.['quick_check'];
-  if (found !== 'ok') throw new BrokenFileError(`the read model ${db.path} is damaged: ${String(found)}`);
+  if (db.path === ':memory:' || statSync(db.path).size <= CHECKED_WHOLE) {
+    const found = db.prepare('PRAGMA quick_check(1)').get()?.['quick_check'];
+    if (found !== 'ok') throw new BrokenFileError(`the read model ${db.path} is damaged: ${String(found)}`);
+  }
   const form = db.prepare('PRAGMA user_version').get()?.['user_version'];
   if (form === 0 && tablesIn(db).length === 0) db.exec(`PRAGMA user_version=${FORM}`);
   else if (form !== FORM) throw new BrokenFileError(`the read model ${db.path} is of another form`);
@@ -379,6 +397,8 @@ class FedReadModel implements ReadModel {
         () => this.#stop('the log was closed'),
         (reason: unknown) => {
           const error = isNativeError(reason) ? reason : new Error(String(reason));
+          const { path } = this.#tables.db;
+          if (sqlFailure(reason) === 'corrupt' && path !== ':memory:') writeFileSync(`${path}${DAMAGED}`, '');
           this.#stop(`it stopped: ${error.message}`);
           resolve(error);
         },
@@ -564,12 +584,13 @@ function retire(path: string): void {
       throw new Error(`the read model ${path} is in use; close it, then rebuild`);
     }
   }
-  for (const suffix of ['-wal', '-shm', '-journal']) rmSync(`${path}${suffix}`, { force: true });
+  for (const suffix of ['-wal', '-shm', '-journal', DAMAGED]) rmSync(`${path}${suffix}`, { force: true });
 }
 
 function removeDatabase(path: string): void {
   if (path === ':memory:') return;
-  for (const suffix of ['-wal', '-shm', '-journal', '']) rmSync(`${path}${suffix}`, { force: true });
+  // The mark last: killed in between, the rest is still known to be damaged.
+  for (const suffix of ['-wal', '-shm', '-journal', '', DAMAGED]) rmSync(`${path}${suffix}`, { force: true });
 }
 
 function syncPath(path: string): void {

@@ -12,6 +12,8 @@ export type SqlFailure =
   | 'busy'
   /** Not writable, not to be opened, out of memory. */
   | 'refused'
+  /** The statement does not fit the tables. */
+  | 'logic'
   /** A mistake of ours, or no SQLite error at all. */
   | 'other';
 
@@ -29,6 +31,7 @@ export function sqlFailure(error: unknown): SqlFailure {
 }
 
 const FAILURES: Readonly<Record<number, SqlFailure>> = {
+  1: 'logic', // ERROR
   3: 'refused', // PERM
   5: 'busy', // BUSY
   6: 'busy', // LOCKED

@@ -40,7 +40,7 @@ export function takeLock(path: string): LogLock {
       const who = holder === undefined ? 'another process' : `process ${holder}`;
       throw new LogLockedError(`${path} is held by ${who}: one process at a time may write this log`);
     }
-    if (failure === 'corrupt') {
+    if (failure === 'corrupt' || failure === 'logic') {
       throw new LogCorruptError(
         `${path} is no lock file; where no other Keyturn runs on it, delete it and start again`,
       );

@@ -86,7 +86,7 @@ export class Writer {
     } catch (error) {
       this.#rollBack();
       // No fault of the disk, so one of the group is to blame: alone it fails alone.
-      if (sqlFailure(error) === 'other' && requests.length > 1) {
+      if (['other', 'logic'].includes(sqlFailure(error)) && requests.length > 1) {
         return requests.flatMap((request) => this.commit([request]));
       }
       return answerAll(requests, this.#failed(error, 'nothing was written'));

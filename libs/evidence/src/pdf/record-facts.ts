@@ -1,5 +1,6 @@
 import { parseInstant } from '#eventlog';
 import {
+  planOf,
   timelineOf,
   type FamilyEvent,
   type RotationEvent,
@@ -55,7 +56,7 @@ export function recordFacts(dossier: RotationDossier): RecordFacts {
   const family = lastOf(familyEvents, 'FamilyRegistered')?.data;
   const owner = lastOf(familyEvents, 'OwnerAssigned')?.data ?? family?.owner;
   const request = firstOf(rotationEvents, 'RotationRequested');
-  const plan = firstOf(rotationEvents, 'RotationPlanned')?.data;
+  const plan = planOf(rotationEvents);
   const declared = firstOf(rotationEvents, 'EmergencyDeclared');
   const timeline = timelineOf(dossier);
   return {

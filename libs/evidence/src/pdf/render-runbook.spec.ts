@@ -1,5 +1,5 @@
 import { jest } from '@jest/globals';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { readImportFile } from '#rotation';
 import { readPdf } from '../testing/pdf-reader.js';
 import { consumerOf, emptyRunbook, longRunbook, runbookInput } from '../testing/runbooks.js';

@@ -126,7 +126,7 @@ function completenessLine(sheet: Sheet, { complete, of, missing }: Completeness)
     [
       { text: `${lead}; `, style: { face: 'strong', colour: style.colour } },
       {
-        text: String(cutLine(measuring, text, style, measuring.width * 0.8, 2)),
+        text: cutLine(measuring, text, style, measuring.width * 0.8, 2),
         style: { colour: style.colour },
       },
     ],

@@ -80,6 +80,13 @@ export function windowsSection(sheet: Sheet, facts: RecordFacts): void {
   if (facts.plan === undefined) {
     sheet.paragraph('No plan was recorded, so what the windows had to be is not known.');
   }
+  const outage = facts.plan?.outage;
+  if (outage !== undefined) {
+    sheet.paragraph(
+      `This family cannot overlap: it was cut over in one change, without windows. Predicted outage: up to ${durationText(outage.predicted)}, because ${outage.binding}.`,
+    );
+    return;
+  }
   sheet.table(
     [
       { title: 'Window', weight: 10 },

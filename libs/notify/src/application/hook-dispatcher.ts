@@ -204,6 +204,8 @@ function fold(history: History, state: DeliveryState): DeliveryState {
 }
 
 /** What is sent: made from what is on record, so that every attempt has the same bytes. */
-function bodyOf({ type, at, key: _, ...data }: Alarm): string {
+function bodyOf(alarm: Alarm): string {
+  // The key made the id; to a receiver it says nothing more.
+  const { type, at, key: _, ...data } = alarm;
   return JSON.stringify({ type: `keyturn.${type}`, timestamp: at, data });
 }

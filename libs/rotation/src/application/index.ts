@@ -1,7 +1,11 @@
+export { AskContainment, AskContainmentHandler, type ContainmentAsk } from './ask-containment.js';
+export { AskDestruction, AskDestructionHandler, type DestructionAsk } from './ask-destruction.js';
 export { AskRotation, AskRotationHandler, type RotationAsk } from './ask-rotation.js';
 export { ContainVersions, ContainVersionsHandler } from './contain-versions.js';
 export { ChangePolicy, ChangePolicyHandler, DefinePolicy, DefinePolicyHandler } from './define-policy.js';
+export { RequestDestruction, RequestDestructionHandler } from './request-destruction.js';
 export { RegisterFamily, RegisterFamilyHandler } from './register-family.js';
+export { RegisterUnregistered, RegisterUnregisteredHandler } from './register-unregistered.js';
 export {
   PreviewRotation,
   PreviewRotationHandler,

@@ -4,6 +4,8 @@ import type { Cause, EventStore, History, StreamPosition } from '#eventlog/kit';
 import { evolveClaim, freeClaim, type ClaimEvent, type ClaimState } from '../domain/claim.events.js';
 import type { ContainmentEvent } from '../domain/containment.events.js';
 import { evolveContainment, initialContainment, type ContainmentState } from '../domain/containment.state.js';
+import type { DestructionEvent } from '../domain/destruction.events.js';
+import { evolveDestruction, initialDestruction, type DestructionState } from '../domain/destruction.state.js';
 import type { HoldEvent } from '../domain/holds.events.js';
 import { evolveHolds, noHolds, type HoldsState } from '../domain/holds.state.js';
 import type { TelemetryEvent } from '../domain/telemetry.events.js';
@@ -16,6 +18,7 @@ import type { RotationEvent } from '../domain/rotation.events.js';
 import { evolveRotation, initialRotation, type RotationState } from '../domain/rotation.state.js';
 import {
   containmentStream,
+  destructionStream,
   familyStream,
   HOLDS_STREAM,
   policyStream,
@@ -94,6 +97,14 @@ export class Ledger {
       containmentStream(id),
       initialContainment,
       evolveContainment,
+    );
+  }
+
+  destruction(id: string): Promise<Loaded<DestructionState>> {
+    return this.#fold<DestructionState, DestructionEvent>(
+      destructionStream(id),
+      initialDestruction,
+      evolveDestruction,
     );
   }
 

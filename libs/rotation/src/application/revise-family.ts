@@ -7,14 +7,14 @@ import { causeOf, isRepeat, type CommandContext, type Ledger } from './ledger.js
 import type { Placed } from './placed.js';
 import { claimStream, familyStream, idOf } from './streams.js';
 
-/** Changes what is known of a family: runbook, owner. */
+/** Changes what is known of a family: runbook, owner, a suspicion that came to nothing. */
 export class ReviseFamily {
   constructor(
     readonly context: CommandContext,
     readonly familyId: string,
     readonly change: Extract<
       FamilyCommand,
-      { readonly type: 'ReviseRunbook' | 'AssignOwner' | 'RemoveConsumer' }
+      { readonly type: 'ReviseRunbook' | 'AssignOwner' | 'RemoveConsumer' | 'ClearCompromise' }
     >,
     readonly expectedRevision?: number,
   ) {}

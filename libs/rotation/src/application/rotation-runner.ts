@@ -3,28 +3,23 @@ import type { Cause } from '#eventlog/kit';
 import { BackendError, type KeyBackend } from '#custody';
 import { failpoint } from '#platform';
 import type { NewContainmentEvent } from '../domain/containment.events.js';
-import type { ContainmentState } from '../domain/containment.state.js';
 import type { FamilyState } from '../domain/family.decider.js';
 import type { NewFamilyEvent } from '../domain/family.events.js';
-import { ATTESTED_INSTANCE, attestedBackEnd, slowestTrustTerm } from '../domain/plan.js';
-import {
-  nextContainmentStep,
-  nextStep,
-  type Decision,
-  type Perform,
-  type RotationView,
-} from '../domain/rotation.saga.js';
+import { ATTESTED_INSTANCE, attestedBackEnd } from '../domain/plan.js';
+import { nextStep, type Decision, type Perform, type RotationView } from '../domain/rotation.saga.js';
 import { ENDED, type RotationState } from '../domain/rotation.state.js';
 import { versionsOf } from '../domain/step-effects.js';
 import type { VersionSnapshot } from '../domain/vocabulary.js';
 import { stepDeclarations, type BackEnds } from './back-ends.js';
 import { claim, release } from './claims.js';
 import type { Ledger, Loaded } from './ledger.js';
+import { MOST_TURNS, ProcessRunner, trustTermOf, type Wake } from './process-runner.js';
 import { completeOpening } from './rotation-opening.js';
 import { StepPerformer, type StepTarget } from './step-performer.js';
 import {
   claimStream,
   containmentStream,
+  destructionStream,
   familyStream,
   incomingVersionId,
   rotationStream,
@@ -39,14 +34,6 @@ export interface RunnerOptions {
   readonly othersAreDead: (worker: string) => boolean;
 }
 
-/** What a rotation or containment waits for after it was advanced. */
-export type Wake =
-  | { readonly finished: true }
-  | { readonly finished: false; readonly until?: number; readonly waitsFor: string };
-
-/** More turns than any rotation has steps: reaching it means two workers pull at one rotation; the sweep goes on. */
-const MOST_TURNS = 100;
-
 interface Read {
   readonly view: RotationView;
   readonly rotation: Loaded<RotationState>;
@@ -54,7 +41,7 @@ interface Read {
 }
 
 /**
- * Drives rotations and containments: reads the view from the streams, asks `nextStep`, obeys, and starts over until
+ * Drives rotations, and the processes beside them: reads the view from the streams, asks `nextStep`, obeys, and starts over until
  * there is something to wait for. Keeps nothing in memory but who is being advanced right now.
  */
 export class RotationRunner {
@@ -63,6 +50,7 @@ export class RotationRunner {
   readonly #worker: string;
   readonly #othersAreDead: (worker: string) => boolean;
   readonly #performer: StepPerformer;
+  readonly #processes: ProcessRunner;
   readonly #queues = new Map<string, Promise<unknown>>();
   readonly #running = new Map<string, AbortController>();
   #stopped = false;
@@ -73,6 +61,12 @@ export class RotationRunner {
     this.#worker = options.worker;
     this.#othersAreDead = options.othersAreDead;
     this.#performer = new StepPerformer(options.ledger, options.worker);
+    this.#processes = new ProcessRunner({
+      ledger: options.ledger,
+      backEnds: options.backEnds,
+      performer: this.#performer,
+      runnerView: (openWorker) => this.#runnerView(openWorker),
+    });
   }
 
   /**
@@ -87,7 +81,13 @@ export class RotationRunner {
 
   advanceContainment(containmentId: string, familyId?: string): Promise<Wake> {
     return this.#serially(containmentStream(containmentId), (signal) =>
-      this.#advanceContainment(containmentId, familyId, signal),
+      this.#processes.advanceContainment(containmentId, familyId, signal),
+    );
+  }
+
+  advanceDestruction(destructionId: string): Promise<Wake> {
+    return this.#serially(destructionStream(destructionId), (signal) =>
+      this.#processes.advanceDestruction(destructionId, signal),
     );
   }
 
@@ -478,97 +478,6 @@ export class RotationRunner {
     }
     throw new Error(`no slot was ever opened for rotation ${state.rotationId}`);
   }
-
-  async #advanceContainment(
-    containmentId: string,
-    familyId: string | undefined,
-    signal: AbortSignal,
-  ): Promise<Wake> {
-    for (let turn = 0; turn < MOST_TURNS; turn += 1) {
-      if (signal.aborted)
-        return { finished: false, until: 0, waitsFor: 'its worker, which was told to stop' };
-      const { history, state } = await this.#ledger.containment(containmentId);
-      if (!state.exists) {
-        if (familyId === undefined || !(await this.#openSuspected(containmentId, familyId)))
-          return { finished: true };
-        continue;
-      }
-      const family = await this.#ledger.family(state.familyId);
-      const backEnd = this.#backEnds.get(state.backEnd?.instance ?? '');
-      const decision = nextContainmentStep(
-        state,
-        {
-          backEnd: { observed: { versions: [] }, steps: stepDeclarations(backEnd.declaration) },
-          runner: this.#runnerView(state.steps.open?.worker),
-        },
-        this.#now(),
-      );
-      switch (decision.kind) {
-        case 'finished':
-          return { finished: true };
-        case 'wait':
-          return {
-            finished: false,
-            waitsFor: decision.waitsFor,
-            ...(decision.until === undefined ? {} : { until: decision.until }),
-          };
-        case 'suspend': {
-          const suspended: NewContainmentEvent = {
-            type: 'ContainmentSuspended',
-            data: {
-              code: decision.code,
-              reason: decision.reason.slice(0, 500),
-              person: family.state.details?.owner.role ?? 'the family’s owner',
-            },
-          };
-          await this.#ledger.append(history, [suspended], this.#cause(state, decision.dueTo));
-          break;
-        }
-        case 'perform':
-          try {
-            await this.#performer.perform(containmentTarget({ history, state }, backEnd), decision, signal);
-          } catch (error) {
-            if (!(error instanceof WrongExpectedRevisionError)) throw error;
-          }
-          break;
-      }
-    }
-    return { finished: false, until: this.#now() + 1_000, waitsFor: 'its turn' };
-  }
-
-  /** A suspicion that asked for a containment, whose stream a crash left unwritten. */
-  async #openSuspected(containmentId: string, familyId: string): Promise<boolean> {
-    const { state } = await this.#ledger.family(familyId);
-    const suspicion = state.suspected.find((each) => each.containment === containmentId);
-    const backEnd = state.details?.backEnd;
-    if (suspicion === undefined || backEnd === undefined) return false;
-    const { history } = await this.#ledger.containment(containmentId);
-    const requested: NewContainmentEvent = {
-      type: 'ContainmentRequested',
-      data: {
-        family: familyId,
-        backEnd,
-        versions: [...suspicion.versions],
-        reason: suspicion.reason,
-        ...trustTermOf(state, undefined),
-      },
-    };
-    await this.#ledger.append(history, [requested], {
-      actor: suspicion.by,
-      correlationId: suspicion.correlationId,
-      causationId: suspicion.causationId,
-      origin: { via: 'saga' },
-    });
-    return true;
-  }
-}
-
-function trustTermOf(
-  family: FamilyState,
-  terms: Parameters<typeof slowestTrustTerm>[1],
-): { readonly trustTerm?: string } {
-  const trustTerm = slowestTrustTerm(family, terms);
-  return trustTerm === undefined ? {} : { trustTerm };
 }
 
 export function switchClaim(logId: string, consumerId: string): string {
@@ -577,27 +486,4 @@ export function switchClaim(logId: string, consumerId: string): string {
 
 function slotRevision(family: FamilyState, rotationId: string): number | undefined {
   return family.slot?.rotation === rotationId ? family.slot.openedRevision : undefined;
-}
-
-function containmentTarget(loaded: Loaded<ContainmentState>, backEnd: KeyBackend): StepTarget {
-  const { history, state } = loaded;
-  return {
-    stream: history.stream,
-    history,
-    correlationId: state.correlationId ?? '',
-    familyId: state.familyId,
-    backEnd,
-    object: state.backEnd?.object ?? '',
-    slot: 0,
-    versions: {
-      subject: state.versions,
-      accepted: [],
-      acceptSet: [],
-      out: [],
-    },
-    maxAgeSeconds: 0,
-    ...(state.trustTerm === undefined ? {} : { trustTerm: state.trustTerm }),
-    // Its own stream only: a containment waits for nobody else.
-    view: { [history.stream]: history.revision },
-  };
 }

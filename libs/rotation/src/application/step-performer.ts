@@ -17,7 +17,7 @@ export interface StepTarget {
   readonly familyId: string;
   readonly backEnd: KeyBackend;
   readonly object: string;
-  /** Revision of the `RotationOpened` that allows it. */
+  /** Revision of the `RotationOpened` or `SlotTaken` that allows it. */
   readonly slot: number;
   readonly versions: StepVersions;
   /** Of a cohort: the share it brings emission to. */
@@ -238,6 +238,20 @@ export class StepPerformer {
       case 'contain': {
         const { at } = await this.#bounded(target, effect, () =>
           backEnd.contain(call, { versions: versions.subject }),
+        );
+        return { ...answered, at };
+      }
+      case 'lift': {
+        // Each containment takes back what it denied itself: that is how the two keys belong together.
+        const containedBy = effectKey(target.stream, 'contain', undefined);
+        const { at } = await this.#bounded(target, effect, () =>
+          backEnd.lift(call, { versions: versions.subject, containedBy }),
+        );
+        return { ...answered, at };
+      }
+      case 'destroy': {
+        const { at } = await this.#bounded(target, effect, () =>
+          backEnd.destroy(call, { versions: versions.subject }),
         );
         return { ...answered, at };
       }

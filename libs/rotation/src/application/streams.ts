@@ -7,6 +7,7 @@ import type { ClaimKind } from '../domain/claim.events.js';
 export const familyStream = (id: string): string => `family-${id}`;
 export const rotationStream = (id: string): string => `rotation-${id}`;
 export const containmentStream = (id: string): string => `containment-${id}`;
+export const destructionStream = (id: string): string => `destruction-${id}`;
 export const policyStream = (id: string): string => `policy-${id}`;
 export const telemetryStream = (rotationId: string): string => `telemetry-${rotationId}`;
 export const importStream = (id: string): string => `import-${id}`;

@@ -2,6 +2,7 @@ import { formatInstant } from '#eventlog';
 import { milliseconds } from '../domain/duration.js';
 import type { FamilyState } from '../domain/family.decider.js';
 import type { ContainmentState } from '../domain/containment.state.js';
+import type { DestructionState } from '../domain/destruction.state.js';
 import { boundAt, type PolicyState } from '../domain/policy.decider.js';
 import type { PolicyDetails } from '../domain/policy.events.js';
 import type { RotationPlan } from '../domain/rotation.events.js';
@@ -352,10 +353,19 @@ export interface ContainmentView {
   readonly rotation: string | null;
   readonly trustEndsAt: string | null;
   readonly suspendedFor: string | null;
+  /** Why it is to be lifted, where somebody asked. */
+  readonly liftReason: string | null;
+  readonly liftedAt: string | null;
+  /** What it waits for, in words. */
+  readonly waitsFor: string | null;
   readonly revision: number;
 }
 
-export function containmentView(state: ContainmentState, revision: number): ContainmentView {
+export function containmentView(
+  state: ContainmentState,
+  revision: number,
+  waitsFor?: string,
+): ContainmentView {
   return {
     id: state.containmentId,
     family: state.familyId,
@@ -363,7 +373,50 @@ export function containmentView(state: ContainmentState, revision: number): Cont
     versions: state.versions,
     rotation: state.rotation ?? null,
     trustEndsAt: instant(state.trustEndsAt),
+    suspendedFor: state.status === 'suspended' ? (state.suspendedFor ?? null) : null,
+    liftReason: state.lift?.reason ?? null,
+    liftedAt: instant(state.lifted?.at),
+    waitsFor: waitsFor ?? null,
+    revision,
+  };
+}
+
+export interface DestructionView {
+  readonly id: string;
+  readonly family: string;
+  readonly status: DestructionState['status'];
+  readonly versions: readonly string[];
+  readonly reason: string;
+  /** Retention: not before this. */
+  readonly notBefore: string | null;
+  readonly requestedBy: string;
+  readonly requestedAt: string | null;
+  readonly approvedBy: string | null;
+  readonly destroyedAt: string | null;
+  readonly suspendedFor: string | null;
+  /** What it waits for, in words. */
+  readonly waitsFor: string | null;
+  readonly revision: number;
+}
+
+export function destructionView(
+  state: DestructionState,
+  revision: number,
+  waitsFor?: string,
+): DestructionView {
+  return {
+    id: state.destructionId,
+    family: state.familyId,
+    status: state.status,
+    versions: state.versions,
+    reason: state.reason,
+    notBefore: instant(state.notBefore),
+    requestedBy: state.requestedBy ?? '',
+    requestedAt: instant(state.requestedAt),
+    approvedBy: state.approvedBy ?? null,
+    destroyedAt: instant(state.destroyed?.at),
     suspendedFor: state.suspendedFor ?? null,
+    waitsFor: waitsFor ?? null,
     revision,
   };
 }

@@ -1,6 +1,7 @@
 import type { ReadModel } from '#eventlog/kit';
 import type { Clock } from '#platform';
-import type { RotationRunner, Wake } from './rotation-runner.js';
+import type { Wake } from './process-runner.js';
+import type { RotationRunner } from './rotation-runner.js';
 
 /** Longest sleep: a timer of the platform overflows past 24.8 days, and a changed clock is noticed soon. */
 const LONGEST_SLEEP_MS = 10_000;
@@ -17,7 +18,7 @@ function holderIn(waitsFor: string): string | null {
 }
 
 export interface WakerOptions {
-  readonly runner: RotationRunner;
+  readonly runner: Pick<RotationRunner, 'advance' | 'advanceContainment' | 'advanceDestruction' | 'stop'>;
   readonly readModel: ReadModel;
   readonly clock: Clock;
   /** Told of a look that failed; the rotation is looked at again. */
@@ -107,7 +108,9 @@ export class Waker {
       wake =
         kind === 'containment'
           ? await runner.advanceContainment(id, familyId)
-          : await runner.advance(id, familyId);
+          : kind === 'destruction'
+            ? await runner.advanceDestruction(id)
+            : await runner.advance(id, familyId);
     } catch (error) {
       onError(id, error);
       wake = { finished: false, until: clock.now() + AFTER_FAILURE_MS, waitsFor: 'another try' };
@@ -116,6 +119,10 @@ export class Waker {
     if (wake.finished) {
       readModel.annotate((db) =>
         db.prepare('UPDATE wakeups SET waits_for = NULL, waits_on = NULL WHERE id = ?').run(id),
+      );
+      // A rotation's row goes when its slot and its claims are free; a process that is over waits for nothing.
+      readModel.annotate((db) =>
+        db.prepare("DELETE FROM wakeups WHERE id = ? AND kind <> 'rotation' AND wake_at IS NULL").run(id),
       );
     } else {
       const { waitsFor, until } = wake;

@@ -1,10 +1,14 @@
 import { z } from 'zod';
 import { instantSchema, type EventDefinitions, type NewEventOf, type RecordedEventOf } from '#eventlog';
-import { stepReferenceSchema, type NewStepEvent, type StepEvent } from './step.events.js';
 import { durationSchema } from './duration.js';
+import type { rotationEvents } from './rotation.events.js';
+import { stepReferenceSchema, type NewStepEvent, type StepEvent } from './step.events.js';
 import { backEndRefSchema, lineSchema, textSchema, uuidSchema, versionIdSchema } from './vocabulary.js';
 
-/** A containment is a process of its own; applying it needs no slot (contracts, Processes beside a rotation). */
+/**
+ * A containment is a process of its own. Applying it needs no slot, lifting it takes the family's (contracts, Processes beside a
+ * rotation).
+ */
 export const containmentEvents = {
   ContainmentRequested: {
     version: 1,
@@ -37,7 +41,27 @@ export const containmentEvents = {
     schema: z.object({ code: z.string().max(80), reason: lineSchema, person: lineSchema }),
   },
   ContainmentRetried: { version: 1, about: 'A person wants it tried again.', schema: z.object({}) },
+  ContainmentLiftRequested: {
+    version: 1,
+    about: 'The suspicion is cleared: the versions are to be accepted again where they were.',
+    schema: z.object({ family: uuidSchema, reason: textSchema }),
+  },
+  ContainmentLiftWithdrawn: {
+    version: 1,
+    about: 'It stays: before it was lifted, a version of it was suspected again, or confirmed.',
+    schema: z.object({ reason: lineSchema }),
+  },
+  ContainmentLifted: {
+    version: 1,
+    about: 'What this containment denied is no longer denied by it.',
+    schema: stepReferenceSchema.extend({ versions: z.array(versionIdSchema).min(1).max(100) }),
+  },
 } as const satisfies EventDefinitions;
 
-export type NewContainmentEvent = NewEventOf<typeof containmentEvents> | NewStepEvent;
-export type ContainmentEvent = RecordedEventOf<typeof containmentEvents> | StepEvent;
+/** Attested in these streams too. */
+type AttestedEvents = Pick<typeof rotationEvents, 'Attested'>;
+
+export type NewContainmentEvent =
+  NewEventOf<typeof containmentEvents> | NewEventOf<AttestedEvents> | NewStepEvent;
+export type ContainmentEvent =
+  RecordedEventOf<typeof containmentEvents> | RecordedEventOf<AttestedEvents> | StepEvent;

@@ -8,7 +8,7 @@ export interface ContainmentState {
   readonly exists: boolean;
   readonly containmentId: string;
   readonly familyId: string;
-  readonly status: 'requested' | 'applied' | 'suspended';
+  readonly status: 'requested' | 'applied' | 'suspended' | 'lifting' | 'lifted';
   readonly backEnd?: BackEndRef;
   readonly versions: readonly string[];
   readonly rotation?: string;
@@ -17,6 +17,10 @@ export interface ContainmentState {
   readonly correlationId?: string;
   readonly steps: StepsState;
   readonly suspendedFor?: string;
+  readonly applied?: { readonly at: number; readonly attested: boolean };
+  /** Somebody wants it lifted. */
+  readonly lift?: { readonly reason: string; readonly by: string };
+  readonly lifted?: Mark;
   readonly lastMove?: Mark;
 }
 
@@ -30,14 +34,12 @@ export const initialContainment: ContainmentState = {
 };
 
 export function evolveContainment(state: ContainmentState, event: ContainmentEvent): ContainmentState {
-  const moved: ContainmentState = {
-    ...state,
-    steps: evolveSteps(state.steps, event),
-    lastMove: { at: event.recordedAt, eventId: event.id, revision: event.revision },
-  };
+  const lastMove: Mark = { at: event.recordedAt, eventId: event.id, revision: event.revision };
+  const moved: ContainmentState = { ...state, steps: evolveSteps(state.steps, event), lastMove };
   switch (event.type) {
     case 'StepStarted':
     case 'StepFailed':
+    case 'Attested':
       return moved;
     case 'ContainmentRequested':
       return {
@@ -54,15 +56,34 @@ export function evolveContainment(state: ContainmentState, event: ContainmentEve
     case 'ContainmentApplied': {
       const trustEndsAt =
         event.data.trustEndsAt === undefined ? undefined : parseInstant(event.data.trustEndsAt);
-      return { ...moved, status: 'applied', ...(trustEndsAt === undefined ? {} : { trustEndsAt }) };
+      return {
+        ...moved,
+        // An attempt that answers late says again what stands already.
+        status: state.applied === undefined ? 'applied' : state.status,
+        applied: state.applied ?? { at: event.recordedAt, attested: event.provenance === 'attested' },
+        ...(trustEndsAt === undefined ? {} : { trustEndsAt: state.trustEndsAt ?? trustEndsAt }),
+      };
     }
     case 'ContainmentSuspended':
       return { ...moved, status: 'suspended', suspendedFor: event.data.reason };
     case 'ContainmentRetried':
       return {
         ...moved,
-        status: state.status === 'applied' ? 'applied' : 'requested',
+        status: state.status === 'suspended' ? beforeSuspended(state) : state.status,
         steps: retrySteps(moved.steps),
       };
+    case 'ContainmentLiftRequested':
+      return { ...moved, status: 'lifting', lift: { reason: event.data.reason, by: event.actor } };
+    case 'ContainmentLiftWithdrawn': {
+      const { lift: _lift, ...rest } = moved;
+      return { ...rest, status: 'applied', steps: retrySteps(moved.steps) };
+    }
+    case 'ContainmentLifted':
+      return { ...moved, status: 'lifted', lifted: lastMove };
   }
+}
+
+function beforeSuspended(state: ContainmentState): ContainmentState['status'] {
+  if (state.applied === undefined) return 'requested';
+  return state.lift === undefined ? 'applied' : 'lifting';
 }

@@ -6,9 +6,10 @@ import type {
   FamilySchedule,
   NewFamilyEvent,
   RotationRequest,
+  SlotProcess,
 } from './family.events.js';
 import type { VersionSnapshot } from './vocabulary.js';
-import { markCompromised, mergeVersions } from './versions.js';
+import { markCompromised, markDestroyed, mergeVersions } from './versions.js';
 
 export interface FamilyConsumer extends ConsumerDetails {
   readonly consumerId: string;
@@ -28,6 +29,15 @@ export interface FamilySlot {
   /** Where the command came from: what completes its opening says the same. */
   readonly origin: EventOrigin;
   readonly open: boolean;
+}
+
+/** A process beside a rotation that took the slot; an emergency ends its hold without asking. */
+export interface ProcessSlot {
+  readonly process: SlotProcess;
+  readonly id: string;
+  /** Revision of the `SlotTaken`: fences of later slots are newer. */
+  readonly takenRevision: number;
+  readonly takenEventId: string;
 }
 
 export interface Suspicion {
@@ -51,7 +61,13 @@ export interface FamilyState {
   readonly versions: readonly VersionSnapshot[];
   readonly compromised: readonly string[];
   readonly suspected: readonly Suspicion[];
-  /** The newest slot, open or closed. */
+  /** Suspected once and cleared, and neither suspected again nor confirmed since. */
+  readonly cleared: readonly string[];
+  /** Key material that is gone for good. */
+  readonly destroyed: readonly string[];
+  /** The process that holds the slot now. */
+  readonly process?: ProcessSlot;
+  /** The newest slot of a rotation, open or closed. */
   readonly slot?: FamilySlot;
   /** The largest max-age a document of this family was served with, seconds. */
   readonly largestMaxAge: number;
@@ -67,6 +83,8 @@ export const initialFamily: FamilyState = {
   versions: [],
   compromised: [],
   suspected: [],
+  cleared: [],
+  destroyed: [],
   largestMaxAge: 0,
   closed: [],
 };
@@ -85,6 +103,7 @@ export type FamilyCommand =
       readonly incident?: string;
       readonly containment?: string;
     }
+  | { readonly type: 'ClearCompromise'; readonly versions: readonly string[]; readonly reason: string }
   | { readonly type: 'OpenRotation'; readonly rotation: string; readonly request: RotationRequest };
 
 function existing(state: FamilyState): FamilyDetails {
@@ -159,6 +178,13 @@ export function openRotation(
         { rotation: running.rotation },
       );
     }
+    if (state.process !== undefined) {
+      throw new DomainError(
+        'family.slot-taken',
+        `${processText(state.process)} holds the slot of this family; a rotation starts when it is over`,
+        { process: state.process.process, id: state.process.id },
+      );
+    }
     return [{ type: 'RotationOpened', data: { rotation, request } }];
   }
   const { compromisedVersions, discoveredAt, exposedFrom, incident } = request.emergency;
@@ -179,6 +205,60 @@ export function openRotation(
       data: { rotation, request, ...(running === undefined ? {} : { supersedes: running.rotation }) },
     },
   ];
+}
+
+export function processText({ process, id }: Pick<ProcessSlot, 'process' | 'id'>): string {
+  return process === 'lift' ? `the lifting of containment ${id}` : `destruction ${id}`;
+}
+
+/** Answers suspicions only (contracts, An emergency over a running rotation). */
+function clearCompromise(
+  { versions, reason }: { readonly versions: readonly string[]; readonly reason: string },
+  state: FamilyState,
+): readonly NewFamilyEvent[] {
+  existing(state);
+  const confirmed = versions.find((version) => state.compromised.includes(version));
+  if (confirmed !== undefined) {
+    throw new DomainError(
+      'compromise.confirmed',
+      `the compromise of ${confirmed} is confirmed, and that is final: an error in it is corrected on paper, the version stays out`,
+      { field: 'versions' },
+    );
+  }
+  const suspected = state.suspected.flatMap((suspicion) => suspicion.versions);
+  const unknown = versions.find((version) => !suspected.includes(version));
+  if (unknown !== undefined) {
+    throw new DomainError(
+      'compromise.not-suspected',
+      `nobody suspects ${unknown}: there is nothing to clear`,
+      {
+        field: 'versions',
+      },
+    );
+  }
+  if (versions.every((version) => state.cleared.includes(version))) return [];
+  return [{ type: 'CompromiseCleared', data: { versions: [...versions], reason } }];
+}
+
+/** Why a containment of these versions stays; `undefined`: it may be lifted. */
+export function liftRefusal(
+  { compromised, cleared }: Pick<FamilyState, 'compromised' | 'cleared'>,
+  versions: readonly string[],
+): { readonly code: string; readonly reason: string } | undefined {
+  const confirmed = versions.find((version) => compromised.includes(version));
+  if (confirmed !== undefined) {
+    return {
+      code: 'containment.version-compromised',
+      reason: `the compromise of ${confirmed} is confirmed: a compromised version is never accepted again`,
+    };
+  }
+  const suspected = versions.find((version) => !cleared.includes(version));
+  return suspected === undefined
+    ? undefined
+    : {
+        code: 'containment.still-suspected',
+        reason: `${suspected} is still suspected: clear the suspicion first`,
+      };
 }
 
 function decide(command: FamilyCommand, state: FamilyState): readonly NewFamilyEvent[] {
@@ -241,6 +321,8 @@ function decide(command: FamilyCommand, state: FamilyState): readonly NewFamilyE
         },
       ];
     }
+    case 'ClearCompromise':
+      return clearCompromise(command, state);
     case 'OpenRotation':
       return openRotation(command, state);
   }
@@ -258,6 +340,15 @@ function sameConsumer(left: FamilyConsumer, right: FamilyConsumer): boolean {
     left.thirdParty === right.thirdParty &&
     left.instances === right.instances
   );
+}
+
+function without(from: readonly string[], these: readonly string[]): readonly string[] {
+  return from.filter((each) => !these.includes(each));
+}
+
+/** What the family knows for good is put over what a snapshot says. */
+function known(state: FamilyState, versions: readonly VersionSnapshot[]): readonly VersionSnapshot[] {
+  return markDestroyed(markCompromised(versions, state.compromised), state.destroyed);
 }
 
 function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
@@ -297,12 +388,13 @@ function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
       const { source: _source, ...snapshot } = event.data;
       return {
         ...state,
-        versions: markCompromised(mergeVersions(state.versions, [snapshot]), state.compromised),
+        versions: known(state, mergeVersions(state.versions, [snapshot])),
       };
     }
     case 'CompromiseSuspected':
       return {
         ...state,
+        cleared: without(state.cleared, event.data.versions),
         suspected: [
           ...state.suspected,
           {
@@ -317,11 +409,37 @@ function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
       };
     case 'CompromiseConfirmed': {
       const compromised = [...new Set([...state.compromised, ...event.data.versions])];
-      return { ...state, compromised, versions: markCompromised(state.versions, compromised) };
-    }
-    case 'RotationOpened':
       return {
         ...state,
+        compromised,
+        cleared: without(state.cleared, event.data.versions),
+        versions: markCompromised(state.versions, compromised),
+      };
+    }
+    case 'CompromiseCleared':
+      return { ...state, cleared: [...new Set([...state.cleared, ...event.data.versions])] };
+    case 'SlotTaken': {
+      const { process, id } = event.data;
+      return {
+        ...state,
+        process: { process, id, takenRevision: event.revision, takenEventId: event.id },
+      };
+    }
+    case 'SlotFreed': {
+      const { process, ...rest } = state;
+      const destroyed = [...new Set([...state.destroyed, ...(event.data.destroyed ?? [])])];
+      return {
+        ...rest,
+        ...(process === undefined || process.id === event.data.id ? {} : { process }),
+        destroyed,
+        versions: markDestroyed(state.versions, destroyed),
+      };
+    }
+    case 'RotationOpened': {
+      // Only an emergency opens over a process: that one takes the slot again afterwards.
+      const { process: _process, ...rest } = state;
+      return {
+        ...rest,
         slot: {
           rotation: event.data.rotation,
           request: event.data.request,
@@ -335,13 +453,14 @@ function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
           open: true,
         },
       };
+    }
     case 'RotationClosed': {
       const slot =
         state.slot?.rotation === event.data.rotation ? { slot: { ...state.slot, open: false } } : {};
       return {
         ...state,
         ...slot,
-        versions: markCompromised(mergeVersions(state.versions, event.data.versions), state.compromised),
+        versions: known(state, mergeVersions(state.versions, event.data.versions)),
         largestMaxAge: Math.max(state.largestMaxAge, event.data.servedMaxAgeSeconds ?? 0),
         closed: [...state.closed, { rotation: event.data.rotation, outcome: event.data.outcome }],
       };

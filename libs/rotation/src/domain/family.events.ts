@@ -150,6 +150,10 @@ export type RotationRequest = z.output<typeof rotationRequestSchema>;
 
 export const ROTATION_OUTCOMES = ['completed', 'rolled-back', 'abandoned', 'rejected', 'superseded'] as const;
 
+/** What takes the family's slot beside a rotation (contracts, Processes beside a rotation). */
+export const SLOT_PROCESSES = ['lift', 'destroy'] as const;
+export type SlotProcess = (typeof SLOT_PROCESSES)[number];
+
 export const familyEvents = {
   FamilyRegistered: {
     version: 1,
@@ -212,6 +216,26 @@ export const familyEvents = {
       incident: lineSchema.optional(),
       rotation: uuidSchema.optional(),
       ...importedFactFields,
+    }),
+  },
+  CompromiseCleared: {
+    version: 1,
+    about: 'A suspicion came to nothing. Answers suspicions only: a confirmed compromise is final.',
+    schema: z.object({ versions: z.array(versionIdSchema).min(1).max(100), reason: textSchema }),
+  },
+  SlotTaken: {
+    version: 1,
+    about: 'The slot of the family is taken by a process of its own: lifting a containment, destroying.',
+    schema: z.object({ process: z.enum(SLOT_PROCESSES), id: uuidSchema }),
+  },
+  SlotFreed: {
+    version: 1,
+    about: 'The slot is free again; what the process left stands here.',
+    schema: z.object({
+      process: z.enum(SLOT_PROCESSES),
+      id: uuidSchema,
+      /** Versions whose key material is gone for good. */
+      destroyed: z.array(versionIdSchema).max(100).optional(),
     }),
   },
   RotationOpened: {

@@ -1,4 +1,5 @@
 import { DomainError, formatInstant, type Decider } from '#eventlog';
+import { requireEvidence, requireNotInFuture } from './attestation.js';
 import { milliseconds } from './duration.js';
 import type { RotationRequest } from './family.events.js';
 import type {
@@ -11,7 +12,7 @@ import type {
 import { ENDED, evolveRotation, initialRotation, type RotationState } from './rotation.state.js';
 import type { PolicyTerms } from './policy.events.js';
 import { nextCohort, isAttested, OBSERVING_LIMIT_MS } from './rotation.saga.js';
-import { outcomeOf, versionsOf } from './step-effects.js';
+import { isProcessOutcome, outcomeOf, versionsOf } from './step-effects.js';
 import { stepTable } from './step-table.js';
 import type { StepName } from './step.events.js';
 
@@ -291,6 +292,8 @@ function attestable(state: RotationState): readonly StepName[] {
       case 'withdraw':
         return state.generated !== undefined && state.withdrawn === undefined;
       case 'contain':
+      case 'lift':
+      case 'destroy':
         return false;
     }
   };
@@ -360,20 +363,8 @@ function attest(
       { field: 'step', next },
     );
   }
-  const { link, sha256, note } = attestation.evidence;
-  const enough =
-    link !== undefined || sha256 !== undefined || (state.emergency !== undefined && note !== undefined);
-  if (!enough) {
-    throw new DomainError(
-      'attestation.no-evidence',
-      'an attestation names its evidence: a link to it, or the SHA-256 of it' +
-        (state.emergency === undefined ? '' : ', or in an emergency a note'),
-      { field: 'evidence' },
-    );
-  }
-  if (occurredAt !== undefined && occurredAt > now + 60_000) {
-    throw new DomainError('attestation.in-future', 'it lies in the future', { field: 'occurredAt' });
-  }
+  requireEvidence(attestation, state.emergency !== undefined);
+  requireNotInFuture(occurredAt, now);
   const versions = versionsOf(step, plan, state, []);
   const named = generated?.versionId;
   const made = outcomeOf({
@@ -399,7 +390,7 @@ function attest(
         : {}),
     },
   });
-  if (made.type === 'ContainmentApplied') return [];
+  if (isProcessOutcome(made)) return [];
   return [
     {
       type: 'Attested',

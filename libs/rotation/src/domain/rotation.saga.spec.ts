@@ -64,10 +64,14 @@ function worldFor(step: StepName): WorldOptions {
     : {};
 }
 
-function start(step: StepName, world: SimulatedWorld): string {
+/** Lifting and destroying are processes of their own: process.saga.spec.ts. */
+type RotationStep = Exclude<StepName, 'lift' | 'destroy'>;
+const ROTATION_STEPS = STEPS.filter((step): step is RotationStep => step !== 'lift' && step !== 'destroy');
+
+function start(step: RotationStep, world: SimulatedWorld): string {
   const cuts = step === 'cutover' || step === 'cutback';
   const { id } = world.request(cuts ? { strategy: 'cutover' } : {});
-  const way: Readonly<Record<StepName, () => void>> = {
+  const way: Readonly<Record<RotationStep, () => void>> = {
     generate: () => {
       accepting(world, id);
     },
@@ -121,7 +125,7 @@ describe('nextStep × every outcome', () => {
     { othersAreDead: false, outlivesProcess: true },
   ];
 
-  describe.each(STEPS)('%s', (step) => {
+  describe.each(ROTATION_STEPS)('%s', (step) => {
     it.each(sequences.map((sequence) => [sequence.join(', then '), sequence] as const))(
       '%s',
       (_n, sequence) => {
@@ -159,7 +163,7 @@ describe('nextStep × every outcome', () => {
   });
 
   it('the whole table was proved', () => {
-    const all = STEPS.length * (15 + 4 * 4) * 3;
+    const all = ROTATION_STEPS.length * (15 + 4 * 4) * 3;
     expect(proved).toBe(all);
     console.info(`step × outcome × kind of takeover: ${proved} of ${all}`);
   });

@@ -143,7 +143,7 @@ function cause(rotation: RotationState): string {
 }
 
 /** What `unsettled` is: an intent without outcome, or a failure that could not say whether it happened. */
-interface Unsettled {
+export interface Unsettled {
   readonly step: StepName;
   readonly attempt: number;
   /** Not before: no request of that attempt can still take effect then. */
@@ -153,7 +153,7 @@ interface Unsettled {
   readonly dueTo: string;
 }
 
-function unsettledStep(
+export function unsettledStep(
   steps: StepsState,
   view: Pick<RotationView, 'backEnd' | 'runner'>,
   urgent: boolean,
@@ -190,7 +190,7 @@ function unsettledStep(
 }
 
 /** Bounded back-off after passing faults, a person after anything else. */
-function afterFailure(
+export function afterFailure(
   steps: StepsState,
   step: StepName,
   now: number,
@@ -309,7 +309,12 @@ function freeOfHolds(view: RotationView, step: StepName): boolean {
 }
 
 /** Everything that holds a planned step now, as what it waits for. An emergency names what of it it passed. */
-function holdsOf(view: RotationView, now: number, step: StepName): readonly Decision[] {
+export function holdsOf(
+  view: Pick<RotationView, 'holds' | 'family' | 'clocks' | 'backEnd'> &
+    Partial<Pick<RotationView, 'rotation'>>,
+  now: number,
+  step: StepName,
+): readonly Decision[] {
   const { holds, family, rotation } = view;
   const row = stepTable[step];
   const found: Decision[] = [];
@@ -331,7 +336,7 @@ function holdsOf(view: RotationView, now: number, step: StepName): readonly Deci
     if (clock !== undefined) found.push(clock);
   }
   if (row.inChangeWindow) {
-    const { changeWindows = [], blackouts = [] } = rotation.plan ?? {};
+    const { changeWindows = [], blackouts = [] } = rotation?.plan ?? {};
     const time = changeTime(changeWindows, blackouts, now);
     if (!time.open) found.push(wait(time.why, time.opensAt));
   }
@@ -342,7 +347,7 @@ function holdsOf(view: RotationView, now: number, step: StepName): readonly Deci
 export const HELD = 'held: ';
 
 /** Emit and revoke wait until the clocks agree (contracts, Clocks). */
-function clockHold(view: RotationView, now: number): Decision | undefined {
+function clockHold(view: Pick<RotationView, 'clocks' | 'backEnd'>, now: number): Decision | undefined {
   const behind = view.clocks.newestRecordedAt - now;
   if (behind > CLOCK_TOLERANCE_MS) {
     return wait(
@@ -586,6 +591,8 @@ function overtaken(rotation: RotationState, step: StepName): boolean {
     case 'withdraw':
     case 'cutback':
     case 'contain':
+    case 'lift':
+    case 'destroy':
       return false;
   }
 }
@@ -1097,7 +1104,7 @@ export function nextContainmentStep(
   | { readonly kind: 'suspend'; readonly code: string; readonly reason: string; readonly dueTo: string }
   | { readonly kind: 'wait'; readonly until?: number; readonly waitsFor: string }
   | { readonly kind: 'finished' } {
-  if (!state.exists || state.status === 'applied') return { kind: 'finished' };
+  if (!state.exists || state.applied !== undefined) return { kind: 'finished' };
   if (state.status === 'suspended')
     return { kind: 'wait', waitsFor: `a person: ${state.suspendedFor ?? 'it is suspended'}` };
   const unsettled = unsettledStep(state.steps, view, true);

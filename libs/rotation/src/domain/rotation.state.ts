@@ -250,6 +250,23 @@ function phaseWhileEmitting(state: RotationState): RotationPhase {
   return missingConfirmations(state, 'emission-confirmations').length === 0 ? 'draining' : 'emitting';
 }
 
+/** The plan as it binds after an amendment. */
+export function amendedPlan(
+  plan: RotationPlan,
+  change: (RotationEvent & { readonly type: 'PlanAmended' })['data'],
+): RotationPlan {
+  const { trustTerm: _before, ...withoutBound } = plan;
+  const { consumers, windows, trustTerm, outage } = change;
+  return {
+    ...withoutBound,
+    consumers,
+    ...(windows === undefined ? {} : { windows }),
+    // Absent: no bound is known any more.
+    ...(trustTerm === undefined ? {} : { trustTerm }),
+    ...(outage === undefined ? {} : { outage }),
+  };
+}
+
 /** Total: any event of the stream folds, whatever came before. */
 export function evolveRotation(state: RotationState, event: RotationEvent): RotationState {
   const steps = evolveSteps(state.steps, event);
@@ -349,19 +366,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'PlanAmended': {
       const { plan } = state;
       if (plan === undefined) return moved;
-      const { trustTerm: _before, ...withoutBound } = plan;
-      const { consumers, windows, trustTerm, outage } = event.data;
-      const next = {
-        ...moved,
-        plan: {
-          ...withoutBound,
-          consumers,
-          ...(windows === undefined ? {} : { windows }),
-          // Absent: no bound is known any more.
-          ...(trustTerm === undefined ? {} : { trustTerm }),
-          ...(outage === undefined ? {} : { outage }),
-        },
-      };
+      const next = { ...moved, plan: amendedPlan(plan, event.data) };
       const emitting = state.phase === 'emitting' || state.phase === 'draining';
       return { ...next, phase: emitting ? phaseWhileEmitting(next) : state.phase };
     }

@@ -1,5 +1,6 @@
 import { formatInstant, type Provenance } from '#eventlog';
 import type { NewContainmentEvent } from './containment.events.js';
+import type { NewDestructionEvent } from './destruction.events.js';
 import { milliseconds } from './duration.js';
 import type { NewRotationEvent, RotationPlan } from './rotation.events.js';
 import type { RotationState } from './rotation.state.js';
@@ -66,7 +67,10 @@ export function versionsOf(
     case 'revoke':
     case 'verify':
       return { ...common, subject: plan.outgoing };
+    // Their processes name their own.
     case 'contain':
+    case 'lift':
+    case 'destroy':
       return { ...common, subject: [] };
   }
 }
@@ -77,6 +81,7 @@ export interface SeenVersion {
   readonly accepted: boolean;
   readonly emittingShare?: number | undefined;
   readonly contained?: boolean;
+  readonly destroyed?: boolean;
 }
 
 /** Whether the back end already shows what the step would bring about, though nothing says that we did it. */
@@ -109,6 +114,10 @@ export function alreadySo(
       );
     case 'contain':
       return every((version) => version?.contained === true);
+    case 'lift':
+      return every((version) => version?.contained !== true);
+    case 'destroy':
+      return every((version) => version?.destroyed === true);
     case 'withdraw':
       // A version that was never accepted looks withdrawn: only the ledger can say that we did it.
       return false;
@@ -147,10 +156,21 @@ export interface OutcomeInput {
   readonly now: number;
 }
 
+/** What the steps of the processes beside a rotation become. */
+export type ProcessOutcome =
+  | Extract<NewContainmentEvent, { readonly type: 'ContainmentApplied' | 'ContainmentLifted' }>
+  | Extract<NewDestructionEvent, { readonly type: 'OldKeyDestroyed' }>;
+
+export function isProcessOutcome(event: NewRotationEvent | ProcessOutcome): event is ProcessOutcome {
+  return (
+    event.type === 'ContainmentApplied' ||
+    event.type === 'ContainmentLifted' ||
+    event.type === 'OldKeyDestroyed'
+  );
+}
+
 /** The fact a step becomes. */
-export function outcomeOf(
-  input: OutcomeInput,
-): NewRotationEvent | Extract<NewContainmentEvent, { readonly type: 'ContainmentApplied' }> {
+export function outcomeOf(input: OutcomeInput): NewRotationEvent | ProcessOutcome {
   const { step, versions, share, trustTerm, trustEndsAt, done, now } = input;
   const { provenance } = done;
   const base = {
@@ -229,5 +249,9 @@ export function outcomeOf(
         type: 'ContainmentApplied',
         data: { ...reference, versions: subject, ...ends(bound) },
       };
+    case 'lift':
+      return { ...base, type: 'ContainmentLifted', data: { ...reference, versions: subject } };
+    case 'destroy':
+      return { ...base, type: 'OldKeyDestroyed', data: { ...reference, versions: subject } };
   }
 }

@@ -7,11 +7,20 @@ import type { StepName } from './step.events.js';
 export interface StepRow {
   /** What is called at the back end; `probe` changes nothing. */
   readonly effect:
-    'generate' | 'publish' | 'switch-emission' | 'withdraw' | 're-accept' | 'cut-over' | 'contain' | 'probe';
+    | 'generate'
+    | 'publish'
+    | 'switch-emission'
+    | 'withdraw'
+    | 're-accept'
+    | 'cut-over'
+    | 'contain'
+    | 'lift'
+    | 'destroy'
+    | 'probe';
   readonly outcome: string;
   /** Holds and pauses stop forward steps only; a way back, a containment and an emergency go on. */
   readonly direction: 'forward' | 'back' | 'aside';
-  /** Waits for the clocks to agree (contracts, Clocks): before emit, revoke, and a rollback's own withdrawal. */
+  /** Waits for the clocks to agree (contracts, Clocks): before emit, revoke, destroy, and a rollback's own withdrawal. */
   readonly clockBound: boolean;
   /** Begins only inside the family's change window. */
   readonly inChangeWindow: boolean;
@@ -39,6 +48,8 @@ export const stepTable: Readonly<Record<StepName, StepRow>> = {
     clockBound: false,
     inChangeWindow: false,
   },
+  lift: { effect: 'lift', outcome: 'ContainmentLifted', ...forward },
+  destroy: { effect: 'destroy', outcome: 'OldKeyDestroyed', ...forward, clockBound: true },
 };
 
 /** The four places around each step where a worker may die. */
@@ -57,6 +68,8 @@ export const SEAMS = [
   'seam:switch-released',
   'seam:containment-opened',
   'seam:suspicion-recorded',
+  'seam:process-slot-taken',
+  'seam:process-ended',
   'seam:superseded-settled',
   'seam:import-started',
   'seam:import-line',

@@ -4,7 +4,7 @@ import { instantSchema } from '#eventlog';
 import { widened } from './upcasts.js';
 import { lineSchema, uuidSchema } from './vocabulary.js';
 
-/** Everything the saga performs, in a rotation's stream or a containment's. The step table says what each is. */
+/** Everything the saga performs, in the stream of a rotation, a containment or a destruction. The step table says what each is. */
 export const STEPS = [
   'generate',
   'accept',
@@ -19,6 +19,9 @@ export const STEPS = [
   /** Without overlap: the new version in and the old one out, in one change; and the same change back. */
   'cutover',
   'cutback',
+  /** Processes of their own: a containment taken back, key material deleted for good. */
+  'lift',
+  'destroy',
 ] as const;
 export type StepName = (typeof STEPS)[number];
 export const stepSchema = z.enum(STEPS);

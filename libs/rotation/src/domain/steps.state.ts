@@ -33,7 +33,7 @@ export interface StepFailure {
   readonly share?: number;
 }
 
-/** The steps of one process (a rotation or a containment), folded from its stream. */
+/** The steps of one process (a rotation, a containment, a destruction), folded from its stream. */
 export interface StepsState {
   readonly open?: OpenStep;
   /** The newest failure with no outcome of its step after it. */
@@ -57,6 +57,8 @@ const OUTCOME_OF: Readonly<Record<string, StepName>> = {
   KeyReaccepted: 'reaccept',
   CutOver: 'cutover',
   CutBack: 'cutback',
+  ContainmentLifted: 'lift',
+  OldKeyDestroyed: 'destroy',
 };
 
 export function stepOfOutcome(type: string): StepName | undefined {

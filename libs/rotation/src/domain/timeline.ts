@@ -4,6 +4,7 @@ import { milliseconds, parseDuration } from './duration.js';
 import type { CONSUMER_ROLES } from './family.events.js';
 import type { EmergencyTarget } from './policy.events.js';
 import type { PlannedConsumer, PlannedWindow, RotationEvent, RotationPlan } from './rotation.events.js';
+import { amendedPlan } from './rotation.state.js';
 import type { StepEvent } from './step.events.js';
 
 export type TimelineKind =
@@ -539,6 +540,20 @@ function wordsOf(event: TimelineEvent, context: Context): Words {
       };
     case 'ContainmentRetried':
       return { kind: 'request', title: 'Containment to be tried again', detail: '' };
+    case 'ContainmentLiftRequested':
+      return {
+        kind: 'request',
+        title: 'Lifting of the containment requested',
+        detail: oneLine(event.data.reason),
+      };
+    case 'ContainmentLiftWithdrawn':
+      return { kind: 'decision', title: 'The containment stays', detail: event.data.reason };
+    case 'ContainmentLifted':
+      return {
+        kind: 'effect',
+        title: 'Containment lifted',
+        detail: `${list(event.data.versions)} no longer denied by it${settled(event.data)}`,
+      };
     case 'StepStarted':
     case 'StepFailed':
       return stepWords(event);
@@ -684,10 +699,12 @@ function drainStart(
     const confirmations = ordered.filter((event) => event.type === 'EmissionConfirmed').map(windowInstant);
     return confirmations.reduce<number>((latest, at) => Math.max(latest, at ?? latest), switchedAt);
   }
+  // Each cohort is confirmed anew: what counts here came after the last one.
+  const after = ordered.slice(ordered.indexOf(switched) + 1);
   let start = switchedAt;
   for (const consumer of plan.consumers) {
     if (!consumer.roles.includes('emitter')) continue;
-    const { last } = countConfirmations(ordered, 'EmissionConfirmed', consumer, plan);
+    const { last } = countConfirmations(after, 'EmissionConfirmed', consumer, plan);
     const overridden = ordered.some(
       (event) =>
         event.type === 'GateOverridden' &&
@@ -724,8 +741,17 @@ function countConfirmations(
   return { confirmed: Math.min(seen.size, consumer.instances), ...(last === undefined ? {} : { last }) };
 }
 
-function planOf(events: readonly TimelineEvent[]): RotationPlan | undefined {
-  return firstOf(events, 'RotationPlanned')?.data;
+/** The plan as it bound in the end: as it was frozen, with every amendment. */
+export function planOf(events: readonly TimelineEvent[]): RotationPlan | undefined {
+  return events.reduce<RotationPlan | undefined>((plan, event) => {
+    if (event.type === 'RotationPlanned') return plan ?? event.data;
+    if (event.type === 'PlanAmended' && plan !== undefined) return amendedPlan(plan, event.data);
+    // People make versions whose names are not ours.
+    if (event.type === 'KeyGenerated' && plan?.incoming !== undefined) {
+      return { ...plan, incoming: event.data.versionId };
+    }
+    return plan;
+  }, undefined);
 }
 
 type EventOf<Type extends TimelineEvent['type']> = Extract<TimelineEvent, { readonly type: Type }>;

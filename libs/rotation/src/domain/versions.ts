@@ -21,6 +21,16 @@ export function markCompromised(
   );
 }
 
+/** What is destroyed stays so, whatever an older snapshot says. */
+export function markDestroyed(
+  versions: readonly VersionSnapshot[],
+  destroyed: readonly string[],
+): readonly VersionSnapshot[] {
+  return versions.map((version) =>
+    destroyed.includes(version.versionId) ? { ...version, destroyed: true } : version,
+  );
+}
+
 /** The version that emits: the one with the largest share (the newer of two equal ones), or, where nobody recorded who emits, the newest accepted one. */
 export function emittingVersion(versions: readonly VersionSnapshot[]): VersionSnapshot | undefined {
   const shares = versions.filter((version) => (version.emittingShare ?? 0) > 0);

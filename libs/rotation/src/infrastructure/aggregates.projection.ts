@@ -3,6 +3,8 @@ import { asStored, type Projection } from '#eventlog/kit';
 import type { SqlDatabase, SqlValue } from '#eventlog/sqlite';
 import type { ContainmentEvent } from '../domain/containment.events.js';
 import { evolveContainment, initialContainment, type ContainmentState } from '../domain/containment.state.js';
+import type { DestructionEvent } from '../domain/destruction.events.js';
+import { evolveDestruction, initialDestruction, type DestructionState } from '../domain/destruction.state.js';
 import { familyDecider, type FamilyState } from '../domain/family.decider.js';
 import type { FamilyEvent } from '../domain/family.events.js';
 import { policyDecider, type PolicyState } from '../domain/policy.decider.js';
@@ -107,7 +109,7 @@ function clocksOf(versions: readonly VersionSnapshot[]): {
 
 export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent>({
   name: 'families',
-  version: 2,
+  version: 3,
   schema: [
     `CREATE TABLE families (
       ${ROW}, environment TEXT NOT NULL, name TEXT NOT NULL, team TEXT NOT NULL, mode TEXT NOT NULL,
@@ -185,7 +187,7 @@ export const rotationsProjection: Projection = aggregate<RotationState, Rotation
 
 export const containmentsProjection: Projection = aggregate<ContainmentState, ContainmentEvent>({
   name: 'containments',
-  version: 2,
+  version: 3,
   schema: [
     `CREATE TABLE containments (${ROW}, family_id TEXT NOT NULL, status TEXT NOT NULL, ${STATE}) STRICT`,
     'CREATE INDEX containments_by_family ON containments (family_id)',
@@ -194,6 +196,20 @@ export const containmentsProjection: Projection = aggregate<ContainmentState, Co
   initial: initialContainment,
   evolve: evolveContainment,
   exists: () => true,
+  columns: ({ familyId, status }) => ({ family_id: familyId, status }),
+});
+
+export const destructionsProjection: Projection = aggregate<DestructionState, DestructionEvent>({
+  name: 'destructions',
+  version: 1,
+  schema: [
+    `CREATE TABLE destructions (${ROW}, family_id TEXT NOT NULL, status TEXT NOT NULL, ${STATE}) STRICT`,
+    'CREATE INDEX destructions_by_family ON destructions (family_id)',
+  ],
+  category: 'destruction',
+  initial: initialDestruction,
+  evolve: evolveDestruction,
+  exists: (state) => state.exists,
   columns: ({ familyId, status }) => ({ family_id: familyId, status }),
 });
 

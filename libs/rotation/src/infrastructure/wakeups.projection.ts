@@ -3,13 +3,13 @@ import type { Projection } from '#eventlog/kit';
 import type { SqlDatabase } from '#eventlog/sqlite';
 
 /**
- * Whom to wake, and when: one row for every rotation and containment that is not finished. Any event that may concern a
+ * Whom to wake, and when: one row for every rotation, containment and destruction that is not finished. Any event that may concern a
  * rotation makes its row due; the waker then asks the runner, which reads the truth from the streams and writes back when
  * to look again. So a rebuilt table costs one look at each open rotation and loses nothing.
  */
 export const wakeupsProjection: Projection = {
   name: 'wakeups',
-  version: 2,
+  version: 3,
   schema: [
     // waits_on: the stream of the rotation whose emitter switch it waits for, where that is what it waits for.
     `CREATE TABLE wakeups (
@@ -26,6 +26,7 @@ export const wakeupsProjection: Projection = {
     if (category === 'family') family(db, id, event);
     else if (category === 'rotation') rotation(db, id, event);
     else if (category === 'containment') containment(db, id, event);
+    else if (category === 'destruction') destruction(db, id, event);
     else if (category === 'claim') claimed(db, event);
     else if (category === 'telemetry') touch(db, id);
     else if (category === 'holds') holdMoved(db);
@@ -53,7 +54,12 @@ function text(event: RecordedEvent, field: string): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
-function due(db: SqlDatabase, id: string, kind: 'rotation' | 'containment', familyId: string): void {
+function due(
+  db: SqlDatabase,
+  id: string,
+  kind: 'rotation' | 'containment' | 'destruction',
+  familyId: string,
+): void {
   db.prepare(
     `INSERT INTO wakeups (id, kind, family_id, wake_at, ended, held) VALUES (?, ?, ?, ${NOW}, 0, 0)
      ON CONFLICT (id) DO UPDATE SET wake_at = ${NOW}`,
@@ -83,7 +89,13 @@ function family(db: SqlDatabase, familyId: string, event: RecordedEvent): void {
     const id = text(event, 'containment');
     if (id !== undefined) due(db, id, 'containment', familyId);
   }
-  db.prepare(`UPDATE wakeups SET wake_at = ${NOW} WHERE family_id = ? AND kind = 'rotation'`).run(familyId);
+  if (event.type === 'SlotFreed') {
+    const id = text(event, 'id');
+    // A process that stands still frees the slot too: its row stays for the retry, and waits for a person.
+    if (id !== undefined) touch(db, id);
+  }
+  // A containment that is not applied waits for nobody; one that is lifted waits for its family's slot, as a destruction does.
+  db.prepare(`UPDATE wakeups SET wake_at = ${NOW} WHERE family_id = ?`).run(familyId);
 }
 
 function rotation(db: SqlDatabase, id: string, event: RecordedEvent): void {
@@ -97,7 +109,14 @@ function containment(db: SqlDatabase, id: string, event: RecordedEvent): void {
     return;
   }
   const familyId = text(event, 'family');
-  if (event.type === 'ContainmentRequested' && familyId !== undefined) due(db, id, 'containment', familyId);
+  const asks = event.type === 'ContainmentRequested' || event.type === 'ContainmentLiftRequested';
+  if (asks && familyId !== undefined) due(db, id, 'containment', familyId);
+  else touch(db, id);
+}
+
+function destruction(db: SqlDatabase, id: string, event: RecordedEvent): void {
+  const familyId = text(event, 'family');
+  if (event.type === 'DestructionRequested' && familyId !== undefined) due(db, id, 'destruction', familyId);
   else touch(db, id);
 }
 

@@ -4,7 +4,15 @@ import type { VersionSnapshot } from '../domain/vocabulary.js';
 /** A back end as plain data, with the rules the port asks of every adapter (libs/custody, key-backend.ts). */
 
 export type SimulatedEffect =
-  'generate' | 'publish' | 'switch-emission' | 'withdraw' | 're-accept' | 'cut-over' | 'contain';
+  | 'generate'
+  | 'publish'
+  | 'switch-emission'
+  | 'withdraw'
+  | 're-accept'
+  | 'cut-over'
+  | 'contain'
+  | 'lift'
+  | 'destroy';
 
 export interface SimulatedFence {
   readonly slot: number;
@@ -21,6 +29,8 @@ export interface EffectCall {
   readonly attemptId: string;
   readonly fence: SimulatedFence;
   readonly begunAt: number;
+  /** Of a lift: the key of the containment it takes back. */
+  readonly containedBy?: string;
 }
 
 export interface SimulatedVersion {
@@ -28,6 +38,7 @@ export interface SimulatedVersion {
   readonly createdAt: string;
   readonly accepted: boolean;
   readonly emittingShare: number;
+  readonly destroyed?: boolean;
 }
 
 export interface LedgerRow {
@@ -59,7 +70,7 @@ export class BackEndFault extends Error {
 
 export class SimulatedBackEnd {
   versions: readonly SimulatedVersion[] = [];
-  denied: readonly string[] = [];
+  denies: readonly { readonly versionId: string; readonly by: string }[] = [];
   ledger: readonly LedgerRow[] = [];
   readonly changes: BackEndChange[] = [];
   /** Calls that came although the effect was durable already. */
@@ -78,6 +89,10 @@ export class SimulatedBackEnd {
       accepted: true,
       emittingShare: index === before.length - 1 ? 100 : 0,
     }));
+  }
+
+  get denied(): readonly string[] {
+    return [...new Set(this.denies.map((deny) => deny.versionId))];
   }
 
   /** What verifiers accept: denied versions are left out, whatever is accepted. */
@@ -99,7 +114,7 @@ export class SimulatedBackEnd {
       ...version,
       algorithm: 'ES256',
       compromised: false,
-      destroyed: false,
+      destroyed: version.destroyed === true,
     }));
   }
 
@@ -214,7 +229,19 @@ export class SimulatedBackEnd {
         );
         return;
       case 'contain':
-        this.denied = [...new Set([...this.denied, ...call.versions])];
+        this.denies = [...this.denies, ...call.versions.map((versionId) => ({ versionId, by: call.key }))];
+        return;
+      case 'lift':
+        this.denies = this.denies.filter(
+          (deny) => deny.by !== call.containedBy || !call.versions.includes(deny.versionId),
+        );
+        return;
+      case 'destroy':
+        if (known.length < call.versions.length) throw new BackEndFault('not-found', 'no such version');
+        if (known.some((version) => version.accepted || version.emittingShare > 0)) {
+          throw new BackEndFault('config', 'it is accepted: withdraw it first');
+        }
+        change((version) => (call.versions.includes(version.versionId) ? { destroyed: true } : {}));
     }
   }
 
@@ -237,6 +264,9 @@ export class SimulatedBackEnd {
     if (known < call.versions.length || known === 0) throw new BackEndFault('not-found', 'no such version');
     if (call.versions.some((versionId) => this.denied.includes(versionId))) {
       throw new BackEndFault('config', 'it is contained and is never accepted again');
+    }
+    if (this.versions.some((version) => call.versions.includes(version.versionId) && version.destroyed)) {
+      throw new BackEndFault('config', 'it is destroyed');
     }
   }
 }

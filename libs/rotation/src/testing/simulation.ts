@@ -822,7 +822,7 @@ export class SimulatedWorld {
         },
       };
     }
-    return outcomeOf({
+    const outcome = outcomeOf({
       step,
       versions,
       share,
@@ -838,6 +838,8 @@ export class SimulatedWorld {
         accepted: versions.accepted.map((versionId) => ({ versionId, how: 'a canary was accepted' })),
       },
     });
+    if (outcome.type === 'OldKeyDestroyed') throw new Error('this world plays rotations, not destructions');
+    return outcome;
   }
 
   #attemptOf(attemptId: string): number {

@@ -1,0 +1,171 @@
+import { z } from 'zod';
+import { familySchema, previewSchema, rotationSchema, type Family, type Rotation } from './api.js';
+import { CliFailure, EndedOtherwise, RefusedError } from './failures.js';
+import { progressBar } from './progress-bar.js';
+import type { Session } from './session.js';
+
+/** Who is affected; every part that is named must hold. */
+export interface Selector {
+  readonly environment?: string | undefined;
+  readonly team?: string | undefined;
+  readonly backEnd?: string | undefined;
+  readonly knew?: string | undefined;
+}
+
+interface Affected {
+  readonly family: Family;
+  readonly compromised: readonly string[];
+  readonly breaks: readonly string[];
+  readonly supersedes: string | null;
+  /** Why nothing can be said of it. */
+  readonly unclear: string | null;
+}
+
+/** At once so many: enough to be quick, few enough for the service to answer others. */
+const AT_ONCE = 4;
+
+/** One emergency for every family that fits: what it would do is shown first, all of it. */
+export async function declareForEach(
+  session: Session,
+  selector: Selector,
+  wish: Readonly<Record<string, unknown>>,
+  { dryRun, asks }: { readonly dryRun: boolean; readonly asks: boolean },
+): Promise<void> {
+  const families = await affectedBy(session, selector);
+  if (families.length === 0) throw new RefusedError('family.not-found', 'no registered family fits this');
+  const looking = progressBar(session, 'families looked at');
+  const affected = await inTurn(
+    families,
+    (family) => preview(session, family, wish),
+    looking.at.bind(looking),
+  );
+  looking.stop();
+  if (dryRun || !session.json) show(session, affected, dryRun);
+  if (dryRun) return;
+  if (asks) {
+    const answer = await session.around.input.ask(
+      `\nDeclare ${affected.length} emergencies now? [y/N] `,
+      session.around.interrupted,
+    );
+    if (!/^y(es)?$/i.test(answer.trim())) throw new EndedOtherwise('Nothing was started.');
+  }
+  const declaring = progressBar(session, 'emergencies declared');
+  const results = await inTurn(
+    affected,
+    ({ family }) => declare(session, family, wish),
+    declaring.at.bind(declaring),
+  );
+  declaring.stop();
+  const failed = results.filter((result) => result.error !== null);
+  session.answer({ declared: results.length - failed.length, failed: failed.length, results }, () => {
+    for (const { family, rotation } of results) {
+      if (rotation !== null) session.line(`${family}  declared: rotation ${rotation}`);
+    }
+    for (const { family, error } of failed) session.line(session.paint(`${family}  ${error ?? ''}`, 'red'));
+    session.line(`${results.length - failed.length} of ${results.length} emergencies are declared.`);
+  });
+  if (failed.length > 0) {
+    throw new EndedOtherwise(
+      `${failed.length} could not be declared: run it again, what is declared stays so.`,
+    );
+  }
+}
+
+async function affectedBy(session: Session, selector: Selector): Promise<readonly Family[]> {
+  const { environment, team, backEnd, knew } = selector;
+  const { items } = await session.client.all('/families', familySchema, {
+    ...(environment === undefined ? {} : { environment }),
+    ...(team === undefined ? {} : { team }),
+  });
+  return items.filter(
+    (family) =>
+      (backEnd === undefined || family.backEnd?.instance === backEnd) &&
+      (knew === undefined || (family.custodians ?? []).some((custodian) => custodian.subject === knew)),
+  );
+}
+
+async function preview(
+  session: Session,
+  family: Family,
+  wish: Readonly<Record<string, unknown>>,
+): Promise<Affected> {
+  try {
+    const seen = await session.client.post(`/families/${family.id}/rotations`, previewSchema, {
+      body: wish,
+      query: { plan: 'true' },
+      idempotencyKey: session.around.ids.random(),
+    });
+    return {
+      family,
+      compromised: seen.request.emergency?.compromisedVersions ?? [],
+      breaks: seen.whoBreaks,
+      supersedes: seen.supersedes ?? null,
+      unclear: null,
+    };
+  } catch (error) {
+    // What cannot be shown of one family does not hide the others, and holds nothing up.
+    if (!(error instanceof CliFailure)) throw error;
+    return { family, compromised: [], breaks: [], supersedes: null, unclear: error.message };
+  }
+}
+
+async function declare(
+  session: Session,
+  family: Family,
+  wish: Readonly<Record<string, unknown>>,
+): Promise<{ readonly family: string; readonly rotation: string | null; readonly error: string | null }> {
+  try {
+    const answer: Rotation = await session.client.post(`/families/${family.id}/rotations`, rotationSchema, {
+      body: wish,
+    });
+    return { family: family.qualifiedName, rotation: answer.id, error: null };
+  } catch (error) {
+    if (!(error instanceof CliFailure)) throw error;
+    return { family: family.qualifiedName, rotation: null, error: error.message };
+  }
+}
+
+function show(session: Session, affected: readonly Affected[], isAnswer: boolean): void {
+  const lines = (): void => {
+    session.line(session.paint(`EMERGENCY for ${affected.length} families`, 'bold', 'red'));
+    session.table(affected, [
+      { title: 'family', cell: (each) => each.family.qualifiedName },
+      { title: 'compromised', cell: (each) => each.compromised.join(', ') || '–' },
+      { title: 'who breaks', cell: (each) => each.unclear ?? `${each.breaks.length} consumers` },
+      { title: 'supersedes', cell: (each) => each.supersedes?.slice(0, 8) ?? '' },
+    ]);
+    for (const { family, breaks } of affected) {
+      for (const line of breaks) session.line(`  ${family.qualifiedName}: ${line}`);
+    }
+  };
+  if (!isAnswer) {
+    lines();
+    return;
+  }
+  session.answer(
+    {
+      families: affected.map(({ family, ...rest }) => ({ family: family.qualifiedName, ...rest })),
+    },
+    lines,
+  );
+}
+
+/** In order of the list, a few at once. */
+async function inTurn<Item, Result>(
+  items: readonly Item[],
+  work: (item: Item) => Promise<Result>,
+  progress: (done: number, total: number) => void,
+): Promise<readonly Result[]> {
+  const results = new Map<number, Result>();
+  let next = 0;
+  const hand = async (): Promise<void> => {
+    for (let index = next++; index < items.length; index = next++) {
+      const item = items[index];
+      if (item === undefined) return;
+      results.set(index, await work(item));
+      progress(results.size, items.length);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, items.length) }, hand));
+  return [...results].sort(([left], [right]) => left - right).map(([, result]) => result);
+}

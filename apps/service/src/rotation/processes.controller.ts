@@ -1,0 +1,205 @@
+import { Controller, Get, HttpCode, Inject, Post, Res } from '@nestjs/common';
+import { CommandBus } from '@nestjs/cqrs';
+import { ApiTags } from '@nestjs/swagger';
+import { z } from 'zod';
+import type { Permission, Principal } from '#access';
+import { instantSchema, parseInstant } from '#eventlog';
+import {
+  attestationSchema,
+  textSchema,
+  uuidSchema,
+  type ContainmentView,
+  type DestructionView,
+  type Placed,
+} from '#rotation';
+import {
+  AskContainment,
+  AskDestruction,
+  type ContainmentAsk,
+  type DestructionAsk,
+} from '#rotation/application';
+import type { Keyturn } from '../composition.js';
+import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
+import type { CommandContext } from '../http/command-context.js';
+import { IfMatch, setETag } from '../http/etag.js';
+import { Caller, RequestCommand, type HttpReply } from '../http/request-context.js';
+import { ZodBody, ZodParam } from '../http/validation.js';
+import { KEYTURN } from '../injection-tokens.js';
+import { Directory } from './directory.js';
+import { settlePlaced } from './placing.js';
+
+const reasonBody = z.strictObject({ reason: textSchema });
+const optionalReasonBody = z.strictObject({ reason: textSchema.optional() });
+const noteBody = z.strictObject({ note: textSchema.optional() });
+const noBody = z.strictObject({});
+const attestationBody = z.strictObject({
+  ...attestationSchema.shape,
+  evidence: z.strictObject(attestationSchema.shape.evidence.shape),
+  /** When it was so; left out where nobody recorded it. */
+  occurredAt: instantSchema.optional(),
+});
+const containmentAttestationBody = attestationBody.extend({
+  step: z.enum(['contain', 'lift']).default('contain'),
+});
+
+/** The processes beside a rotation: what is asked of a containment or a destruction that exists. */
+@ApiTags('containments, destructions')
+@Controller('api/v1')
+export class ProcessesController {
+  constructor(
+    @Inject(CommandBus) private readonly commands: CommandBus,
+    @Inject(KEYTURN) private readonly keyturn: Keyturn,
+    @Inject(Directory) private readonly directory: Directory,
+  ) {}
+
+  /** Takes a containment back, once the suspicion is cleared; never for a confirmed compromise. */
+  @Post('containments/:containment/lift')
+  @HttpCode(200)
+  @RequiresPermission('containment:apply')
+  lift(
+    @ZodParam('containment', uuidSchema) id: string,
+    @ZodBody(reasonBody) { reason }: z.output<typeof reasonBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<ContainmentView> {
+    return this.#askContainment(id, { type: 'lift', reason }, command, expected, reply);
+  }
+
+  @Post('containments/:containment/retry')
+  @HttpCode(200)
+  @RequiresPermission('containment:apply')
+  retryContainment(
+    @ZodParam('containment', uuidSchema) id: string,
+    @ZodBody(noBody) _body: z.output<typeof noBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<ContainmentView> {
+    return this.#askContainment(id, { type: 'retry' }, command, expected, reply);
+  }
+
+  /** A person says, with evidence, that the versions were denied (or are no longer) by hand. */
+  @Post('containments/:containment/attest')
+  @HttpCode(200)
+  @RequiresPermission('containment:apply')
+  attestContainment(
+    @ZodParam('containment', uuidSchema) id: string,
+    @ZodBody(containmentAttestationBody) body: z.output<typeof containmentAttestationBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<ContainmentView> {
+    const { step, occurredAt, ...attestation } = body;
+    const ask = { type: 'attest', step, attestation, occurredAt: instantOf(occurredAt) } as const;
+    return this.#askContainment(id, ask, command, expected, reply);
+  }
+
+  @Get('destructions/:destruction')
+  @RequiresPermission('rotation:read')
+  destruction(
+    @ZodParam('destruction', uuidSchema) id: string,
+    @Caller() caller: Principal,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): DestructionView {
+    const view = this.directory.destruction(id);
+    requireAllowed(caller, 'rotation:read', this.directory.familyView(view.family));
+    setETag(reply, view.revision);
+    return view;
+  }
+
+  @Post('destructions/:destruction/approve')
+  @HttpCode(200)
+  @RequiresPermission('destruction:approve')
+  approve(
+    @ZodParam('destruction', uuidSchema) id: string,
+    @ZodBody(noteBody) { note }: z.output<typeof noteBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<DestructionView> {
+    const ask = { type: 'approve', note } as const;
+    return this.#askDestruction(id, 'destruction:approve', ask, command, expected, reply);
+  }
+
+  @Post('destructions/:destruction/reject')
+  @HttpCode(200)
+  @RequiresPermission('destruction:approve')
+  reject(
+    @ZodParam('destruction', uuidSchema) id: string,
+    @ZodBody(reasonBody) { reason }: z.output<typeof reasonBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<DestructionView> {
+    const ask = { type: 'reject', reason } as const;
+    return this.#askDestruction(id, 'destruction:approve', ask, command, expected, reply);
+  }
+
+  @Post('destructions/:destruction/retry')
+  @HttpCode(200)
+  @RequiresPermission('destruction:request')
+  retry(
+    @ZodParam('destruction', uuidSchema) id: string,
+    @ZodBody(optionalReasonBody) { reason }: z.output<typeof optionalReasonBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<DestructionView> {
+    const ask = { type: 'retry', reason } as const;
+    return this.#askDestruction(id, 'destruction:request', ask, command, expected, reply);
+  }
+
+  /** Where people keep the key material: a person says, with evidence, that it is destroyed. */
+  @Post('destructions/:destruction/attest')
+  @HttpCode(200)
+  @RequiresPermission('destruction:request')
+  attest(
+    @ZodParam('destruction', uuidSchema) id: string,
+    @ZodBody(attestationBody) body: z.output<typeof attestationBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<DestructionView> {
+    const { occurredAt, ...attestation } = body;
+    const ask = { type: 'attest', attestation, occurredAt: instantOf(occurredAt) } as const;
+    return this.#askDestruction(id, 'destruction:request', ask, command, expected, reply);
+  }
+
+  async #askContainment(
+    id: string,
+    ask: ContainmentAsk,
+    command: CommandContext,
+    expected: number | undefined,
+    reply: HttpReply,
+  ): Promise<ContainmentView> {
+    const { family } = this.directory.containment(id);
+    requireAllowed(command.principal, 'containment:apply', this.directory.familyView(family));
+    const placed = await this.commands.execute<AskContainment, Placed>(
+      new AskContainment(command, id, ask, expected),
+    );
+    await settlePlaced(this.keyturn, placed, reply);
+    return this.directory.containment(id);
+  }
+
+  async #askDestruction(
+    id: string,
+    permission: Permission,
+    ask: DestructionAsk,
+    command: CommandContext,
+    expected: number | undefined,
+    reply: HttpReply,
+  ): Promise<DestructionView> {
+    const { family } = this.directory.destruction(id);
+    requireAllowed(command.principal, permission, this.directory.familyView(family));
+    const placed = await this.commands.execute<AskDestruction, Placed>(
+      new AskDestruction(command, id, ask, expected),
+    );
+    await settlePlaced(this.keyturn, placed, reply);
+    return this.directory.destruction(id);
+  }
+}
+
+function instantOf(instant: string | undefined): number | undefined {
+  return instant === undefined ? undefined : parseInstant(instant);
+}
