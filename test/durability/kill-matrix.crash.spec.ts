@@ -32,6 +32,7 @@ const SCENARIOS = [
 const COMMITTED_CASES = 400;
 const SEED = 20_260_301;
 const RANDOM_INSTANTS = 60;
+const NOT_REACHED = 'it did not die there';
 
 interface Case {
   readonly scenario: (typeof SCENARIOS)[number];
@@ -111,7 +112,8 @@ describe('killed at every call on the log’s files', () => {
       if ('call' in at) {
         const inject = `${at.call}:signal=KILL:when=${at.hit}`;
         const ended = await run(...command(directory, inject, mode));
-        if (ended.signal !== 'SIGKILL') return `it did not die there: ${ended.code} ${ended.stderr}`;
+        if (ended.signal !== 'SIGKILL')
+          return `${NOT_REACHED}: ${ended.code ?? ended.signal} ${ended.stderr}`;
       } else {
         const child = spawn(...command(directory, undefined, mode), { stdio: 'ignore' });
         await Promise.race([delay(at.afterMs), once(child, 'exit')]);
@@ -143,7 +145,11 @@ describe('killed at every call on the log’s files', () => {
     );
     const wrong: string[] = [];
     await inLanes(cases, async (one, inspector) => {
-      const problem = await prove(one, inspector);
+      let problem = await prove(one, inspector);
+      // When a closed connection is collected decides on a call more or less at the very end: not reached is tried again.
+      for (let again = 0; again < 2 && problem?.startsWith(NOT_REACHED) === true; again += 1) {
+        problem = await prove(one, inspector);
+      }
       if (problem !== undefined) wrong.push(`${nameOf(one)}: ${problem}`);
     });
     const slice = FULL ? 'all' : `seed ${SEED} of ${all.length}`;

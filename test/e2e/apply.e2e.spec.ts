@@ -58,6 +58,8 @@ const policyOf = (name: string, change: object = {}) => ({
   },
 });
 
+const SECOND_THURSDAY = { nth: 2, weekday: 'thursday', of: 'quarter', at: '02:00', timeZone: 'UTC' };
+
 describe('apply, against a service', () => {
   it('the examples are applied, and applied again record nothing', async () => {
     const examples = ['illustrative.yaml', 'stockease-policies.yaml', 'families.csv', 'consumers.csv'].map(
@@ -112,6 +114,11 @@ describe('apply, against a service', () => {
       [policyOf('one', { terms: { ...policyOf('one').policy.terms, stopAccepting: 'P30D' } })],
       'terms.stopAccepting',
     ],
+    [
+      'two contradicting cadence rules: 90 days, and the 2nd Thursday of the quarter',
+      [policyOf('one', { terms: { ...policyOf('one').policy.terms, calendar: SECOND_THURSDAY } })],
+      'terms.calendar',
+    ],
   ])('%s: told by line and field, and the log is as it was', async (_what, entries, field) => {
     const file = fileOf(
       'bad.ndjson',
@@ -121,6 +128,23 @@ describe('apply, against a service', () => {
     const { code, err } = await apply([file]);
     expect(code).toBe(2);
     expect(err).toContain(`bad.ndjson:${entries.length}, policy.${field}: `);
+    expect(await treeSize()).toBe(before);
+  });
+
+  it('the service refuses contradicting rules by itself, too, and records nothing', async () => {
+    const { policy } = policyOf('two-rules');
+    const terms = { ...policy.terms, calendar: SECOND_THURSDAY };
+    const sound = await service.call('POST', '/api/v1/policies', { body: policy });
+    expect(sound.status).toBe(201);
+    const before = await treeSize();
+    for (const [method, path, body] of [
+      ['POST', '/api/v1/policies', { ...policyOf('other').policy, terms }],
+      ['PUT', `/api/v1/policies/${String(sound.body['id'])}`, { ...policy, selector: undefined, terms }],
+    ] as const) {
+      const answer = await service.call(method, path, { body });
+      expect([answer.status, answer.body['code']]).toEqual([422, 'policy.cadence-contradicts']);
+      expect(answer.text).toContain('terms.calendar');
+    }
     expect(await treeSize()).toBe(before);
   });
 

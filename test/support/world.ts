@@ -20,6 +20,10 @@ import {
   claimEvents,
   claimsProjection,
   containmentEvents,
+  type CustodianDirectory,
+  FAMILIES_OF_CUSTODIAN,
+  peopleProjection,
+  personEvents,
   destructionEvents,
   containmentsProjection,
   destructionsProjection,
@@ -58,6 +62,10 @@ import {
   AskDestructionHandler,
   ContainVersions,
   ContainVersionsHandler,
+  RecordDeparture,
+  RecordDepartureHandler,
+  CorrectFact,
+  CorrectFactHandler,
   RequestDestruction,
   RequestDestructionHandler,
   ReviseFamily,
@@ -132,6 +140,7 @@ export class World {
         stepEvents,
         containmentEvents,
         destructionEvents,
+        personEvents,
         claimEvents,
         importEvents,
       ],
@@ -152,6 +161,7 @@ export class World {
         policiesProjection,
         containmentsProjection,
         destructionsProjection,
+        peopleProjection,
         claimsProjection,
         wakeupsProjection,
       ],
@@ -378,6 +388,26 @@ export class World {
 
   reviseFamily(familyId: string, change: ReviseFamily['change']): Promise<Placed> {
     return new ReviseFamilyHandler(this.ledger).execute(new ReviseFamily(this.context(), familyId, change));
+  }
+
+  async left(subject: string, leftAt?: string): Promise<Placed> {
+    await this.readModel.caughtUp();
+    const directory: CustodianDirectory = {
+      familiesOf: async (of) =>
+        this.readModel.db
+          .prepare(FAMILIES_OF_CUSTODIAN)
+          .all(of)
+          .map((row) => String(row.family_id)),
+    };
+    return new RecordDepartureHandler(this.ledger, directory).execute(
+      new RecordDeparture(this.context(), subject, leftAt),
+    );
+  }
+
+  correct(where: CorrectFact['where'], of: string): Promise<Placed> {
+    return new CorrectFactHandler(this.ledger).execute(
+      new CorrectFact(this.context(), where, { of, reason: 'a typing slip', correction: 'it was k2' }),
+    );
   }
 
   /** A first rotation to its end: the family has one version, accepted and emitting. */

@@ -209,7 +209,18 @@ export const containmentSchema = z.looseObject({
   versions: z.array(z.string()),
   trustEndsAt: z.string().nullable(),
   suspendedFor: z.string().nullable(),
+  waitsFor: z.string().nullish(),
 });
+
+export const destructionSchema = z.looseObject({
+  id: z.string(),
+  status: z.string(),
+  versions: z.array(z.string()),
+  notBefore: z.string().nullable(),
+  suspendedFor: z.string().nullable(),
+  waitsFor: z.string().nullable(),
+});
+export type Destruction = z.output<typeof destructionSchema>;
 
 export const tokenSchema = z.looseObject({
   id: z.string(),
@@ -222,6 +233,36 @@ export const tokenSchema = z.looseObject({
   /** There once, in the answer that made it. */
   token: z.string().optional(),
 });
+
+export const freezeSchema = z.looseObject({
+  id: z.string(),
+  name: z.string(),
+  reason: z.string(),
+  status: z.string(),
+  from: z.string(),
+  until: z.string().nullable(),
+  scope: z.looseObject({
+    environments: z.array(z.string()).optional(),
+    teams: z.array(z.string()).optional(),
+    kinds: z.array(z.string()).optional(),
+    families: z.array(z.string()).optional(),
+  }),
+});
+export type Freeze = z.output<typeof freezeSchema>;
+
+export const holdsSchema = z.looseObject({
+  open: z.array(
+    z.looseObject({
+      hold: z.string(),
+      reason: z.string(),
+      since: z.string(),
+      holds: z.string(),
+      next: z.string(),
+    }),
+  ),
+  freezes: z.array(freezeSchema),
+});
+export type Holds = z.output<typeof holdsSchema>;
 
 export const progressSchema = z.looseObject({
   done: z.number().optional(),

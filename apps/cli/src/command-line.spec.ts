@@ -461,7 +461,7 @@ describe('asking a rotation', () => {
   it('approves nothing it cannot find', async () => {
     const { code, err } = await runAgainst({ 'GET /policies': page() }, ['approve', ROTATION_ID]);
     expect(code).toBe(1);
-    expect(err).toContain('there is no rotation and no policy');
+    expect(err).toContain('there is no rotation, policy or destruction');
   });
 });
 

@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import {
+  destructionSchema,
   familySchema,
   policySchema,
   rotationSchema,
+  type Destruction,
   type Family,
   type Policy,
   type Rotation,
@@ -80,7 +82,8 @@ async function findPolicy({ client }: Session, text: string): Promise<Policy> {
 
 export type Approvable =
   | { readonly kind: 'rotation'; readonly rotation: Rotation }
-  | { readonly kind: 'policy'; readonly policy: Policy };
+  | { readonly kind: 'policy'; readonly policy: Policy }
+  | { readonly kind: 'destruction'; readonly destruction: Destruction };
 
 /** Rotations first: they wait for somebody, policies can wait. */
 export async function findApprovable(session: Session, text: string): Promise<Approvable> {
@@ -96,8 +99,19 @@ export async function findApprovable(session: Session, text: string): Promise<Ap
       return { kind: 'policy', policy: await findPolicy(session, text) };
     } catch (second) {
       if (!(second instanceof RefusedError) || second.problem.code !== 'policy.not-found') throw second;
-      throw new RefusedError('approvable.not-found', `there is no rotation and no policy "${text}"`);
+      const destruction = UUID.test(text) ? await findDestruction(session, text) : undefined;
+      if (destruction !== undefined) return { kind: 'destruction', destruction };
+      throw new RefusedError('approvable.not-found', `there is no rotation, policy or destruction "${text}"`);
     }
+  }
+}
+
+async function findDestruction({ client }: Session, id: string): Promise<Destruction | undefined> {
+  try {
+    return await client.get(`/destructions/${id}`, destructionSchema);
+  } catch (error) {
+    if (error instanceof ProblemError && error.status === 404) return undefined;
+    throw error;
   }
 }
 

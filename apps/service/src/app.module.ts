@@ -13,6 +13,9 @@ import { LogController } from './log.controller.js';
 import { HookController } from './notify/hook.controller.js';
 import { EmergenciesController } from './rotation/emergencies.controller.js';
 import { FamiliesController } from './rotation/families.controller.js';
+import { FamilyFactsController } from './rotation/family-facts.controller.js';
+import { FreezesController } from './rotation/freezes.controller.js';
+import { HoldsController } from './rotation/holds.controller.js';
 import { OperationsController } from './rotation/operations.controller.js';
 import { PoliciesController } from './rotation/policies.controller.js';
 import { ProcessesController } from './rotation/processes.controller.js';
@@ -34,7 +37,10 @@ const CONTROLLERS = [
   PoliciesController,
   OperationsController,
   HookController,
+  FreezesController,
+  HoldsController,
   ProcessesController,
+  FamilyFactsController,
 ];
 const HANDLERS = [...TOKEN_HANDLERS, ...ROTATION_PROVIDERS];
 

@@ -20,7 +20,7 @@ import {
 } from '#eventlog/kit';
 import { openSqliteEventLog, type SqliteEventLog } from '#eventlog/sqlite';
 import { systemClock, systemIds, type Clock, type Config, type Ids, type SecretValue } from '#platform';
-import { ATTESTED_INSTANCE, BackEnds, Ledger } from '#rotation';
+import { ATTESTED_INSTANCE, BackEnds, holdClockAtStart, Ledger } from '#rotation';
 import { DEFINITIONS, PROJECTIONS } from './catalog.js';
 import { readModelPath, ReplaceableReadModel } from './replaceable-read-model.js';
 
@@ -100,6 +100,8 @@ export async function openKeyturn(config: Config, overrides: Overrides = {}): Pr
     opened.unshift(() => log.close());
     const integrity = new IntegrityFindings();
     const store = await openEventStore({ log, definitions: DEFINITIONS, clock, ids, findings: integrity });
+    // Before anything of this start is appended: that would be the newest record the clock is compared with.
+    await holdClockAtStart(new Ledger(store));
     const masterKey = obtainMasterKey(config, places);
     const backend = openLocalKeyBackend({ directory: places.custody, masterKey, clock });
     opened.unshift(() => {

@@ -12,6 +12,7 @@ export {
 export { durationSchema, formatDuration, milliseconds, parseDuration } from './domain/duration.js';
 export { familyEvents, type FamilyEvent, type NewFamilyEvent } from './domain/family.events.js';
 export { importEvents, type ImportEvent, type NewImportEvent } from './domain/import.events.js';
+export { personEvents, type NewPersonEvent, type PersonEvent } from './domain/person.events.js';
 export { policyEvents, type NewPolicyEvent, type PolicyEvent } from './domain/policy.events.js';
 export {
   rotationEvents,
@@ -65,19 +66,28 @@ export {
   type ImportFile,
   type ImportReading,
 } from './application/import-file.js';
+export {
+  CLOCK_CHECK_MS,
+  ClockWatch,
+  holdClockAtStart,
+  LONGEST_QUIET_MS,
+  type ClockWatchOptions,
+} from './application/clock-watch.js';
 export { causeOf, Ledger, type CommandContext, type Loaded } from './application/ledger.js';
 export type { RotationPreview, RotationWish } from './application/request-rotation.js';
 export type { Placed } from './application/placed.js';
+export { CustodianDirectory } from './application/custodian-directory.js';
 export { PolicyDirectory } from './application/policy-directory.js';
 export type { Wake } from './application/process-runner.js';
 export { RotationRunner, type RunnerOptions } from './application/rotation-runner.js';
-export { CLAIM_GRACE_MS, sweepClaims } from './application/sweep.js';
+export { CLAIM_GRACE_MS, sweepClaims, sweepDepartures } from './application/sweep.js';
 export {
   claimStream,
   containmentStream,
   destructionStream,
   emergencyContainmentId,
   familyStream,
+  HOLDS_STREAM,
   idOf,
   incomingVersionId,
   policyStream,
@@ -91,6 +101,7 @@ export {
   consumerDetailsSchema,
   emergencyRequestSchema,
   familyDetailsSchema,
+  authoritySchema,
   ownerSchema,
   runbookSchema,
   type ConsumerDetails,
@@ -99,7 +110,9 @@ export {
 } from './domain/family.events.js';
 export { ATTESTED_INSTANCE, TERMS_WITHOUT_POLICY } from './domain/plan.js';
 export { holdEvents, type HoldEvent, type NewHoldEvent } from './domain/holds.events.js';
-export { freezesOn, type HoldsState } from './domain/holds.state.js';
+export { CONFIRMABLE_HOLDS, type ConfirmableHold } from './domain/holds.decider.js';
+export { freezeScopeSchema, type FreezeScope } from './domain/holds.events.js';
+export { freezesOn, inForce, type Freeze, type HoldsState } from './domain/holds.state.js';
 export { telemetryEvents, type NewTelemetryEvent, type TelemetryEvent } from './domain/telemetry.events.js';
 export {
   boundAt,
@@ -147,6 +160,7 @@ export {
   rotationsProjection,
 } from './infrastructure/aggregates.projection.js';
 export { claimsProjection } from './infrastructure/claims.projection.js';
+export { FAMILIES_OF_CUSTODIAN, peopleProjection } from './infrastructure/people.projection.js';
 export { wakeupsProjection } from './infrastructure/wakeups.projection.js';
 export {
   containmentView,

@@ -1,10 +1,23 @@
 import { formatInstant, parseInstant, type Provenance } from '#eventlog';
-import type { FamilyState, PolicyState, RotationState } from '#rotation';
+import {
+  boundAt,
+  milliseconds,
+  selectPolicy,
+  type FamilyState,
+  type PolicyState,
+  type RotationState,
+} from '#rotation';
 import { DAY_MS, LONGEST_NOTICE_MS, wholeDays } from './due.js';
 
 /** Anything owed by a date, other than a rotation itself. Settled ones are not listed. */
 export type ObligationKind =
-  'emergency-approval' | 'post-incident-review' | 'policy-review' | 'runbook-review';
+  | 'emergency-approval'
+  | 'post-incident-review'
+  | 'policy-review'
+  | 'runbook-review'
+  | 'departure'
+  | 'deviation-end'
+  | 'reconciliation';
 
 export interface ObligationRow {
   readonly kind: ObligationKind;
@@ -31,9 +44,13 @@ export interface ObligationInput {
 
 /** What is owed and not settled, the earliest first. */
 export function obligationRows(input: ObligationInput): readonly ObligationRow[] {
-  return [...ofEmergencies(input), ...ofPolicies(input), ...ofRunbooks(input)].sort((left, right) =>
-    left.due < right.due ? -1 : left.due > right.due ? 1 : 0,
-  );
+  return [
+    ...ofEmergencies(input),
+    ...ofPolicies(input),
+    ...ofRunbooks(input),
+    ...ofDepartures(input),
+    ...ofRotations(input),
+  ].sort((left, right) => (left.due < right.due ? -1 : left.due > right.due ? 1 : 0));
 }
 
 function ofEmergencies({ families, rotations, now }: ObligationInput): readonly ObligationRow[] {
@@ -89,7 +106,8 @@ function ofRunbooks({ families, now }: ObligationInput): readonly ObligationRow[
   return families.flatMap((family): readonly ObligationRow[] => {
     const { nextReview } = family.runbook;
     const dueAt = nextReview === undefined ? undefined : endOfDay(nextReview);
-    if (nextReview === undefined || dueAt === undefined || family.details === undefined) return [];
+    if (nextReview === undefined || dueAt === undefined || family.details === undefined || family.retired)
+      return [];
     return [
       {
         ...aboutFamily(family),
@@ -101,6 +119,77 @@ function ofRunbooks({ families, now }: ObligationInput): readonly ObligationRow[
         provenance: 'attested',
         ...judged(dueAt, now),
       },
+    ];
+  });
+}
+
+/** Keyturn's own number, where no policy says within what time: no framework names one. */
+const DEPARTURE_WITHIN = 'P30D';
+/** What was attested is compared with the back end within this, once it is over. */
+const RECONCILED_WITHIN_MS = DAY_MS;
+
+/** Somebody who knew the secret left, and no rotation was begun since and completed. */
+function ofDepartures({ families, policies, now }: ObligationInput): readonly ObligationRow[] {
+  const bound = policies.flatMap((policy) => boundAt(policy, now) ?? []);
+  return families.flatMap((family): readonly ObligationRow[] => {
+    const { details, custodians, retired } = family;
+    if (details === undefined || retired) return [];
+    const policy = selectPolicy(bound, details);
+    const within = policy?.terms.departureWithin;
+    return custodians.flatMap(({ departed }): readonly ObligationRow[] => {
+      if (departed === undefined || departed.settledBy !== undefined) return [];
+      return [
+        {
+          ...aboutFamily(family),
+          kind: 'departure',
+          rotation: null,
+          policy: policy === undefined ? null : { id: policy.policyId, name: policy.name },
+          what: 'rotation: somebody who knew this secret left',
+          basis:
+            within === undefined
+              ? `left ${formatInstant(departed.leftAt)}; no policy says within what time, so ${DEPARTURE_WITHIN} of Keyturn’s own`
+              : `left ${formatInstant(departed.leftAt)}; the policy ${policy?.name ?? ''} says within ${within}`,
+          provenance: 'attested',
+          ...judged(departed.leftAt + milliseconds(within ?? DEPARTURE_WITHIN), now),
+        },
+      ];
+    });
+  });
+}
+
+/** A deviation that runs out while its rotation still uses it, and steps that were attested and never compared. */
+function ofRotations({ families, rotations, now }: ObligationInput): readonly ObligationRow[] {
+  const known = new Map(families.map((family) => [family.familyId, family]));
+  return rotations.flatMap((rotation): readonly ObligationRow[] => {
+    const family = known.get(rotation.familyId);
+    if (family === undefined || rotation.imported) return [];
+    const owed = (kind: ObligationKind, what: string, basis: string, dueAt: number): ObligationRow => ({
+      ...aboutFamily(family),
+      kind,
+      rotation: rotation.rotationId,
+      policy: null,
+      what,
+      basis,
+      provenance: 'attested',
+      ...judged(dueAt, now),
+    });
+    const until = parseInstant(rotation.request?.deviation?.until ?? '');
+    const running = rotation.ended === undefined;
+    const attestedAt = rotation.lastMove?.at ?? now;
+    return [
+      ...(until !== undefined && running
+        ? [owed('deviation-end', 'a deviation ends', 'the deviation this rotation was asked for with', until)]
+        : []),
+      ...(rotation.unreconciled.length > 0
+        ? [
+            owed(
+              'reconciliation',
+              `${rotation.unreconciled.join(', ')}: attested, not yet compared with the back end`,
+              'what people attested is compared once the back end can be seen',
+              attestedAt + RECONCILED_WITHIN_MS,
+            ),
+          ]
+        : []),
     ];
   });
 }

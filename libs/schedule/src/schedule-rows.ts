@@ -56,10 +56,13 @@ export function scheduleRows(input: ScheduleInput): readonly ScheduleRow[] {
   const bound = policies.flatMap((policy) => boundAt(policy, now) ?? []);
   const rotations = byFamily(input.rotations);
   const past = byFamily(input.past ?? []);
-  const rows: ScheduleRow[] = families.flatMap(
-    (family) =>
-      rowOf(family, rotations.get(family.familyId) ?? [], past.get(family.familyId) ?? [], bound, now) ?? [],
-  );
+  const rows: ScheduleRow[] = families
+    .filter((family) => !family.retired)
+    .flatMap(
+      (family) =>
+        rowOf(family, rotations.get(family.familyId) ?? [], past.get(family.familyId) ?? [], bound, now) ??
+        [],
+    );
   return [...rows, ...obligationRows(input)]
     .map((row) => ({ row, place: placeOf(row) }))
     .sort((left, right) => comparePlaces(left.place, right.place))

@@ -385,6 +385,7 @@ describe('the schedule', () => {
       correlationId: API,
       causationId: API,
       openedEventId: API,
+      openedAt: 0,
       origin: { via: 'http' },
       open: true,
     } as const;

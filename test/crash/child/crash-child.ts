@@ -11,6 +11,7 @@ import {
   claimEvents,
   containmentEvents,
   destructionEvents,
+  personEvents,
   ENDED,
   familyEvents,
   importEvents,
@@ -27,6 +28,8 @@ import {
   AskContainmentHandler,
   AskDestruction,
   AskDestructionHandler,
+  RecordDeparture,
+  RecordDepartureHandler,
   RequestDestruction,
   RequestDestructionHandler,
   ReviseFamily,
@@ -430,6 +433,19 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     await new AskContainmentHandler(ledger).execute(new AskContainment(context('lift'), containment, ask));
     await toTheEnd(story, () => runner.advanceContainment(containment, ids.family));
   },
+  departure: async (story) => {
+    const { ledger, ids, context } = story;
+    const subject = derivedId(ledger.logId, 'a custodian');
+    story.diverged();
+    const change = { type: 'AssignCustodian', subject, knows: 'the crash matrix' } as const;
+    if (!(await ledger.family(ids.family)).state.custodians.some((each) => each.subject === subject)) {
+      await new ReviseFamilyHandler(ledger).execute(new ReviseFamily(context('assign'), ids.family, change));
+    }
+    const directory = { familiesOf: () => Promise.resolve([ids.family]) };
+    await new RecordDepartureHandler(ledger, directory).execute(
+      new RecordDeparture(context('left'), subject),
+    );
+  },
   destruction: async (story) => {
     const { ledger, runner, ids, context } = story;
     await graceful(story);
@@ -487,6 +503,7 @@ async function playOnce(given: readonly string[]): Promise<Report> {
       stepEvents,
       containmentEvents,
       destructionEvents,
+      personEvents,
       claimEvents,
       importEvents,
     ],

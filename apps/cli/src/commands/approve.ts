@@ -13,7 +13,7 @@ interface ApproveOptions extends CommonOptions {
 export function registerApprove(program: Command, around: Surroundings): void {
   defineCommand(program, {
     usage: 'approve',
-    summary: 'Approve a rotation or a policy',
+    summary: 'Approve a rotation, a policy or a destruction',
     about:
       'Whoever asked for it, or wrote it, cannot approve it. An emergency is approved in retrospect, also after it ended.',
     examples: [
@@ -25,13 +25,21 @@ export function registerApprove(program: Command, around: Surroundings): void {
   })
     .argument(
       '<id>',
-      'a rotation or policy: its id, the beginning of one, environment/name, or a policy name',
+      'a rotation, policy or destruction: its id, the beginning of one, environment/name, or a policy name',
     )
     .option('--note <text>', 'what was checked')
     .action(async (text: string, options: ApproveOptions) => {
       const session = new Session(around, options);
       const found = await findApprovable(session, text);
       const body = options.note === undefined ? {} : { note: options.note };
+      if (found.kind === 'destruction') {
+        const { id } = found.destruction;
+        const answer = await session.client.post(`/destructions/${id}/approve`, z.unknown(), { body });
+        session.answer(answer ?? { id }, () => {
+          session.line(session.paint(`Approved: destruction ${id}.`, 'green'));
+        });
+        return;
+      }
       if (found.kind === 'policy') {
         const { id, name } = found.policy;
         const answer = await session.client.post(`/policies/${id}/approve`, z.unknown(), { body });

@@ -38,6 +38,8 @@ export const FAMILY: FamilyView = {
       instances: 3,
     },
   ],
+  custodians: [],
+  retired: false,
   versions: [{ versionId: 'k1', accepted: true, emittingShare: 100, compromised: false, destroyed: false }],
   current: 'k1',
   runningRotation: ROTATION_ID,

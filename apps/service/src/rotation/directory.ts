@@ -230,6 +230,16 @@ export class Directory {
     return destructionView(stateIn<DestructionState>(row), Number(row['revision']), this.#waitsFor(id));
   }
 
+  /** Families whose custodian this was when they left. */
+  familiesLeftBy(subject: string): readonly FamilyView[] {
+    return this.readModel.db
+      .prepare(
+        'SELECT family_id FROM people_custodians WHERE subject = ? AND departed = 1 ORDER BY family_id',
+      )
+      .all(subject)
+      .map((row) => this.familyView(String(row['family_id'])));
+  }
+
   #waitsFor(id: string): string | undefined {
     const row = this.readModel.db.prepare('SELECT waits_for, wake_at FROM wakeups WHERE id = ?').get(id);
     // A row that is due now is about to be looked at: what it waited for may be over.

@@ -1,23 +1,33 @@
 import type { Provider } from '@nestjs/common';
 import { CommandHandler, QueryHandler } from '@nestjs/cqrs';
-import { BackEnds, Ledger, PolicyDirectory } from '#rotation';
+import { BackEnds, FAMILIES_OF_CUSTODIAN, Ledger, PolicyDirectory } from '#rotation';
 import {
   AskContainment,
   AskContainmentHandler,
   AskDestruction,
   AskDestructionHandler,
+  CorrectFact,
+  CorrectFactHandler,
+  RecordDeparture,
+  RecordDepartureHandler,
   RequestDestruction,
   RequestDestructionHandler,
   AskRotation,
   AskRotationHandler,
   ChangePolicy,
   ChangePolicyHandler,
+  ConfirmHold,
+  ConfirmHoldHandler,
   ContainVersions,
   ContainVersionsHandler,
+  DeclareFreeze,
+  DeclareFreezeHandler,
   DefinePolicy,
   DefinePolicyHandler,
   ImportHistory,
   ImportHistoryHandler,
+  LiftFreeze,
+  LiftFreezeHandler,
   PreviewRotation,
   PreviewRotationHandler,
   RegisterConsumer,
@@ -49,7 +59,12 @@ CommandHandler(ChangePolicy)(ChangePolicyHandler);
 CommandHandler(RequestRotation)(RequestRotationHandler);
 CommandHandler(AskRotation)(AskRotationHandler);
 CommandHandler(ContainVersions)(ContainVersionsHandler);
+CommandHandler(DeclareFreeze)(DeclareFreezeHandler);
+CommandHandler(LiftFreeze)(LiftFreezeHandler);
+CommandHandler(ConfirmHold)(ConfirmHoldHandler);
 CommandHandler(AskContainment)(AskContainmentHandler);
+CommandHandler(CorrectFact)(CorrectFactHandler);
+CommandHandler(RecordDeparture)(RecordDepartureHandler);
 CommandHandler(RequestDestruction)(RequestDestructionHandler);
 CommandHandler(AskDestruction)(AskDestructionHandler);
 CommandHandler(ImportHistory)(ImportHistoryHandler);
@@ -96,9 +111,13 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     ChangePolicyHandler,
     ContainVersionsHandler,
     AskContainmentHandler,
+    CorrectFactHandler,
     RequestDestructionHandler,
     AskDestructionHandler,
     ImportHistoryHandler,
+    DeclareFreezeHandler,
+    LiftFreezeHandler,
+    ConfirmHoldHandler,
   ].map((Handler) => ({
     provide: Handler,
     useFactory: (ledger: Ledger) => new Handler(ledger),
@@ -108,6 +127,21 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     provide: AskRotationHandler,
     useFactory: (ledger: Ledger, backEnds: BackEnds) => new AskRotationHandler(ledger, backEnds),
     inject: [Ledger, BackEnds],
+  },
+  {
+    provide: RecordDepartureHandler,
+    useFactory: (ledger: Ledger, keyturn: Keyturn) =>
+      new RecordDepartureHandler(ledger, {
+        familiesOf: async (subject) => {
+          // Whoever was assigned a moment ago leaves too.
+          await keyturn.readModel.caughtUp();
+          return keyturn.readModel.db
+            .prepare(FAMILIES_OF_CUSTODIAN)
+            .all(subject)
+            .map((row) => String(row['family_id']));
+        },
+      }),
+    inject: [Ledger, KEYTURN],
   },
   {
     provide: RequestRotationHandler,

@@ -26,7 +26,7 @@ import {
   type RotationViewJson,
   type StepName,
 } from '#rotation';
-import { AskRotation, type RotationAsk } from '#rotation/application';
+import { AskRotation, CorrectFact, type RotationAsk } from '#rotation/application';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';
@@ -37,6 +37,7 @@ import { ZodBody, ZodParam, ZodQuery } from '../http/validation.js';
 import { KEYTURN } from '../injection-tokens.js';
 import { Directory } from './directory.js';
 import { dossierOf, namesOf } from './dossier.js';
+import { correctionBody } from './family-facts.controller.js';
 import { knownAt, knownSize, treeSizeSchema } from './known-at.js';
 import { settlePlaced } from './placing.js';
 
@@ -87,6 +88,14 @@ const confirmBody = z.strictObject({
   version: versionIdSchema,
   /** k of n: the instances that confirm. */
   instances: z.array(lineSchema).min(1).max(1_000),
+});
+const withdrawBody = z.strictObject({
+  kind: z.enum(['acceptance', 'emission']),
+  /** The consumer's id or its name. */
+  consumer: z.string().min(1).max(120),
+  /** The instances that do not use the version after all. */
+  instances: z.array(lineSchema).min(1).max(1_000),
+  reason: textSchema,
 });
 const overrideBody = z.strictObject({
   gate: z.enum(OVERRIDABLE),
@@ -165,6 +174,41 @@ export class RotationsController {
     const consumerId = this.#consumer(reference, consumer);
     const ask = { type: 'confirm', kind, consumerId, versionId: version, instances } as const;
     return this.#ask(reference, 'rotation:confirm', ask, command, expected, reply);
+  }
+
+  /** A confirmation was wrong. What followed from it stands; what waits for it waits again. */
+  @Post(':rotation/confirmations/withdraw')
+  @HttpCode(200)
+  @RequiresPermission('rotation:confirm')
+  withdrawConfirmation(
+    @ZodParam('rotation', rotationReference) reference: string,
+    @ZodBody(withdrawBody) body: z.output<typeof withdrawBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<RotationViewJson> {
+    const { kind, consumer, instances, reason } = body;
+    const consumerId = this.#consumer(reference, consumer);
+    const ask = { type: 'withdraw-confirmation', kind, consumerId, instances, reason } as const;
+    return this.#ask(reference, 'rotation:confirm', ask, command, expected, reply);
+  }
+
+  /** A fact of this rotation was recorded wrongly. Both stay visible, and nothing is undone. */
+  @Post(':rotation/corrections')
+  @HttpCode(200)
+  @RequiresPermission('rotation:operate')
+  async correct(
+    @ZodParam('rotation', rotationReference) reference: string,
+    @ZodBody(correctionBody) input: z.output<typeof correctionBody>,
+    @RequestCommand() command: CommandContext,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<RotationViewJson> {
+    const { rotationId } = this.#allowed(reference, command.principal, 'rotation:operate');
+    const placed = await this.commands.execute<CorrectFact, Placed>(
+      new CorrectFact(command, { rotation: rotationId }, input),
+    );
+    await settlePlaced(this.keyturn, placed, reply);
+    return this.directory.rotationView(rotationId);
   }
 
   @Post(':rotation/overrides')

@@ -114,6 +114,7 @@ export class Timetable {
       ...this.#ids('SELECT id FROM families WHERE unclear = 1'),
       // The day of a review counts to its end, in UTC.
       ...this.#ids('SELECT id FROM families WHERE next_review <= ?', formatInstant(now).slice(0, 10)),
+      ...this.#ids('SELECT id FROM families WHERE left_at IS NOT NULL'),
       // What a running rotation made or revoked is not yet in its family's versions.
       ...this.#ids('SELECT family_id AS id FROM rotations WHERE ended = 0 AND revoked = 1'),
     ]);

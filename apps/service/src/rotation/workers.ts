@@ -1,13 +1,13 @@
 import { Logger } from '@nestjs/common';
-import { RotationRunner, sweepClaims, Waker } from '#rotation';
+import { ClockWatch, RotationRunner, sweepClaims, sweepDepartures, Waker } from '#rotation';
 import type { Keyturn } from '../composition.js';
 import { hookOf } from '../notify/hook.js';
 
-/** How often claims without a fact are looked for. */
+/** How often is looked for what a crash left between two streams: claims without a fact, departures not yet marked. */
 const SWEEP_MS = 30_000;
 
 /**
- * Starts what drives rotations: the runner, its waker, the sweep. On the embedded log this process holds the log's lock, so
+ * Starts what drives rotations: the runner, its waker, the watch of the clock, the sweep. On the embedded log this process holds the log's lock, so
  * every other incarnation of a worker is dead.
  */
 export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
@@ -19,10 +19,19 @@ export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
     worker,
     othersAreDead: (other) => other !== worker,
   });
+  const clockWatch = new ClockWatch({
+    ledger: keyturn.ledger,
+    onError: (error) => {
+      logger.error('the clock could not be checked; it is tried again', {
+        reason: error instanceof Error ? error.message : 'unknown',
+      });
+    },
+  });
   const waker = new Waker({
     runner,
     readModel: keyturn.readModel,
     clock: keyturn.clock,
+    beforeLook: () => clockWatch.check(),
     onError: (id, error) => {
       logger.error('a rotation could not be advanced; it is tried again', {
         id,
@@ -31,14 +40,18 @@ export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
     },
   });
   const sweep = (): void => {
-    sweepClaims(keyturn.ledger, keyturn.readModel).catch((error: unknown) => {
-      logger.error('claims could not be swept; it is tried again', {
-        reason: error instanceof Error ? error.message : 'unknown',
-      });
-    });
+    const { ledger, readModel } = keyturn;
+    Promise.all([sweepClaims(ledger, readModel), sweepDepartures(ledger, readModel)]).catch(
+      (error: unknown) => {
+        logger.error('claims and departures could not be swept; it is tried again', {
+          reason: error instanceof Error ? error.message : 'unknown',
+        });
+      },
+    );
   };
   const timer = setInterval(sweep, SWEEP_MS);
   timer.unref();
+  clockWatch.start();
   waker.start();
   // Alarms go out beside everything else; nothing waits for them.
   const hook = hookOf(keyturn);
@@ -46,6 +59,7 @@ export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
   sweep();
   const stop = async (): Promise<void> => {
     clearInterval(timer);
+    await clockWatch.stop();
     await waker.stop();
     await hook?.stop();
   };

@@ -21,6 +21,8 @@ const LETTERS: Readonly<Record<Permission, string>> = {
   'rotation:confirm': '  -      -       x        -        x         -     x',
   'emergency:declare': ' -      -       -        -        x         -     -',
   'containment:apply': ' -      -       -        -        x         -     -',
+  'freeze:write': '      -      -       x        -        x         -     -',
+  'hold:confirm': '      -      -       x        -        x         -     -',
   'destruction:request': '-     -       x        -        -         -     -',
   'destruction:approve': '-     -       -        x        -         -     -',
   'policy:read': '       x      x       x        x        x         x     -',
@@ -82,6 +84,7 @@ describe('scope', () => {
   it('keeps a narrow token out of what reaches over all of them', () => {
     expect(allows(staging, 'log:read')).toBe(false);
     expect(allows(staging, 'readmodel:rebuild')).toBe(false);
+    expect(allows(staging, 'hold:confirm')).toBe(false);
     expect(allows({ ...staging, scope: UNLIMITED }, 'log:read')).toBe(true);
   });
 

@@ -21,6 +21,10 @@ export const PERMISSIONS = [
   'emergency:declare',
   /** Deny versions, clear a suspicion, lift a containment. */
   'containment:apply',
+  /** Declare and lift freezes: rotations stand still, or go on as they would have. */
+  'freeze:write',
+  /** Say that what holds every rotation (the clock, a finding of the log, a restore) was looked into: they go on. */
+  'hold:confirm',
   'destruction:request',
   'destruction:approve',
   'policy:read',
@@ -51,13 +55,23 @@ export const PERMISSIONS_OF: Readonly<Record<Role, readonly Permission[]>> = {
     'rotation:request',
     'rotation:operate',
     'rotation:confirm',
+    'freeze:write',
+    'hold:confirm',
     'destruction:request',
     'import:run',
   ],
   /** Says yes or no. Separation of duties compares subjects, so a role never helps someone to approve a request of their own. */
   approver: [...LOOK, 'rotation:approve', 'destruction:approve', 'policy:approve'],
   /** Works at 2 a.m.: declares, contains and sees it through; asks nobody first. */
-  responder: [...LOOK, 'emergency:declare', 'containment:apply', 'rotation:operate', 'rotation:confirm'],
+  responder: [
+    ...LOOK,
+    'emergency:declare',
+    'containment:apply',
+    'rotation:operate',
+    'rotation:confirm',
+    'freeze:write',
+    'hold:confirm',
+  ],
   /** Configures: families, policies, imports, tokens. */
   admin: [
     ...LOOK,
@@ -73,7 +87,12 @@ export const PERMISSIONS_OF: Readonly<Record<Role, readonly Permission[]>> = {
 };
 
 /** What reaches over every environment and team: a token with a narrower scope does not have it. */
-export const UNSCOPED_PERMISSIONS: readonly Permission[] = ['log:read', 'readmodel:rebuild', 'hook:test'];
+export const UNSCOPED_PERMISSIONS: readonly Permission[] = [
+  'hold:confirm',
+  'hook:test',
+  'log:read',
+  'readmodel:rebuild',
+];
 
 const names = z
   .array(z.string().trim().min(1).max(120))

@@ -67,6 +67,8 @@ const family: FamilyView = {
     consumerOf('mobile-app', { cacheTtl: 'P1D' }),
     consumerOf('reconciliation of the partner', { thirdParty: true, cacheTtl: 'PT6H' }),
   ],
+  custodians: [],
+  retired: false,
   versions: [
     {
       versionId: CURRENT,

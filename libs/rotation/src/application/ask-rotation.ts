@@ -31,6 +31,13 @@ export type RotationAsk =
       readonly consumerId?: string | undefined;
       readonly reason: string;
     }
+  | {
+      readonly type: 'withdraw-confirmation';
+      readonly kind: 'acceptance' | 'emission';
+      readonly consumerId: string;
+      readonly instances: readonly string[];
+      readonly reason: string;
+    }
   | { readonly type: 'rollback'; readonly reason: string; readonly acceptWindow?: string | undefined }
   | { readonly type: 'switch-to-attested'; readonly step: StepName; readonly reason: string }
   | {
@@ -123,6 +130,10 @@ function commandOf(
         versionId: ask.versionId,
         instances: ask.instances,
       };
+    case 'withdraw-confirmation': {
+      const { kind, consumerId, instances, reason } = ask;
+      return { type: 'WithdrawConfirmation', kind, consumerId, instances, reason };
+    }
     case 'override':
       return {
         type: 'OverrideConfirmation',

@@ -6,6 +6,7 @@ import type { PolicyDetails } from '../domain/policy.events.js';
 import { claim, release } from './claims.js';
 import { causeOf, isRepeat, type CommandContext, type Ledger } from './ledger.js';
 import type { Placed } from './placed.js';
+import { requireSoundTerms } from './policy-terms.js';
 import { claimStream, policyStream } from './streams.js';
 
 /** Writes a policy. Its selector is claimed first: only two policies with the same selector collide. */
@@ -24,6 +25,7 @@ export class DefinePolicyHandler {
     const stream = policyStream(id);
     const { history, state } = await this.ledger.policy(id);
     if (state.exists) return { id, stream, revision: history.revision, changed: false };
+    requireSoundTerms(details.terms);
     const command = { type: 'DefinePolicy', details, now: this.ledger.store.clock.now() } as const;
     const events = policyDecider.decide(command, state);
     await claim(
@@ -71,6 +73,7 @@ export class ChangePolicyHandler {
   async execute({ context, policyId, change, expectedRevision }: ChangePolicy): Promise<Placed> {
     const command = this.#command(context, change);
     const repeated = isRepeat(context, policyStream(policyId));
+    if (change.type === 'amend' && !repeated) requireSoundTerms(change.details.terms);
     const { history, state, events } = await this.ledger.decideAndAppend(
       () => this.ledger.policy(policyId),
       (policy) => (repeated ? [] : policyDecider.decide(command, policy)),

@@ -3,6 +3,8 @@ export { AskDestruction, AskDestructionHandler, type DestructionAsk } from './as
 export { AskRotation, AskRotationHandler, type RotationAsk } from './ask-rotation.js';
 export { ContainVersions, ContainVersionsHandler } from './contain-versions.js';
 export { ChangePolicy, ChangePolicyHandler, DefinePolicy, DefinePolicyHandler } from './define-policy.js';
+export { CorrectFact, CorrectFactHandler } from './correct-fact.js';
+export { RecordDeparture, RecordDepartureHandler } from './record-departure.js';
 export { RequestDestruction, RequestDestructionHandler } from './request-destruction.js';
 export { RegisterFamily, RegisterFamilyHandler } from './register-family.js';
 export { RegisterUnregistered, RegisterUnregisteredHandler } from './register-unregistered.js';
@@ -22,3 +24,6 @@ export {
   ReviseFamilyHandler,
 } from './revise-family.js';
 export { ImportHistory, ImportHistoryHandler, type ImportResult } from './import-history.js';
+export { DeclareFreeze, DeclareFreezeHandler, type FreezeWish } from './declare-freeze.js';
+export { LiftFreeze, LiftFreezeHandler } from './lift-freeze.js';
+export { ConfirmHold, ConfirmHoldHandler } from './confirm-hold.js';

@@ -12,6 +12,7 @@ import type { TelemetryEvent } from '../domain/telemetry.events.js';
 import { evolveTelemetry, noTelemetry, type TelemetryState } from '../domain/telemetry.state.js';
 import { familyDecider, type FamilyState } from '../domain/family.decider.js';
 import type { FamilyEvent } from '../domain/family.events.js';
+import { evolvePerson, presentPerson, type PersonEvent, type PersonState } from '../domain/person.events.js';
 import { policyDecider, type PolicyState } from '../domain/policy.decider.js';
 import type { PolicyEvent } from '../domain/policy.events.js';
 import type { RotationEvent } from '../domain/rotation.events.js';
@@ -21,6 +22,7 @@ import {
   destructionStream,
   familyStream,
   HOLDS_STREAM,
+  departureStream,
   policyStream,
   rotationStream,
   telemetryStream,
@@ -105,6 +107,15 @@ export class Ledger {
       destructionStream(id),
       initialDestruction,
       evolveDestruction,
+    );
+  }
+
+  /** A person, as far as it is known that they left. */
+  person(subject: string): Promise<Loaded<PersonState>> {
+    return this.#fold<PersonState, PersonEvent>(
+      departureStream(this.logId, subject),
+      presentPerson,
+      evolvePerson,
     );
   }
 

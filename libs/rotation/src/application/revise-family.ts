@@ -7,14 +7,26 @@ import { causeOf, isRepeat, type CommandContext, type Ledger } from './ledger.js
 import type { Placed } from './placed.js';
 import { claimStream, familyStream, idOf } from './streams.js';
 
-/** Changes what is known of a family: runbook, owner, a suspicion that came to nothing. */
+/** Changes what is known of a family: runbook, owner, its people, what came of suspicions. */
 export class ReviseFamily {
   constructor(
     readonly context: CommandContext,
     readonly familyId: string,
     readonly change: Extract<
       FamilyCommand,
-      { readonly type: 'ReviseRunbook' | 'AssignOwner' | 'RemoveConsumer' | 'ClearCompromise' }
+      {
+        readonly type:
+          | 'ReviseRunbook'
+          | 'AssignOwner'
+          | 'RemoveConsumer'
+          | 'ClearCompromise'
+          | 'ScopeExposure'
+          | 'AssignCustodian'
+          | 'AcknowledgeCustodian'
+          | 'SetAuthority'
+          | 'CompleteReview'
+          | 'RetireFamily';
+      }
     >,
     readonly expectedRevision?: number,
   ) {}

@@ -8,6 +8,10 @@ export const familyStream = (id: string): string => `family-${id}`;
 export const rotationStream = (id: string): string => `rotation-${id}`;
 export const containmentStream = (id: string): string => `containment-${id}`;
 export const destructionStream = (id: string): string => `destruction-${id}`;
+/** A person's leaving; derived, so that a repeat finds it. */
+export function departureStream(logId: string, subject: string): string {
+  return `departure-${derivedId(logId, 'departure', subject)}`;
+}
 export const policyStream = (id: string): string => `policy-${id}`;
 export const telemetryStream = (rotationId: string): string => `telemetry-${rotationId}`;
 export const importStream = (id: string): string => `import-${id}`;

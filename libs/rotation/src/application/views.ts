@@ -45,6 +45,15 @@ export interface FamilyView {
   readonly illustrative: boolean;
   readonly runbook: Readonly<Record<string, string>>;
   readonly consumers: readonly ConsumerView[];
+  readonly custodians: readonly {
+    readonly subject: string;
+    readonly knows: string;
+    readonly acknowledgedAt: string | null;
+    readonly leftAt: string | null;
+    /** The rotation that made what they never knew; `null` while one is owed, or nobody left. */
+    readonly settledBy: string | null;
+  }[];
+  readonly retired: boolean;
   readonly versions: readonly VersionSnapshot[];
   /** The version that emits now, as far as it is recorded. */
   readonly current: string | null;
@@ -101,6 +110,14 @@ export function familyView(state: FamilyState, revision: number): FamilyView | u
       thirdParty: consumer.thirdParty,
       instances: consumer.instances,
     })),
+    custodians: state.custodians.map((custodian) => ({
+      subject: custodian.subject,
+      knows: custodian.knows,
+      acknowledgedAt: instant(custodian.acknowledgedAt),
+      leftAt: instant(custodian.departed?.leftAt),
+      settledBy: custodian.departed?.settledBy ?? null,
+    })),
+    retired: state.retired,
     versions: state.versions,
     current: emittingVersion(state.versions)?.versionId ?? null,
     runningRotation: state.slot?.open === true ? state.slot.rotation : null,

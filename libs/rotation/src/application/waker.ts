@@ -21,6 +21,8 @@ export interface WakerOptions {
   readonly runner: Pick<RotationRunner, 'advance' | 'advanceContainment' | 'advanceDestruction' | 'stop'>;
   readonly readModel: ReadModel;
   readonly clock: Clock;
+  /** Runs before each look: what must be known before anything acts on the time. Where it fails, nothing is looked at. */
+  readonly beforeLook?: () => Promise<void>;
   /** Told of a look that failed; the rotation is looked at again. */
   readonly onError: (id: string, error: unknown) => void;
 }
@@ -100,11 +102,12 @@ export class Waker {
   }
 
   async #look(id: string, kind: string, familyId: string): Promise<void> {
-    const { runner, readModel, clock, onError } = this.#options;
+    const { runner, readModel, clock, onError, beforeLook } = this.#options;
     // What arrives while we look makes the row due again; so it is marked as looked at before, not after.
     readModel.annotate((db) => db.prepare('UPDATE wakeups SET wake_at = NULL WHERE id = ?').run(id));
     let wake: Wake;
     try {
+      await beforeLook?.();
       wake =
         kind === 'containment'
           ? await runner.advanceContainment(id, familyId)

@@ -1,4 +1,4 @@
-import { DomainError, type Decider, type EventOrigin } from '#eventlog';
+import { DomainError, parseInstant, type Decider, type EventOrigin } from '#eventlog';
 import type {
   ConsumerDetails,
   FamilyDetails,
@@ -26,6 +26,7 @@ export interface FamilySlot {
   readonly correlationId: string;
   readonly causationId: string;
   readonly openedEventId: string;
+  readonly openedAt: number;
   /** Where the command came from: what completes its opening says the same. */
   readonly origin: EventOrigin;
   readonly open: boolean;
@@ -38,6 +39,20 @@ export interface ProcessSlot {
   /** Revision of the `SlotTaken`: fences of later slots are newer. */
   readonly takenRevision: number;
   readonly takenEventId: string;
+}
+
+/** Somebody who knows the secret. */
+export interface Custodian {
+  readonly subject: string;
+  readonly knows: string;
+  readonly assignedAt: number;
+  readonly acknowledgedAt?: number;
+  /** They left: the secret they knew is to be rotated. */
+  readonly departed?: {
+    readonly leftAt: number;
+    /** The rotation that made what they never knew. */
+    readonly settledBy?: string;
+  };
 }
 
 export interface Suspicion {
@@ -63,6 +78,8 @@ export interface FamilyState {
   readonly suspected: readonly Suspicion[];
   /** Suspected once and cleared, and neither suspected again nor confirmed since. */
   readonly cleared: readonly string[];
+  readonly custodians: readonly Custodian[];
+  readonly retired: boolean;
   /** Key material that is gone for good. */
   readonly destroyed: readonly string[];
   /** The process that holds the slot now. */
@@ -85,6 +102,8 @@ export const initialFamily: FamilyState = {
   suspected: [],
   cleared: [],
   destroyed: [],
+  custodians: [],
+  retired: false,
   largestMaxAge: 0,
   closed: [],
 };
@@ -104,6 +123,20 @@ export type FamilyCommand =
       readonly containment?: string;
     }
   | { readonly type: 'ClearCompromise'; readonly versions: readonly string[]; readonly reason: string }
+  | {
+      readonly type: 'ScopeExposure';
+      readonly exposure: Extract<NewFamilyEvent, { readonly type: 'ExposureScoped' }>['data'];
+    }
+  | { readonly type: 'AssignCustodian'; readonly subject: string; readonly knows: string }
+  | { readonly type: 'AcknowledgeCustodian'; readonly subject: string; readonly statement: string }
+  | { readonly type: 'DepartCustodian'; readonly subject: string; readonly leftAt: string }
+  | {
+      readonly type: 'SetAuthority';
+      readonly authority: FamilyDetails['authority'];
+      readonly reason: string;
+    }
+  | { readonly type: 'CompleteReview'; readonly summary: string; readonly nextReview: string }
+  | { readonly type: 'RetireFamily'; readonly reason: string }
   | { readonly type: 'OpenRotation'; readonly rotation: string; readonly request: RotationRequest };
 
 function existing(state: FamilyState): FamilyDetails {
@@ -162,6 +195,9 @@ export function openRotation(
   const details = existing(state);
   const { rotation, request } = command;
   if (state.slot?.rotation === rotation) return [];
+  if (state.retired && request.emergency === undefined) {
+    throw new DomainError('family.retired', 'this family is retired: nothing of it is rotated any more');
+  }
   if (details.mode === 'tracked' && request.emergency === undefined) {
     throw new DomainError(
       'family.not-driven',
@@ -323,8 +359,87 @@ function decide(command: FamilyCommand, state: FamilyState): readonly NewFamilyE
     }
     case 'ClearCompromise':
       return clearCompromise(command, state);
+    case 'ScopeExposure':
+      existing(state);
+      return [{ type: 'ExposureScoped', data: command.exposure, provenance: 'attested' }];
+    case 'AssignCustodian':
+    case 'AcknowledgeCustodian':
+    case 'DepartCustodian':
+      return decideCustodian(command, state);
+    case 'SetAuthority': {
+      const { mode, authority } = existing(state);
+      if (mode === 'driven' && command.authority.kind !== 'keyturn') {
+        throw new DomainError(
+          'family.authority-refused',
+          'Keyturn drives this family, and does so only where it is its rotation authority',
+          { field: 'kind' },
+        );
+      }
+      const same = authority.kind === command.authority.kind && authority.name === command.authority.name;
+      return same
+        ? []
+        : [{ type: 'RotationAuthoritySet', data: { ...command.authority, reason: command.reason } }];
+    }
+    case 'CompleteReview': {
+      existing(state);
+      if (state.runbook['nextReview'] === command.nextReview) return [];
+      const { summary, nextReview } = command;
+      return [
+        { type: 'ReviewCompleted', data: { of: 'runbook', summary, nextReview }, provenance: 'attested' },
+      ];
+    }
+    case 'RetireFamily': {
+      existing(state);
+      if (state.retired) return [];
+      const accepted = state.versions.find((version) => version.accepted && !version.destroyed);
+      if (state.slot?.open === true || state.process !== undefined || accepted !== undefined) {
+        throw new DomainError(
+          'family.in-use',
+          accepted === undefined
+            ? 'something holds the slot of this family: it is retired when that is over'
+            : `${accepted.versionId} is still accepted: revoke it where it is used before the family is retired`,
+        );
+      }
+      return [{ type: 'FamilyRetired', data: { reason: command.reason } }];
+    }
     case 'OpenRotation':
       return openRotation(command, state);
+  }
+}
+
+/** Who knows the secret, and who no longer may. */
+function decideCustodian(
+  command: FamilyCommand & {
+    readonly type: 'AssignCustodian' | 'AcknowledgeCustodian' | 'DepartCustodian';
+  },
+  state: FamilyState,
+): readonly NewFamilyEvent[] {
+  existing(state);
+  const { subject } = command;
+  const known = state.custodians.find((custodian) => custodian.subject === subject);
+  const present = known?.departed === undefined ? known : undefined;
+  switch (command.type) {
+    case 'AssignCustodian':
+      return present?.knows === command.knows
+        ? []
+        : [{ type: 'CustodianAssigned', data: { subject, knows: command.knows }, provenance: 'attested' }];
+    case 'AcknowledgeCustodian':
+      if (present === undefined) {
+        throw new DomainError('custodian.not-found', 'you are no custodian of this family');
+      }
+      return present.acknowledgedAt !== undefined
+        ? []
+        : [
+            {
+              type: 'CustodianAcknowledged',
+              data: { subject, statement: command.statement },
+              provenance: 'attested',
+            },
+          ];
+    case 'DepartCustodian':
+      return present === undefined
+        ? []
+        : [{ type: 'CustodianDeparted', data: { subject, leftAt: command.leftAt }, provenance: 'attested' }];
   }
 }
 
@@ -339,6 +454,30 @@ function sameConsumer(left: FamilyConsumer, right: FamilyConsumer): boolean {
     left.neverRefreshes === right.neverRefreshes &&
     left.thirdParty === right.thirdParty &&
     left.instances === right.instances
+  );
+}
+
+function custodian(state: FamilyState, subject: string, change: Partial<Custodian>): FamilyState {
+  return {
+    ...state,
+    custodians: state.custodians.map((each) => (each.subject === subject ? { ...each, ...change } : each)),
+  };
+}
+
+/** A rotation that was begun after somebody left, and completed, made what they never knew. */
+function settledBy(
+  { custodians, slot }: FamilyState,
+  { rotation, outcome }: { readonly rotation: string; readonly outcome: string },
+): readonly Custodian[] {
+  if (outcome !== 'completed' || slot?.rotation !== rotation || slot.request.strategy === 'rehearsal') {
+    return custodians;
+  }
+  return custodians.map((each) =>
+    each.departed === undefined ||
+    each.departed.settledBy !== undefined ||
+    slot.openedAt < each.departed.leftAt
+      ? each
+      : { ...each, departed: { ...each.departed, settledBy: rotation } },
   );
 }
 
@@ -374,6 +513,28 @@ function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
         : { ...state, details: { ...state.details, owner: event.data } };
     case 'ScheduleSet':
       return { ...state, schedule: event.data };
+    case 'ExposureScoped':
+    case 'FactCorrected':
+      return state;
+    case 'CustodianAssigned': {
+      const { subject, knows } = event.data;
+      const others = state.custodians.filter((custodian) => custodian.subject !== subject);
+      return { ...state, custodians: [...others, { subject, knows, assignedAt: event.recordedAt }] };
+    }
+    case 'CustodianAcknowledged':
+      return custodian(state, event.data.subject, { acknowledgedAt: event.recordedAt });
+    case 'CustodianDeparted':
+      return custodian(state, event.data.subject, {
+        departed: { leftAt: parseInstant(event.data.leftAt) ?? event.recordedAt },
+      });
+    case 'RotationAuthoritySet': {
+      const { reason: _reason, ...authority } = event.data;
+      return state.details === undefined ? state : { ...state, details: { ...state.details, authority } };
+    }
+    case 'ReviewCompleted':
+      return { ...state, runbook: { ...state.runbook, nextReview: event.data.nextReview } };
+    case 'FamilyRetired':
+      return { ...state, retired: true };
     case 'ConsumerRegistered':
     case 'ConsumerRevised': {
       const rest = state.consumers.filter((consumer) => consumer.consumerId !== event.data.consumerId);
@@ -449,6 +610,7 @@ function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
           correlationId: event.correlationId,
           causationId: event.causationId,
           openedEventId: event.id,
+          openedAt: event.recordedAt,
           origin: event.origin,
           open: true,
         },
@@ -462,6 +624,7 @@ function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
         ...slot,
         versions: known(state, mergeVersions(state.versions, event.data.versions)),
         largestMaxAge: Math.max(state.largestMaxAge, event.data.servedMaxAgeSeconds ?? 0),
+        custodians: settledBy(state, event.data),
         closed: [...state.closed, { rotation: event.data.rotation, outcome: event.data.outcome }],
       };
     }

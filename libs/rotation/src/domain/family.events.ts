@@ -223,6 +223,60 @@ export const familyEvents = {
     about: 'A suspicion came to nothing. Answers suspicions only: a confirmed compromise is final.',
     schema: z.object({ versions: z.array(versionIdSchema).min(1).max(100), reason: textSchema }),
   },
+  ExposureScoped: {
+    version: 1,
+    about: 'How far an exposure reached, as far as it was found out.',
+    schema: z.object({
+      versions: z.array(versionIdSchema).min(1).max(100),
+      scope: textSchema,
+      exposedFrom: instantSchema.optional(),
+      exposedUntil: instantSchema.optional(),
+      incident: lineSchema.optional(),
+    }),
+  },
+  CustodianAssigned: {
+    version: 1,
+    about: 'A person is entrusted with this secret, or knows it.',
+    schema: z.object({ subject: uuidSchema, knows: lineSchema }),
+  },
+  CustodianAcknowledged: {
+    version: 1,
+    about: 'The custodian acknowledged the duties that come with it; nobody can for somebody else.',
+    schema: z.object({ subject: uuidSchema, statement: textSchema }),
+  },
+  CustodianDeparted: {
+    version: 1,
+    about: 'Somebody who knew this secret left: it is to be rotated.',
+    schema: z.object({ subject: uuidSchema, leftAt: instantSchema }),
+  },
+  RotationAuthoritySet: {
+    version: 1,
+    about: 'Who makes new versions of this secret from now on.',
+    schema: authoritySchema.extend({ reason: textSchema }),
+  },
+  ReviewCompleted: {
+    version: 1,
+    about: 'Somebody went through the runbook of this family.',
+    schema: z.object({ of: z.enum(['runbook']), summary: textSchema, nextReview: z.iso.date() }),
+  },
+  FamilyRetired: {
+    version: 1,
+    about: 'The family is no longer used: nothing of it is due any more. Its record stays.',
+    schema: z.object({ reason: textSchema }),
+  },
+  FactCorrected: {
+    version: 1,
+    about:
+      'A fact of this stream was recorded wrongly. Both stay visible; nothing that was done is undone by it.',
+    schema: z.object({
+      /** The id of the event it corrects. */
+      of: uuidSchema,
+      /** What type that event has, so that a reader need not look it up. */
+      type: z.string().max(60),
+      reason: textSchema,
+      correction: textSchema,
+    }),
+  },
   SlotTaken: {
     version: 1,
     about: 'The slot of the family is taken by a process of its own: lifting a containment, destroying.',
@@ -264,3 +318,6 @@ export const familyEvents = {
 
 export type NewFamilyEvent = NewEventOf<typeof familyEvents>;
 export type FamilyEvent = RecordedEventOf<typeof familyEvents>;
+
+/** Corrected in a rotation's stream too. */
+export type CorrectionEvents = Pick<typeof familyEvents, 'FactCorrected'>;

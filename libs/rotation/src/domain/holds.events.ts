@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { instantSchema, type EventDefinitions, type NewEventOf, type RecordedEventOf } from '#eventlog';
+import { widened } from './upcasts.js';
 import {
   environmentSchema,
   familyKindSchema,
@@ -54,11 +55,16 @@ export const holdEvents = {
     }),
   },
   ClockConfirmed: {
-    version: 1,
+    version: 2,
+    upcast: { 1: widened },
     about: 'The clock is right again, or a person says that it is.',
     schema: z.object({
       by: z.enum(['back-end-clock', 'monotonic', 'person']),
       reason: textSchema.optional(),
+      /** What the own clock said then. */
+      wall: instantSchema.optional(),
+      /** The newest record then. Ahead of `wall`: written while the clock was; from then on known to be so. */
+      newestRecordedAt: instantSchema.optional(),
     }),
   },
   IntegrityHeld: {

@@ -25,6 +25,10 @@ export interface HoldsState {
   readonly clock?: OpenHold & { readonly wall: number; readonly expected: number };
   readonly integrity?: OpenHold;
   readonly restore?: OpenHold;
+  /** Records up to this instant may be ahead of a clock that was confirmed since: they no longer hold anything. */
+  readonly recordsAheadUntil?: number;
+  /** Spans of the clock's own time in which it was, or may have been, behind: what is recorded in one happened later than it says. */
+  readonly behind?: readonly { readonly from: number; readonly until: number }[];
 }
 
 export const noHolds: HoldsState = { freezes: [] };
@@ -69,8 +73,15 @@ export function evolveHolds(state: HoldsState, event: HoldEvent): HoldsState {
             },
           };
     case 'ClockConfirmed': {
-      const { clock: _clock, ...rest } = state;
-      return rest;
+      const { clock, ...rest } = state;
+      const newest = parseInstant(event.data.newestRecordedAt ?? '');
+      const until = parseInstant(event.data.wall ?? '') ?? event.recordedAt;
+      const wentBack = clock !== undefined && clock.wall < clock.expected && clock.wall < until;
+      return {
+        ...rest,
+        ...(newest === undefined ? {} : { recordsAheadUntil: newest }),
+        ...(wentBack ? { behind: [...(state.behind ?? []), { from: clock.wall, until }] } : {}),
+      };
     }
     case 'IntegrityHeld':
       return { ...state, integrity: state.integrity ?? { ...at, reason: event.data.what } };
@@ -100,6 +111,13 @@ function covers(
   );
 }
 
+/** Whether a freeze holds what it covers at this instant. */
+export function inForce(freeze: Freeze, now: number): boolean {
+  return (
+    freeze.liftedAt === undefined && freeze.from <= now && (freeze.until === undefined || now < freeze.until)
+  );
+}
+
 /** The freezes that hold this family now, those that end last first. */
 export function freezesOn(
   state: HoldsState,
@@ -108,12 +126,6 @@ export function freezesOn(
   now: number,
 ): readonly Freeze[] {
   return state.freezes
-    .filter(
-      (freeze) =>
-        freeze.liftedAt === undefined &&
-        freeze.from <= now &&
-        (freeze.until === undefined || now < freeze.until) &&
-        covers(freeze.scope, familyId, family),
-    )
+    .filter((freeze) => inForce(freeze, now) && covers(freeze.scope, familyId, family))
     .sort((left, right) => (right.until ?? Infinity) - (left.until ?? Infinity));
 }

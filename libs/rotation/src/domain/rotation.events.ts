@@ -8,6 +8,7 @@ import {
   importedFactFields,
   rotationRequestSchema,
   standingApprovalSchema,
+  type CorrectionEvents,
 } from './family.events.js';
 import { cohortSchema, policyTermsSchema, targetSchema } from './policy.events.js';
 import { widened } from './upcasts.js';
@@ -457,5 +458,7 @@ export const rotationEvents = {
   },
 } as const satisfies EventDefinitions;
 
-export type NewRotationEvent = NewEventOf<typeof rotationEvents> | NewStepEvent;
-export type RotationEvent = RecordedEventOf<typeof rotationEvents> | StepEvent;
+export type NewRotationEvent =
+  NewEventOf<typeof rotationEvents> | NewEventOf<CorrectionEvents> | NewStepEvent;
+export type RotationEvent =
+  RecordedEventOf<typeof rotationEvents> | RecordedEventOf<CorrectionEvents> | StepEvent;

@@ -267,8 +267,9 @@ function perform(
     ? undefined
     : afterFailure(rotation.steps, step, now, rotation.emergency !== undefined);
   if (held !== undefined) return 'wait' in held ? held.wait : suspend(view, held.person, step);
-  const holding = holdsOf(view, now, step);
-  const free = rotation.emergency !== undefined || freeOfHolds(view, step);
+  const free = rotation.emergency !== undefined || freeOfHolds(step);
+  // A way back is held by nothing; it names what would have held the step it takes back.
+  const holding = holdsOf(view, now, freeOfHolds(step) ? 'emit' : step);
   const [first] = free ? [] : holding;
   if (first !== undefined) return first;
   if (attested) return wait(`an attestation of ${step}`);
@@ -304,7 +305,7 @@ function currentCohort(rotation: RotationState): Cohort | undefined {
 }
 
 /** Never held: a way back to the old version. Its own withdrawal keeps the clock rules (contracts, Clocks). */
-function freeOfHolds(view: RotationView, step: StepName): boolean {
+function freeOfHolds(step: StepName): boolean {
   return stepTable[step].direction !== 'forward' && !stepTable[step].clockBound;
 }
 
@@ -343,13 +344,34 @@ export function holdsOf(
   return found;
 }
 
+/**
+ * When a span that began at `from` is over, as the clock reads now: no timer fires early because a clock was wrong. While a
+ * leap forward is held, what began before it is over by as much later; what may have begun while the clock was behind counts
+ * from the clock's confirmation.
+ */
+function over({ holds }: Pick<RotationView, 'holds'>, from: number, span: number): number {
+  const begun = (holds.behind ?? []).reduce(
+    (at, wrong) => (at >= wrong.from && at < wrong.until ? wrong.until : at),
+    from,
+  );
+  const { clock } = holds;
+  const ahead = clock === undefined ? 0 : Math.max(0, clock.wall - clock.expected);
+  return begun + span + (clock !== undefined && begun <= clock.expected ? ahead : 0);
+}
+
 /** What waits for a hold begins with this: a hold that ends wakes whoever says so. */
 export const HELD = 'held: ';
 
 /** Emit and revoke wait until the clocks agree (contracts, Clocks). */
-function clockHold(view: Pick<RotationView, 'clocks' | 'backEnd'>, now: number): Decision | undefined {
-  const behind = view.clocks.newestRecordedAt - now;
-  if (behind > CLOCK_TOLERANCE_MS) {
+function clockHold(
+  view: Pick<RotationView, 'clocks' | 'backEnd' | 'holds'>,
+  now: number,
+): Decision | undefined {
+  const { newestRecordedAt } = view.clocks;
+  const behind = newestRecordedAt - now;
+  // What a clock wrote while it was ahead holds nothing once that clock was confirmed.
+  const known = newestRecordedAt <= (view.holds.recordsAheadUntil ?? -Infinity);
+  if (behind > CLOCK_TOLERANCE_MS && !known) {
     return wait(
       `the clock: it is ${formatDuration(Math.floor(behind / 1_000) * 1_000)} behind the newest record`,
       now + behind - CLOCK_TOLERANCE_MS,
@@ -426,7 +448,7 @@ function releaseSwitch(view: RotationView, now: number, dueTo: string): Decision
   const since = drainStart(rotation);
   const quiet = since ?? (isEnded ? rotation.ended : undefined);
   if (quiet === undefined) return undefined;
-  const until = quiet.at + settle;
+  const until = over(view, quiet.at, settle);
   if (now >= until) return { kind: 'release-switch', consumers: held, dueTo };
   return isEnded ? wait('the settle time of its emitters', until) : undefined;
 }
@@ -527,7 +549,7 @@ function repeatHeld(view: RotationView, now: number, step: StepName): boolean {
   if (rotation.emergency !== undefined) return false;
   const us = `rotation-${rotation.rotationId}`;
   return (
-    (!freeOfHolds(view, step) && holdsOf(view, now, step).length > 0) ||
+    (!freeOfHolds(step) && holdsOf(view, now, step).length > 0) ||
     (step === 'emit' && view.claims.some((claim) => claim.holder !== us))
   );
 }
@@ -670,7 +692,7 @@ function rollingBack(
       return suspendedOr(view, perform(view, now, 'reaccept', asked.eventId));
     }
     const window = asked.acceptWindow ?? rotation.plan?.windows?.accept.required;
-    const open = rotation.reaccepted.at + milliseconds(window);
+    const open = over(view, rotation.reaccepted.at, milliseconds(window));
     if (now < open) return wait('the accept window of the old version, which was revoked', open);
   }
   if (rotation.returned === undefined) {
@@ -682,7 +704,7 @@ function rollingBack(
     const missing = missingConfirmations(rotation, 'emission-confirmations');
     return wait(`${names(view, missing)} to confirm the old version`);
   }
-  const until = start.at + milliseconds(rotation.plan?.windows?.drain.required);
+  const until = over(view, start.at, milliseconds(rotation.plan?.windows?.drain.required));
   if (now < until) return wait('what the new version emitted to run out', until);
   return suspendedOr(view, perform(view, now, 'withdraw', start.eventId));
 }
@@ -740,7 +762,7 @@ function acceptGates(
   const { windows } = plan;
   if (windows === undefined) return { hold: wait('its windows') };
   const window = windows.accept;
-  const until = accepted.at + milliseconds(window.required);
+  const until = over(view, accepted.at, milliseconds(window.required));
   const verifiers = plan.consumers.filter((consumer) => consumer.roles.includes('verifier')).length;
   const quorum = Math.ceil((verifiers * (plan.terms.gates?.acceptanceQuorum ?? 100)) / 100);
   const missing = missingConfirmations(rotation, 'acceptance-confirmations');
@@ -833,7 +855,7 @@ function planned(view: RotationView, now: number): Decision {
   }
   const release = releaseSwitch(view, now, start.eventId);
   if (release !== undefined) return release;
-  const settleUntil = heldSwitch(view) ? start.at + milliseconds(plan.terms.settle) : undefined;
+  const settleUntil = heldSwitch(view) ? over(view, start.at, milliseconds(plan.terms.settle)) : undefined;
   const sooner = (decision: Decision): Decision =>
     decision.kind === 'wait' && settleUntil !== undefined && settleUntil > now
       ? { ...decision, until: Math.min(decision.until ?? settleUntil, settleUntil) }
@@ -842,7 +864,7 @@ function planned(view: RotationView, now: number): Decision {
     if (rotation.revoked === undefined) {
       const window = plan.windows?.drain;
       if (window === undefined) return wait('its windows');
-      const until = start.at + milliseconds(window.required);
+      const until = over(view, start.at, milliseconds(window.required));
       if (now < until) return sooner(wait(`the drain window: ${window.binding}`, until));
       const telemetry = telemetryGate(view, plan, start, now);
       if ('hold' in telemetry) return sooner(telemetry.hold);
@@ -862,7 +884,7 @@ function planned(view: RotationView, now: number): Decision {
     if (rotation.verified === undefined) return perform(view, now, 'verify', rotation.revoked.eventId);
   }
   const watchFrom = rotation.revoked ?? start;
-  const watchUntil = watchFrom.at + milliseconds(plan.terms.watch);
+  const watchUntil = over(view, watchFrom.at, milliseconds(plan.terms.watch));
   if (now < watchUntil) return sooner(wait('the watch after the last step', watchUntil));
   return complete(plan, rotation.verified ?? watchFrom);
 }
@@ -877,7 +899,7 @@ function emitting(view: RotationView, now: number, plan: RotationPlan, accepted:
     const missing = missingConfirmations(rotation, 'emission-confirmations');
     if (missing.length > 0) return wait(`${names(view, missing)} to confirm ${switched.share} %`);
     const hold = currentCohort(rotation)?.hold;
-    const until = switched.at + milliseconds(hold);
+    const until = over(view, switched.at, milliseconds(hold));
     if (now < until) return wait(`the cohort of ${switched.share} % to be looked at`, until);
   }
   const gates = acceptGates(view, plan, accepted, now);
@@ -976,8 +998,8 @@ function cuttingOver(view: RotationView, now: number): Decision {
   }
   const release = releaseSwitch(view, now, start.eventId);
   if (release !== undefined) return release;
-  const watchUntil = start.at + milliseconds(plan.terms.watch);
-  const settleUntil = heldSwitch(view) ? start.at + milliseconds(plan.terms.settle) : undefined;
+  const watchUntil = over(view, start.at, milliseconds(plan.terms.watch));
+  const settleUntil = heldSwitch(view) ? over(view, start.at, milliseconds(plan.terms.settle)) : undefined;
   if (now < watchUntil) {
     return wait('the watch after the last step', Math.min(watchUntil, settleUntil ?? watchUntil));
   }
@@ -1060,7 +1082,7 @@ function emergency(view: RotationView, now: number): Decision {
       );
     }
     if (rotation.accepted === undefined) return perform(view, now, 'accept', cause(rotation));
-    const until = rotation.accepted.at + milliseconds(plan.windows?.accept.required);
+    const until = over(view, rotation.accepted.at, milliseconds(plan.windows?.accept.required));
     if (now < until) return wait('the accept window the declarer asked for', until);
     return (
       claimSwitch(view, plan, true, rotation.accepted.eventId, now) ??
@@ -1072,11 +1094,12 @@ function emergency(view: RotationView, now: number): Decision {
       return perform(view, now, 'revoke', rotation.switched?.eventId ?? cause(rotation));
     }
     if (rotation.verified === undefined) return perform(view, now, 'verify', rotation.revoked.eventId);
-    const trustEndsAt = rotation.revoked.trustEndsAt ?? rotation.revoked.at;
+    const { at, trustEndsAt: ends = at } = rotation.revoked;
+    const trustEndsAt = over(view, at, ends - at);
     if (now < trustEndsAt) return wait('the last verifier to forget what was revoked', trustEndsAt);
   }
   const acceptedBy =
-    rotation.accepted === undefined ? 0 : rotation.accepted.at + milliseconds(plan.trustTerm);
+    rotation.accepted === undefined ? 0 : over(view, rotation.accepted.at, milliseconds(plan.trustTerm));
   if (now < acceptedBy) return wait('the last verifier to know the new version', acceptedBy);
   return complete(
     plan,

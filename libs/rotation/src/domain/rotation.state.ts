@@ -358,6 +358,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     }
     case 'GateEvaluated':
     case 'DeviationRecorded':
+    case 'FactCorrected':
     case 'NoteAdded':
     case 'TelemetryRecorded':
     case 'SessionsInvalidated':

@@ -68,6 +68,7 @@ export const SEAMS = [
   'seam:switch-released',
   'seam:containment-opened',
   'seam:suspicion-recorded',
+  'seam:person-left',
   'seam:process-slot-taken',
   'seam:process-ended',
   'seam:superseded-settled',

@@ -487,6 +487,12 @@ function wordsOf(event: TimelineEvent, context: Context): Words {
         title: 'Deviation recorded',
         detail: `${event.data.what}, until ${minuteText(event.data.until)}: ${oneLine(event.data.reason)}`,
       };
+    case 'FactCorrected':
+      return {
+        kind: 'note',
+        title: `Corrected: ${event.data.type}`,
+        detail: `${oneLine(event.data.correction)}; why: ${oneLine(event.data.reason)}`,
+      };
     case 'NoteAdded':
       return {
         kind: 'note',

@@ -109,25 +109,26 @@ function clocksOf(versions: readonly VersionSnapshot[]): {
 
 export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent>({
   name: 'families',
-  version: 3,
+  version: 4,
   schema: [
     `CREATE TABLE families (
       ${ROW}, environment TEXT NOT NULL, name TEXT NOT NULL, team TEXT NOT NULL, mode TEXT NOT NULL,
       kind TEXT NOT NULL, protects TEXT NOT NULL, accepted_since INTEGER, emitting_since INTEGER,
-      unclear INTEGER NOT NULL, next_review TEXT, ${STATE}
+      unclear INTEGER NOT NULL, next_review TEXT, left_at INTEGER, ${STATE}
     ) STRICT`,
     'CREATE INDEX families_by_name ON families (environment, name, id)',
     'CREATE INDEX families_by_team ON families (team, environment, name, id)',
     'CREATE INDEX families_accepted ON families (environment, kind, protects, accepted_since)',
     'CREATE INDEX families_emitting ON families (environment, kind, protects, emitting_since)',
     'CREATE INDEX families_unclear ON families (id) WHERE unclear = 1',
+    'CREATE INDEX families_left ON families (left_at) WHERE left_at IS NOT NULL',
     'CREATE INDEX families_reviewed ON families (next_review) WHERE next_review IS NOT NULL',
   ],
   category: 'family',
   initial: familyDecider.initialState,
   evolve: familyDecider.evolve,
   exists: ({ details }) => details !== undefined,
-  columns: ({ details, versions, runbook }) => ({
+  columns: ({ details, versions, runbook, custodians }) => ({
     environment: details?.environment ?? '',
     name: details?.name ?? '',
     team: details?.team ?? '',
@@ -136,8 +137,17 @@ export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent
     protects: details?.protects ?? '',
     ...clocksOf(versions),
     next_review: runbook['nextReview'] ?? null,
+    left_at: firstLeft(custodians),
   }),
 });
+
+/** When the first of those left whose secret was not rotated since. */
+function firstLeft(custodians: FamilyState['custodians']): number | null {
+  const left = custodians.flatMap(({ departed }) =>
+    departed === undefined || departed.settledBy !== undefined ? [] : [departed.leftAt],
+  );
+  return left.length === 0 ? null : Math.min(...left);
+}
 
 /** The earliest date by which a person still owes something for an emergency. */
 function owedAt({ emergency, imported, approvals, phase, reviewedAt }: RotationState): number | null {

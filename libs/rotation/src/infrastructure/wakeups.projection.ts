@@ -29,14 +29,19 @@ export const wakeupsProjection: Projection = {
     else if (category === 'destruction') destruction(db, id, event);
     else if (category === 'claim') claimed(db, event);
     else if (category === 'telemetry') touch(db, id);
-    else if (category === 'holds') holdMoved(db);
+    else if (category === 'holds') holdMoved(db, event);
   },
 };
 
 const NOW = 0;
 
 /** Whoever waits for a hold says so with these first letters, so that an index finds them. */
-function holdMoved(db: SqlDatabase): void {
+function holdMoved(db: SqlDatabase, event: RecordedEvent): void {
+  if (event.type === 'ClockConfirmed') {
+    // While a leap was held, every time to look again was reckoned by a clock that was wrong.
+    db.prepare(`UPDATE wakeups SET wake_at = ${NOW}`).run();
+    return;
+  }
   db.prepare(
     `UPDATE wakeups SET wake_at = ${NOW} WHERE waits_for >= 'held: ' AND waits_for < 'held:!'`,
   ).run();

@@ -1,10 +1,10 @@
 import type { z } from 'zod';
 import { DomainError } from '#eventlog';
 import { canonicalText } from '#eventlog/kit';
-import { milliseconds } from '../../domain/duration.js';
 import { familyDecider, registerFamily } from '../../domain/family.decider.js';
 import type { Path } from '../files/path.js';
 import { checkShape } from '../files/schema-check.js';
+import { termsProblems } from '../policy-terms.js';
 import {
   consumerSchema,
   familySchema,
@@ -80,10 +80,7 @@ export class DeclarationReader implements Declarations {
     if (details === undefined) return;
     this.#once(item, ['name'], `policy ${details.name}`);
     this.#once(item, ['selector'], `selector ${canonicalText(details.selector)}`);
-    if (milliseconds(details.terms.stopAccepting) < milliseconds(details.terms.stopEmitting)) {
-      const message = 'must not be shorter than stopEmitting: what still emits must be accepted';
-      item.problem(['terms', 'stopAccepting'], message);
-    }
+    for (const { path, message } of termsProblems(details.terms)) item.problem(['terms', ...path], message);
     this.policies.push({ place: item.place, details });
   }
 

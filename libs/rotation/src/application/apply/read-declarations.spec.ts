@@ -273,6 +273,20 @@ ${row('Other')},,,,,,
     ]);
   });
 
+  it('two quotes too many do not hide what stands between them', async () => {
+    const text = [
+      HEADER,
+      row('A').replace('other', '"other'),
+      row('B'),
+      row('C').replace('mac', 'encrypt'),
+      row('D').replace('other', 'ot"her'),
+      row('E'),
+    ].join('\n');
+    const { declared, errors } = await read(text, 'csv');
+    expect(declared.families.map(({ details }) => details.name)).toEqual(['B', 'E']);
+    expect(errors.map(({ line, field }) => `${line} ${field}`)).toEqual(['2 ', '4 usage', '5 ']);
+  });
+
   it('bytes that are no UTF-8 are told by their line', async () => {
     const latin = Buffer.from(`${HEADER}\n${row('A')}\n${row('Schl\u00FCssel')}\n`, 'latin1');
     expect((await read(latin, 'csv')).errors).toMatchObject([
