@@ -80,6 +80,7 @@ export { CustodianDirectory } from './application/custodian-directory.js';
 export { PolicyDirectory } from './application/policy-directory.js';
 export type { Wake } from './application/process-runner.js';
 export { RotationRunner, type RunnerOptions } from './application/rotation-runner.js';
+export { holdIntegrity, type IntegrityFinding } from './application/hold-integrity.js';
 export { CLAIM_GRACE_MS, sweepClaims, sweepDepartures } from './application/sweep.js';
 export {
   claimStream,
@@ -132,6 +133,7 @@ export {
   type RotationPhase,
   type RotationState,
 } from './domain/rotation.state.js';
+export { rotationDecider, type RotationCommand } from './domain/rotation.decider.js';
 export { SEAMS, STEP_BOUNDARIES, stepTable, type Seam, type StepBoundary } from './domain/step-table.js';
 export { emittingVersion, mergeVersions } from './domain/versions.js';
 export {

@@ -1,5 +1,5 @@
 import { Logger } from '@nestjs/common';
-import { ClockWatch, RotationRunner, sweepClaims, sweepDepartures, Waker } from '#rotation';
+import { ClockWatch, holdIntegrity, RotationRunner, sweepClaims, sweepDepartures, Waker } from '#rotation';
 import type { Keyturn } from '../composition.js';
 import { hookOf } from '../notify/hook.js';
 
@@ -49,6 +49,13 @@ export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
       },
     );
   };
+  const unlisten = keyturn.integrity.onFailure((failure) => {
+    holdIntegrity(keyturn.ledger, failure).catch((error: unknown) => {
+      logger.error('an integrity finding could not be recorded as a hold', {
+        reason: error instanceof Error ? error.message : 'unknown',
+      });
+    });
+  });
   const timer = setInterval(sweep, SWEEP_MS);
   timer.unref();
   clockWatch.start();
@@ -59,6 +66,7 @@ export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
   sweep();
   const stop = async (): Promise<void> => {
     clearInterval(timer);
+    unlisten();
     await clockWatch.stop();
     await waker.stop();
     await hook?.stop();

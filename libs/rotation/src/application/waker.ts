@@ -9,6 +9,8 @@ const LONGEST_SLEEP_MS = 10_000;
 const MOST_LOOKS = 100;
 /** After a look that failed (the log unavailable, a bug) the next one waits this long. */
 const AFTER_FAILURE_MS = 5_000;
+/** Longer than any look, unless it died. */
+const LOOK_AGAIN_MS = 60_000;
 
 /** Who holds the emitter switch a rotation waits for, where that is what it waits for: freed, it is looked at again. */
 const HOLDER = /\bswitch(?:ing|ed)\b.* for (rotation-[0-9a-f-]{36})/;
@@ -71,6 +73,21 @@ export class Waker {
   #sweep(): void {
     if (this.#stopped) return;
     clearTimeout(this.#timer);
+    let delay = AFTER_FAILURE_MS;
+    try {
+      delay = this.#wakeDue();
+    } catch (error) {
+      // The read model cannot be read or written just now: looked at again, whatever it was.
+      this.#options.onError('sweep', error);
+    }
+    this.#timer = setTimeout(() => {
+      this.#sweep();
+    }, delay);
+    this.#timer.unref();
+  }
+
+  /** Begins a look at whoever is due; gives back how long to sleep. */
+  #wakeDue(): number {
     const { readModel, clock } = this.#options;
     const now = clock.now();
     const rows = readModel.db
@@ -93,18 +110,15 @@ export class Waker {
     const next = readModel.db
       .prepare('SELECT min(wake_at) AS at FROM wakeups WHERE wake_at > ?')
       .get(now)?.at;
-    const delay =
-      typeof next === 'number' ? Math.min(LONGEST_SLEEP_MS, Math.max(1, next - now)) : LONGEST_SLEEP_MS;
-    this.#timer = setTimeout(() => {
-      this.#sweep();
-    }, delay);
-    this.#timer.unref();
+    return typeof next === 'number' ? Math.min(LONGEST_SLEEP_MS, Math.max(1, next - now)) : LONGEST_SLEEP_MS;
   }
 
   async #look(id: string, kind: string, familyId: string): Promise<void> {
     const { runner, readModel, clock, onError, beforeLook } = this.#options;
-    // What arrives while we look makes the row due again; so it is marked as looked at before, not after.
-    readModel.annotate((db) => db.prepare('UPDATE wakeups SET wake_at = NULL WHERE id = ?').run(id));
+    // What arrives while we look makes the row due again; so it is marked as looked at before, not after. The mark is itself a time:
+    // a look that dies, or cannot write down how it ended, is made again.
+    const mark = clock.now() + LOOK_AGAIN_MS;
+    readModel.annotate((db) => db.prepare('UPDATE wakeups SET wake_at = ? WHERE id = ?').run(mark, id));
     let wake: Wake;
     try {
       await beforeLook?.();
@@ -121,7 +135,11 @@ export class Waker {
     if (this.#stopped) return;
     if (wake.finished) {
       readModel.annotate((db) =>
-        db.prepare('UPDATE wakeups SET waits_for = NULL, waits_on = NULL WHERE id = ?').run(id),
+        db
+          .prepare(
+            'UPDATE wakeups SET waits_for = NULL, waits_on = NULL, wake_at = nullif(wake_at, ?) WHERE id = ?',
+          )
+          .run(mark, id),
       );
       // A rotation's row goes when its slot and its claims are free; a process that is over waits for nothing.
       readModel.annotate((db) =>
@@ -132,10 +150,10 @@ export class Waker {
       readModel.annotate((db) =>
         db
           .prepare(
-            `UPDATE wakeups SET waits_for = ?, waits_on = ?, wake_at = CASE WHEN wake_at IS NULL THEN ?
+            `UPDATE wakeups SET waits_for = ?, waits_on = ?, wake_at = CASE WHEN wake_at = ? THEN ?
              ELSE min(wake_at, coalesce(?, wake_at)) END WHERE id = ?`,
           )
-          .run(waitsFor, holderIn(waitsFor), until ?? null, until ?? null, id),
+          .run(waitsFor, holderIn(waitsFor), mark, until ?? null, until ?? null, id),
       );
     }
     this.#hint();

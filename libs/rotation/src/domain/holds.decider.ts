@@ -34,6 +34,13 @@ export type HoldsCommand =
       readonly reading: ClockReading;
     }
   | {
+      readonly type: 'HoldIntegrity';
+      readonly what: string;
+      readonly treeSize?: number;
+      readonly stream: string;
+      readonly revision: number;
+    }
+  | {
       readonly type: 'HoldClock';
       readonly found: 'monotonic' | 'start';
       /** What the wall clock says, and what it should say. */
@@ -102,6 +109,17 @@ function decide(command: HoldsCommand, state: HoldsState): readonly NewHoldEvent
         throw new DomainError('hold.not-open', `there is nothing to confirm: ${NOT_HELD[hold]}`, { hold });
       }
       return [confirmation(hold, reason, reading)];
+    }
+    case 'HoldIntegrity': {
+      const { what, treeSize, stream, revision } = command;
+      // One finding holds as much as a hundred; the others are told where they are found.
+      if (state.integrity !== undefined) return [];
+      return [
+        {
+          type: 'IntegrityHeld',
+          data: { what, stream, revision, ...(treeSize === undefined ? {} : { treeSize }) },
+        },
+      ];
     }
     case 'HoldClock':
       return state.clock !== undefined

@@ -60,7 +60,6 @@ export const gatesSchema = z.object({
     })
     .optional(),
 });
-export type PolicyGates = z.output<typeof gatesSchema>;
 
 /** What a policy binds; a plan stores these resolved values at its start. */
 export const policyTermsSchema = z.object({

@@ -58,7 +58,6 @@ export const algorithmSchema = z.enum(['RS256', 'ES256', 'EdDSA', 'HS256']);
  * window, with its predicted outage.
  */
 export const STRATEGIES = ['graceful', 'rolling', 'emergency', 'rehearsal', 'cutover'] as const;
-export type Strategy = (typeof STRATEGIES)[number];
 
 /** What a rehearsal rehearses. */
 export const REHEARSED = ['graceful', 'rolling'] as const;
