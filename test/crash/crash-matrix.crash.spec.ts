@@ -260,7 +260,9 @@ describe('the crash matrix', () => {
     const literals = sources(join(root, 'libs'))
       .concat(sources(join(root, 'apps')))
       .flatMap((path) => [...readFileSync(path, 'utf8').matchAll(/[^a-zA-Z]failpoint\('([^']+)'\)/g)])
-      .map((match) => match[1] ?? '');
+      .map((match) => match[1] ?? '')
+      // A change of the master key has a matrix of its own: libs/custody/src/local/rekey.crash.spec.ts.
+      .filter((name) => !name.startsWith('rekey:'));
     expect(literals.length).toBeGreaterThan(10);
     expect(literals.filter((name) => !passed.has(name))).toEqual([]);
     expect(cases.length).toBeGreaterThanOrEqual(COMMITTED_CASES);

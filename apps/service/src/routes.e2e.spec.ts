@@ -11,6 +11,7 @@ const TABLE: Readonly<Record<string, RouteAccess>> = {
   'GET /health/live': 'public',
   'GET /health/ready': 'public',
   'GET /jwks/:familyId': 'public',
+  'GET /metrics': 'metrics:read',
   'GET /api/docs': 'public',
   'GET /api/docs/openapi.json': 'public',
   'POST /api/v1/tokens/bootstrap': 'public',
