@@ -359,14 +359,19 @@ describe('a rotation', () => {
     });
   });
 
-  it('is not rolled back once its old version was revoked', async () => {
+  it('has no accept window to cut before its old version was revoked; afterwards it has, once', async () => {
     const { id } = await stage.request((await stage.familyWithKey()).id);
-    await stage.driveTo(id, 'watching');
-    await proveRefused(() => stage.post(`/rotations/${id}/rollback`, { reason: 'too late' }), {
-      status: 409,
-      code: 'rotation.revoked',
-      says: /new rotation/,
+    await stage.driveTo(id, 'emitting');
+    const cut = { reason: 'an old client is refused', acceptWindow: 'PT0S' };
+    await proveRefused(() => stage.post(`/rotations/${id}/rollback`, cut), {
+      status: 422,
+      code: 'rollback.no-accept-window',
+      field: '/acceptWindow',
     });
+    await stage.driveTo(id, 'watching');
+    expect(bodyOf<RotationViewJson>(await stage.post(`/rotations/${id}/rollback`, cut), 200).phase).toBe(
+      'rolling-back',
+    );
   });
 
   it('carries emergency details only as an emergency', async () => {

@@ -183,6 +183,7 @@ describe('the step table', () => {
       'revoke',
       'withdraw',
       'cutover',
+      'destroy',
     ]);
     expect(STEPS.filter((step) => stepTable[step].direction === 'back')).toEqual([
       'return',
