@@ -12,11 +12,12 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { loadConfig } from '#platform';
+import { loadConfig, systemIds } from '#platform';
 import { run, type Ran } from '../../apps/cli/src/testing/run-in.js';
 import { assembleApp } from '../../apps/service/src/create-app.js';
 import { openKeyturn } from '../../apps/service/src/composition.js';
 import { startService, type StartedService } from '../../apps/service/src/testing/started-service.js';
+import { ConfirmHold, ConfirmHoldHandler } from '#rotation/application';
 import { RotationRunner, type FamilyView } from '#rotation';
 import { openSqliteEventLog } from '#eventlog/sqlite';
 import { Stage } from './support.js';
@@ -261,6 +262,19 @@ describe('a restore', () => {
     expect((await types()).filter((type) => type === 'RestoreHeld')).toHaveLength(1);
     await open();
     expect((await types()).filter((type) => type === 'RestoreHeld')).toHaveLength(1);
+    const keyturn = await openKeyturn(config, { clock: service.clock, inlineLog: true });
+    service.clock.advance(1_000);
+    await new ConfirmHoldHandler(keyturn.ledger).execute(
+      new ConfirmHold(
+        { subject: service.subject, commandId: systemIds.random(), requestHash: '0'.repeat(64), via: 'http' },
+        'restore',
+        'compared with the back end',
+      ),
+    );
+    await keyturn.close();
+    await open();
+    expect((await types()).filter((type) => type === 'RestoreHeld')).toHaveLength(1);
+    expect((await types()).at(-1)).toBe('RestoreConfirmed');
     // A log that has everything its back end did is not held.
     expect((await eventsIn(dataDir())).some(({ type }) => type === 'RestoreHeld')).toBe(false);
   });
