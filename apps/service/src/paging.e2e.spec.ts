@@ -12,6 +12,7 @@ const LISTS = [
   '/api/v1/consumers',
   '/api/v1/policies',
   '/api/v1/tokens',
+  '/api/v1/freezes',
   '/api/v1/schedule',
   '/api/v1/schedule/overdue',
 ];
@@ -89,6 +90,11 @@ describe('lists come in pages', () => {
       }),
     );
     await service.tokenWith(['viewer']);
+    ok(
+      await service.call('POST', '/api/v1/freezes', {
+        body: { name: `freeze of ${name}`, reason: 'paging', scope: { environments: ['elsewhere'] } },
+      }),
+    );
   }
 
   beforeAll(async () => {
