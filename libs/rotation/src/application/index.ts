@@ -28,3 +28,5 @@ export { DeclareFreeze, DeclareFreezeHandler, type FreezeWish } from './declare-
 export { LiftFreeze, LiftFreezeHandler } from './lift-freeze.js';
 export { ConfirmHold, ConfirmHoldHandler } from './confirm-hold.js';
 export { HoldRestored, type RestoreFinding } from './restore-hold.js';
+export { SetSchedule, SetScheduleHandler } from './set-schedule.js';
+export { SampleTelemetry, SampleTelemetryHandler, type TelemetryCounts } from './sample-telemetry.js';

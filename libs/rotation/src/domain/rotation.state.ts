@@ -319,9 +319,11 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
         phase: state.phase === 'requested' && event.data.approvals === 0 ? 'approved' : state.phase,
       };
     case 'RotationApproved': {
-      const approvals = state.approvals.some((approval) => approval.subject === event.actor)
+      // Approved in advance: by whoever granted it, not by whoever's command carried it.
+      const subject = event.data.standing?.grantedBy ?? event.actor;
+      const approvals = state.approvals.some((approval) => approval.subject === subject)
         ? state.approvals
-        : [...state.approvals, { subject: event.actor, at: event.recordedAt }];
+        : [...state.approvals, { subject, at: event.recordedAt }];
       const enough = approvals.length >= (state.plan?.approvals ?? 1);
       return { ...moved, approvals, phase: state.phase === 'requested' && enough ? 'approved' : state.phase };
     }
