@@ -65,6 +65,13 @@ module.exports = {
       to: { path: '^libs/(?!rotation/|eventlog/|platform/|custody/src/index\\.ts|custody/src/testing/)' },
     },
     {
+      name: 'one-way-notify',
+      severity: 'error',
+      comment: 'What is alarming is gathered by the service; notify only delivers.',
+      from: { path: '^libs/notify/' },
+      to: { path: '^libs/(?!notify/|eventlog/|platform/)' },
+    },
+    {
       name: 'readers-of-rotation',
       severity: 'error',
       from: { path: '^libs/(schedule|evidence)/' },
@@ -81,7 +88,7 @@ module.exports = {
       severity: 'error',
       comment:
         'The libraries run without Nest (crash children load them bare); only *.module.ts, the service and use cases know it.',
-      from: { path: '^libs/(platform|eventlog|custody|evidence|schedule|access)/' },
+      from: { path: '^libs/(platform|eventlog|custody|evidence|schedule|access|notify)/' },
       to: { path: '^node_modules/@nestjs/' },
     },
     {

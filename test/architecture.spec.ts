@@ -125,6 +125,11 @@ const PLANTED: readonly Violation[] = [
     text: "import { local } from '#custody/local'; export const it = local;",
   },
   {
+    rule: 'one-way-notify',
+    file: 'libs/notify/src/alarms.ts',
+    text: "import { state } from '#rotation'; export const it = state;",
+  },
+  {
     rule: 'readers-of-rotation',
     file: 'libs/evidence/src/keys.ts',
     text: "import { port } from '#custody'; export const it = port;",

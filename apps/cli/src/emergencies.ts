@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import { familySchema, previewSchema, rotationSchema, type Family, type Rotation } from './api.js';
 import { CliFailure, EndedOtherwise, RefusedError } from './failures.js';
 import { progressBar } from './progress-bar.js';

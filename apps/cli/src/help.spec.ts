@@ -56,6 +56,7 @@ describe('help', () => {
         'freeze list',
         'holds confirm',
         'holds list',
+        'hook test',
         'import',
         'local rekey',
         'note',

@@ -15,6 +15,7 @@ import { registerDestroy } from './commands/destroy.js';
 import { registerDoctor } from './commands/doctor.js';
 import { registerEmergency } from './commands/emergency.js';
 import { registerFamilies } from './commands/families.js';
+import { registerHook } from './commands/hook.js';
 import { registerFreeze } from './commands/freeze.js';
 import { registerHolds } from './commands/holds.js';
 import { registerImport } from './commands/import.js';
@@ -109,6 +110,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerDoctor(program, around);
   registerLocal(program, around);
   registerCompletion(program, around);
+  registerHook(program, around);
   program.commandsGroup('Declare:');
   registerApply(program, around);
   registerImport(program, around);

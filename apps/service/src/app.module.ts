@@ -11,6 +11,7 @@ import { KEYTURN, OPENAPI_DOCUMENT } from './injection-tokens.js';
 import { JwksController } from './jwks.controller.js';
 import { LogController } from './log.controller.js';
 import { MetricsController } from './metrics.controller.js';
+import { HookController } from './notify/hook.controller.js';
 import { EmergenciesController } from './rotation/emergencies.controller.js';
 import { FamiliesController } from './rotation/families.controller.js';
 import { FamilyFactsController } from './rotation/family-facts.controller.js';
@@ -37,6 +38,7 @@ const CONTROLLERS = [
   RotationsController,
   PoliciesController,
   OperationsController,
+  HookController,
   FreezesController,
   HoldsController,
   ProcessesController,

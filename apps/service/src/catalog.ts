@@ -1,6 +1,7 @@
 import { accessEvents, accessProjection } from '#access';
 import type { EventDefinitions } from '#eventlog';
 import type { Projection } from '#eventlog/kit';
+import { deliveriesProjection, deliveryEvents } from '#notify';
 import {
   claimEvents,
   claimsProjection,
@@ -30,6 +31,7 @@ export const DEFINITIONS: readonly EventDefinitions[] = [
   accessEvents,
   claimEvents,
   containmentEvents,
+  deliveryEvents,
   destructionEvents,
   familyEvents,
   holdEvents,
@@ -52,4 +54,5 @@ export const PROJECTIONS: readonly Projection[] = [
   claimsProjection,
   peopleProjection,
   wakeupsProjection,
+  deliveriesProjection,
 ];

@@ -95,6 +95,7 @@ const TABLE: Readonly<Record<string, RouteAccess>> = {
   'POST /api/v1/destructions/:destruction/attest': 'destruction:request',
   'POST /api/v1/imports': 'import:run',
   'POST /api/v1/read-model/rebuild': 'readmodel:rebuild',
+  'POST /api/v1/hook/test': 'hook:test',
 };
 
 let service: StartedService;

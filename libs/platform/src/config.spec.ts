@@ -90,3 +90,59 @@ describe('the configuration', () => {
     expect(refusal({ KEYTURN_MASTER_KEY: 'canary', KEYTURN_MASTER_KEY_FILE: '/k' })).toContain('both set');
   });
 });
+
+describe('the hook', () => {
+  const secret = { KEYTURN_HOOK_SECRET: 'x'.repeat(24) };
+  const problems = (env: Record<string, string>): readonly string[] => {
+    try {
+      loadConfig(env);
+      return [];
+    } catch (error) {
+      const text = JSON.stringify(error) + String(error);
+      for (const value of Object.values(env)) expect(text).not.toContain(value);
+      return error instanceof ConfigError
+        ? error.problems.map(({ variable }) => variable)
+        : ['another error'];
+    }
+  };
+
+  it('is a signed POST, or a command', () => {
+    expect(loadConfig({ KEYTURN_HOOK_URL: 'https://hooks.example/x', ...secret }).hook).toMatchObject({
+      kind: 'post',
+    });
+    expect(loadConfig({ KEYTURN_HOOK_COMMAND: '["/bin/page","--now"]' }).hook).toMatchObject({
+      kind: 'command',
+      argv: ['/bin/page', '--now'],
+    });
+    expect(loadConfig({}).hook).toBeUndefined();
+  });
+
+  it.each([
+    [
+      'plain HTTP to another machine',
+      { KEYTURN_HOOK_URL: 'http://hooks.example/canary', ...secret },
+      'KEYTURN_HOOK_URL',
+    ],
+    [
+      'a user in the address',
+      { KEYTURN_HOOK_URL: 'https://canary:pw@hooks.example/', ...secret },
+      'KEYTURN_HOOK_URL',
+    ],
+    ['no secret', { KEYTURN_HOOK_URL: 'https://hooks.example/canary' }, 'KEYTURN_HOOK_URL'],
+    [
+      'two secrets',
+      { KEYTURN_HOOK_URL: 'https://h.example/c', ...secret, KEYTURN_HOOK_SECRET_FILE: '/canary' },
+      'KEYTURN_HOOK_SECRET',
+    ],
+    ['a secret for nothing', secret, 'KEYTURN_HOOK_SECRET'],
+    [
+      'two hooks',
+      { KEYTURN_HOOK_URL: 'https://h.example/c', KEYTURN_HOOK_COMMAND: '["/bin/canary"]', ...secret },
+      'KEYTURN_HOOK_COMMAND',
+    ],
+    ['a shell line', { KEYTURN_HOOK_COMMAND: '/bin/page --canary' }, 'KEYTURN_HOOK_COMMAND'],
+    ['a relative program', { KEYTURN_HOOK_COMMAND: '["page canary"]' }, 'KEYTURN_HOOK_COMMAND'],
+  ])('%s is refused by its variable, never by its value', (_name, env, variable) => {
+    expect(problems(env)).toEqual([variable]);
+  });
+});

@@ -1,5 +1,5 @@
 import { BlockList, isIP } from 'node:net';
-import { join, resolve } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { SecretValue } from './secret-value.js';
 
@@ -29,7 +29,24 @@ export interface Config {
   /** What the CLI signs in with. */
   readonly token?: SecretValue;
   readonly log: 'json' | 'pretty' | 'silent';
+  /** Where alarms are sent; absent: nowhere. */
+  readonly hook?: HookConfig;
 }
+
+/** A signed POST, or a command with its arguments. */
+export type HookConfig =
+  | {
+      readonly kind: 'post';
+      /** Its path may open a door, so it is kept like a secret. */
+      readonly url: SecretValue;
+      readonly secret: { readonly value: SecretValue } | { readonly file: string };
+    }
+  | {
+      readonly kind: 'command';
+      readonly argv: readonly [string, ...string[]];
+      /** The few of our own variables a program needs; none of Keyturn's. */
+      readonly environment: Readonly<Record<string, string | undefined>>;
+    };
 
 export interface ConfigProblem {
   readonly variable: string;
@@ -83,6 +100,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     url: values.KEYTURN_URL ?? `http://${DEFAULT_HOST}:${values.KEYTURN_PORT}`,
     ...(values.KEYTURN_TOKEN === undefined ? {} : { token: values.KEYTURN_TOKEN }),
     log: values.KEYTURN_LOG,
+    ...hookIn(values, env),
   });
 }
 
@@ -148,9 +166,56 @@ const variables = {
   KEYTURN_LOG: z
     .enum(['json', 'pretty', 'silent'], { error: 'must be json, pretty or silent' })
     .default('json'),
+  KEYTURN_HOOK_URL: z
+    .string()
+    .refine(isHookUrl, {
+      error:
+        'must be an https:// address without a user, or http:// on this machine only (127.0.0.1, ::1, localhost)',
+    })
+    .transform((text) => new SecretValue(text))
+    .optional(),
+  KEYTURN_HOOK_COMMAND: z
+    .string()
+    .transform((text, context): readonly [string, ...string[]] => {
+      const argv = argvIn(text);
+      if (argv !== undefined) return argv;
+      context.addIssue({
+        code: 'custom',
+        message:
+          'must be a JSON array of the program, as an absolute path, and its arguments, such as ["/usr/local/bin/page","--team","sec"]',
+      });
+      return z.NEVER;
+    })
+    .optional(),
+  KEYTURN_HOOK_SECRET: secret.optional(),
+  KEYTURN_HOOK_SECRET_FILE: z.string().optional(),
 };
 
 const environment = z.object(variables).superRefine((values, context) => {
+  const wrong = (variable: string, message: string): void => {
+    context.addIssue({ code: 'custom', path: [variable], message });
+  };
+  const secrets = [values.KEYTURN_HOOK_SECRET, values.KEYTURN_HOOK_SECRET_FILE].filter(
+    (each) => each !== undefined,
+  ).length;
+  if (values.KEYTURN_HOOK_URL !== undefined && values.KEYTURN_HOOK_COMMAND !== undefined) {
+    wrong('KEYTURN_HOOK_COMMAND', 'and KEYTURN_HOOK_URL are both set: there is one hook');
+  }
+  if (secrets === 2) {
+    wrong('KEYTURN_HOOK_SECRET', 'and KEYTURN_HOOK_SECRET_FILE are both set: which one holds the secret?');
+  }
+  if (values.KEYTURN_HOOK_URL !== undefined && secrets === 0) {
+    wrong(
+      'KEYTURN_HOOK_URL',
+      'needs KEYTURN_HOOK_SECRET_FILE or KEYTURN_HOOK_SECRET: what is posted is signed',
+    );
+  }
+  if (values.KEYTURN_HOOK_URL === undefined && secrets > 0) {
+    wrong(
+      values.KEYTURN_HOOK_SECRET === undefined ? 'KEYTURN_HOOK_SECRET_FILE' : 'KEYTURN_HOOK_SECRET',
+      'is set, but KEYTURN_HOOK_URL is not: there is nothing to sign',
+    );
+  }
   if (!isLoopback(values.KEYTURN_HOST) && values.KEYTURN_TRUSTED_PROXY.length === 0) {
     context.addIssue({
       code: 'custom',
@@ -174,6 +239,40 @@ function isAddressRange(text: string): boolean {
   if (family === 0 || more.length > 0) return false;
   if (prefix === undefined) return true;
   return /^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128);
+}
+
+function hookIn(
+  values: z.output<typeof environment>,
+  env: Readonly<Record<string, string | undefined>>,
+): { readonly hook?: HookConfig } {
+  const { KEYTURN_HOOK_URL: url, KEYTURN_HOOK_COMMAND: argv } = values;
+  if (argv !== undefined) {
+    const passed = ['PATH', 'HOME', 'LANG', 'TZ', 'SystemRoot'].map((name) => [name, env[name]]);
+    return { hook: { kind: 'command', argv, environment: Object.fromEntries(passed) } };
+  }
+  const { KEYTURN_HOOK_SECRET: value, KEYTURN_HOOK_SECRET_FILE: file } = values;
+  if (url === undefined) return {};
+  if (value !== undefined) return { hook: { kind: 'post', url, secret: { value } } };
+  return file === undefined ? {} : { hook: { kind: 'post', url, secret: { file: resolve(file) } } };
+}
+
+function isHookUrl(text: string): boolean {
+  if (!isServiceUrl(text)) return false;
+  const { protocol, hostname } = new URL(text);
+  return protocol === 'https:' || isLoopback(hostname.replaceAll(/[[\]]/g, ''));
+}
+
+/** No shell reads it: the program and each argument stand for themselves. */
+function argvIn(text: string): readonly [string, ...string[]] | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const parsed = z.array(z.string().max(4_096)).min(1).max(100).safeParse(value);
+  const [program, ...rest] = parsed.data ?? [];
+  return program === undefined || !isAbsolute(program) ? undefined : [program, ...rest];
 }
 
 function isServiceUrl(text: string): boolean {

@@ -8,6 +8,7 @@ export {
   loadConfig,
   type Config,
   type ConfigProblem,
+  type HookConfig,
 } from './config.js';
 export { derivedId, systemIds, type Ids } from './ids.js';
 export { armFailpoint, failpoint, interceptFailpoint, observeFailpoints } from './failpoint.js';

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { accessEvents } from '#access';
 import { instantSchema, type EventDefinition, type EventDefinitions } from '#eventlog';
 import { logEvents } from '#eventlog/kit';
+import { deliveryEvents } from '#notify';
 import {
   claimEvents,
   containmentEvents,
@@ -43,6 +44,7 @@ const GROUPS: readonly Group[] = [
   { title: 'Policy', streams: '`policy-<id>`', definitions: policyEvents },
   { title: 'Claims', streams: '`claim-<derived id>`', definitions: claimEvents },
   { title: 'Imports', streams: '`import-<id>`', definitions: importEvents },
+  { title: 'Deliveries', streams: '`delivery-<derived id>`', definitions: deliveryEvents },
   {
     title: 'Access',
     streams: '`subject-<id>`, `token-<id>`, `audit-<derived id>`',

@@ -47,7 +47,7 @@ async function defined(selector: object): Promise<string> {
 }
 
 /** Refused, and the log is as it was. */
-async function refused(
+async function proveRefused(
   work: () => ReturnType<StartedService['call']>,
   status: number,
   code: string,
@@ -62,7 +62,7 @@ async function refused(
 
 describe('policies that contradict themselves or each other', () => {
   it('two cadence rules', () =>
-    refused(
+    proveRefused(
       () => call('POST', '/api/v1/policies', { body: policy({ environment: 'a' }, { calendar: quarterly }) }),
       422,
       'policy.cadence-contradicts',
@@ -70,7 +70,7 @@ describe('policies that contradict themselves or each other', () => {
     ));
 
   it('a cohort plan that does not end at 100 %', () =>
-    refused(
+    proveRefused(
       () =>
         call('POST', '/api/v1/policies', {
           body: policy({ environment: 'b' }, { cohorts: [{ share: 50, hold: 'P7D' }] }),
@@ -82,7 +82,7 @@ describe('policies that contradict themselves or each other', () => {
 
   it('the same selector twice', async () => {
     await defined({ environment: 'twice' });
-    await refused(
+    await proveRefused(
       () => call('POST', '/api/v1/policies', { body: policy({ environment: 'twice' }) }),
       409,
       'policy.selector-taken',
@@ -92,7 +92,7 @@ describe('policies that contradict themselves or each other', () => {
 
   it('one approved by its author', async () => {
     const id = await defined({ environment: 'own' });
-    await refused(
+    await proveRefused(
       () => call('POST', `/api/v1/policies/${id}/approve`, { body: {} }),
       403,
       'policy.own-approval',
@@ -107,9 +107,9 @@ describe('policies that contradict themselves or each other', () => {
     expect([amended.status, amended.body['termsRevision']]).toEqual([200, 1]);
     const approve = (options: object): ReturnType<StartedService['call']> =>
       call('POST', `${path}/approve`, { body: {}, token: approver, ...options });
-    await refused(() => approve({}), 422, 'policy.revision-missing', '/revision');
-    await refused(() => approve({ body: { revision: 0 } }), 409, 'policy.other-revision', '/revision');
-    await refused(() => approve({ headers: { 'if-match': '"0"' } }), 412, 'precondition.failed');
+    await proveRefused(() => approve({}), 422, 'policy.revision-missing', '/revision');
+    await proveRefused(() => approve({ body: { revision: 0 } }), 409, 'policy.other-revision', '/revision');
+    await proveRefused(() => approve({ headers: { 'if-match': '"0"' } }), 412, 'precondition.failed');
     expect((await approve({ body: { revision: 1 } })).body['status']).toBe('in force');
   });
 });
@@ -120,12 +120,22 @@ describe('standing approvals', () => {
     const path = `/api/v1/policies/${id}`;
     const grant = (body: object, token: string | undefined = approver): ReturnType<StartedService['call']> =>
       call('POST', `${path}/standing-approvals`, { body: { reason: 'CAB-1', ...body }, token });
-    await refused(() => grant({ until: in90Days() }), 409, 'standing.policy-not-approved');
+    await proveRefused(() => grant({ until: in90Days() }), 409, 'standing.policy-not-approved');
     await call('POST', `${path}/approve`, { body: {}, token: approver });
-    await refused(() => grant({ until: '2026-03-01T00:00:00Z' }), 422, 'standing.past-its-end', '/until');
-    await refused(() => grant({ until: '2027-02-01T00:00:00Z' }), 422, 'standing.beyond-review', '/until');
-    await refused(() => grant({ until: in90Days(), strategies: ['emergency'] }), 422, 'request.invalid');
-    await refused(() => grant({ until: in90Days() }, service.token), 403, 'standing.own-policy');
+    await proveRefused(
+      () => grant({ until: '2026-03-01T00:00:00Z' }),
+      422,
+      'standing.past-its-end',
+      '/until',
+    );
+    await proveRefused(
+      () => grant({ until: '2027-02-01T00:00:00Z' }),
+      422,
+      'standing.beyond-review',
+      '/until',
+    );
+    await proveRefused(() => grant({ until: in90Days(), strategies: ['emergency'] }), 422, 'request.invalid');
+    await proveRefused(() => grant({ until: in90Days() }, service.token), 403, 'standing.own-policy');
     const granted = await grant({ until: in90Days() });
     expect([granted.status, granted.body['standing']]).toMatchObject([
       201,
@@ -160,20 +170,20 @@ describe('a family’s schedule', () => {
     });
     const id = String(registered.body['id']);
     const path = `/api/v1/families/${id}/schedule`;
-    await refused(
+    await proveRefused(
       () => call('PUT', path, { body: { calendar: quarterly } }),
       422,
       'schedule.lengthens-policy',
       '/calendar',
     );
-    await refused(
+    await proveRefused(
       () => call('PUT', path, { body: { calendar: { ...quarterly, timeZone: 'Europe/Atlantis' } } }),
       422,
       'time-zone.unknown',
       '/calendar/timeZone',
     );
     const monthly = { ...quarterly, of: 'month' };
-    await refused(
+    await proveRefused(
       () => call('PUT', path, { body: { calendar: monthly }, headers: { 'if-match': '"7"' } }),
       412,
       'precondition.failed',
@@ -196,12 +206,12 @@ it('telemetry of a rotation nobody knows, of no span, of the future: refused', a
     previous: 0,
     invalid: 0,
   };
-  await refused(
+  await proveRefused(
     () => call('POST', `/api/v1/rotations/${none}/telemetry`, { body }),
     404,
     'rotation.not-found',
   );
-  await refused(
+  await proveRefused(
     () => call('POST', `/api/v1/rotations/${none}/telemetry`, { body: { ...body, current: -1 } }),
     422,
     'request.invalid',

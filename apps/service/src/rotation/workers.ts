@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { ClockWatch, holdIntegrity, RotationRunner, sweepClaims, sweepDepartures, Waker } from '#rotation';
 import type { Keyturn } from '../composition.js';
+import { hookOf } from '../notify/hook.js';
 
 /** How often is looked for what a crash left between two streams: claims without a fact, departures not yet marked. */
 const SWEEP_MS = 30_000;
@@ -59,12 +60,16 @@ export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
   timer.unref();
   clockWatch.start();
   waker.start();
+  // Alarms go out beside everything else; nothing waits for them.
+  const hook = hookOf(keyturn);
+  hook?.start();
   sweep();
   const stop = async (): Promise<void> => {
     clearInterval(timer);
     unlisten();
     await clockWatch.stop();
     await waker.stop();
+    await hook?.stop();
   };
   keyturn.beforeClose(stop);
   return { stop };

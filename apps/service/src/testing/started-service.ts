@@ -47,12 +47,15 @@ export interface Answer {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-export async function startService(): Promise<StartedService> {
+export async function startService(
+  environment: Readonly<Record<string, string>> = {},
+): Promise<StartedService> {
   const directory = await mkdtemp(join(tmpdir(), 'keyturn-e2e-'));
   const config = loadConfig({
     KEYTURN_DATA_DIR: join(directory, 'data'),
     KEYTURN_PORT: '0',
     KEYTURN_LOG: 'silent',
+    ...environment,
   });
   const clock = new ManualClock('2026-03-02T09:00:00.000Z');
   const keyturn = await openKeyturn(config, { clock, inlineLog: true });

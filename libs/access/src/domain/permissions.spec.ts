@@ -35,6 +35,7 @@ const LETTERS: Readonly<Record<Permission, string>> = {
   'evidence:read': '     -      x       -        -        -         -     -',
   'metrics:read': '      x      x       x        x        x         x     -',
   'readmodel:rebuild': ' -      -       -        -        -         x     -',
+  'hook:test': ' -      -       -        -        -         x     -',
 };
 
 const cells = PERMISSIONS.flatMap((permission) => {

@@ -38,6 +38,7 @@ export const PERMISSIONS = [
   /** Counts and times over everything, without a name. */
   'metrics:read',
   'readmodel:rebuild',
+  'hook:test',
 ] as const;
 export type Permission = (typeof PERMISSIONS)[number];
 
@@ -74,7 +75,15 @@ export const PERMISSIONS_OF: Readonly<Record<Role, readonly Permission[]>> = {
     'hold:confirm',
   ],
   /** Configures: families, policies, imports, tokens. */
-  admin: [...LOOK, 'family:write', 'policy:write', 'import:run', 'token:admin', 'readmodel:rebuild'],
+  admin: [
+    ...LOOK,
+    'family:write',
+    'policy:write',
+    'import:run',
+    'token:admin',
+    'readmodel:rebuild',
+    'hook:test',
+  ],
   /** A consumer's own workload: says that it has switched, sees the rotations it switches for, and nothing else. */
   agent: ['rotation:read', 'rotation:confirm'],
 };
@@ -82,6 +91,7 @@ export const PERMISSIONS_OF: Readonly<Record<Role, readonly Permission[]>> = {
 /** What reaches over every environment and team: a token with a narrower scope does not have it. */
 export const UNSCOPED_PERMISSIONS: readonly Permission[] = [
   'hold:confirm',
+  'hook:test',
   'log:read',
   'metrics:read',
   'readmodel:rebuild',

@@ -25,7 +25,7 @@ function start({ family }: RunbookInput): EmergencyStep {
   const name = familyWord(family);
   const back =
     'Write down the time (UTC), what you saw and what you do: T+ counts from discovery. Then try to start Keyturn; it needs its data directory and its master key, nothing else.';
-  if (family.mode !== 'driven') return { title: 'First', words: back, commands: ['keyturn serve'] };
+  if (family.mode === 'tracked') return { title: 'First', words: back, commands: ['keyturn serve'] };
   return {
     title: 'First',
     words: back,
@@ -239,6 +239,22 @@ function recording(page: RunbookInput): readonly EmergencyStep[] {
         ],
         after:
           'A rotation that was under way goes on by itself; it looks at the back end before it acts. Approval and review are owed afterwards.',
+      },
+    ];
+  }
+  if (family.mode !== 'tracked') {
+    return [
+      {
+        title: 'Record it afterwards',
+        words:
+          'As soon as Keyturn is back: declare it, then attest each step that was done, in this order; where Keyturn drives the family, take each over first (--take-over --reason "done by hand").',
+        commands: [
+          `keyturn emergency ${name} --compromised OLD --discovered-at TIME --incident REF`,
+          `keyturn attest ${name} --step generate --version NEW --by WHO --at TIME --evidence URL`,
+          `keyturn attest ${name} --step revoke --by WHO --at TIME --evidence URL`,
+        ],
+        after:
+          'The other steps between them likewise; keyturn status says which is waited for. No value belongs into it. Approval and review are owed afterwards.',
       },
     ];
   }

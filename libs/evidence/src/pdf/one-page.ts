@@ -1,4 +1,4 @@
-import { STYLES, type Cell, type FactsLook, type Sheet, type TextStyle, type Words } from './sheet.js';
+import { STYLES, type Cell, type FactsLook, type Sheet, type TextStyle } from './sheet.js';
 
 /** What stands where a text was shortened for the page. The foot of the page says where the whole of it is. */
 export const CUT = '… (cut)';
@@ -179,6 +179,6 @@ export function cutLine(
   style: TextStyle,
   width: number,
   lines = 1,
-): Words {
+): string {
   return cutTo(measuring, text.replaceAll(/\s+/gu, ' '), style, { width, lines });
 }

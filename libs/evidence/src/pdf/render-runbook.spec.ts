@@ -1,5 +1,5 @@
 import { jest } from '@jest/globals';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { readImportFile } from '#rotation';
 import { readPdf } from '../testing/pdf-reader.js';
 import { consumerOf, emptyRunbook, longRunbook, runbookInput } from '../testing/runbooks.js';
@@ -304,9 +304,13 @@ describe('the emergency card', () => {
       const text = await card(of(runbookInput({ mode: 'attested' }), kind));
       expect(text).toContain(family.runbook['rollbackPlan']);
       expect(text).toContain(family.runbook['storage']);
-      expect(text).toContain('keyturn import FILE');
-      expect(text).not.toMatch(/custody|bao /u);
+      expect(text).toContain('keyturn attest production/orders-signing --step revoke');
+      expect(text).not.toMatch(/custody|bao |keyturn import/u);
+      const tracked = await card(of(runbookInput({ mode: 'tracked' }), kind));
+      expect(tracked).toContain('keyturn import FILE');
+      expect(tracked).not.toContain('keyturn attest');
     }
+    expect(await runbook(runbookInput({ mode: 'attested' }))).toContain('keyturn attest');
   });
 
   it('prints a file that the import takes', () => {

@@ -126,7 +126,7 @@ function completenessLine(sheet: Sheet, { complete, of, missing }: Completeness)
     [
       { text: `${lead}; `, style: { face: 'strong', colour: style.colour } },
       {
-        text: String(cutLine(measuring, text, style, measuring.width * 0.8, 2)),
+        text: cutLine(measuring, text, style, measuring.width * 0.8, 2),
         style: { colour: style.colour },
       },
     ],
@@ -172,6 +172,9 @@ function commandRows({ family }: RunbookInput): readonly (readonly [label: strin
     ...look,
     ['Rotate, planned', `keyturn rotate ${name} --reason "…"   (--dry-run shows the plan)`],
     ['Approve, as another', `keyturn approve ${name}`],
+    ...(family.mode === 'attested'
+      ? ([['A step was done', `keyturn attest ${name} --step STEP --evidence URL`]] as const)
+      : []),
     ['Roll back', `keyturn rollback ${name} --reason "…"`],
     ['Deny a version at once', `keyturn contain ${name} --version VERSION --reason "…"`],
     ['It leaked', `keyturn emergency ${name} --compromised VERSION --incident REF`],

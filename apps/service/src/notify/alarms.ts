@@ -1,0 +1,127 @@
+import { UNLIMITED } from '#access';
+import { formatInstant } from '#eventlog';
+import type { CausedAlarm } from '#notify';
+import type { ContainmentState, FamilyState, RotationState } from '#rotation';
+import type { Keyturn } from '../composition.js';
+import type { ScheduleItem, Timetable } from '../rotation/schedule-rows.js';
+
+/** After these a look is worth it at once. */
+export const SUDDEN: readonly string[] = ['RotationSuspended', 'ContainmentSuspended'];
+
+/** Most overdue lines that are looked at in one minute: the rest are alarmed in the next ones. */
+const MOST_OVERDUE = 500;
+
+/** What is alarming now, read from the state as it is; whether it was told already, the log knows. */
+export function alarmsNow(
+  keyturn: Pick<Keyturn, 'readModel' | 'clock' | 'integrity'>,
+  timetable: Timetable,
+  which: 'sudden' | 'all',
+): readonly CausedAlarm[] {
+  return [
+    ...integrity(keyturn),
+    ...suspended(keyturn),
+    ...(which === 'sudden' ? [] : overdue(keyturn, timetable)),
+  ];
+}
+
+function integrity({
+  integrity: findings,
+  clock,
+}: Pick<Keyturn, 'integrity' | 'clock'>): readonly CausedAlarm[] {
+  return findings.all().map(({ stream, revision, treeSize, what }) => ({
+    alarm: {
+      type: 'log.integrity',
+      key: `${stream}@${revision}`,
+      at: formatInstant(clock.now()),
+      text: `event ${treeSize ?? '?'} (${stream}@${revision}) is not what was written: ${what}`.slice(
+        0,
+        1_000,
+      ),
+    },
+  }));
+}
+
+function suspended({ readModel }: Pick<Keyturn, 'readModel'>): readonly CausedAlarm[] {
+  const stateOf = <State>(row: Readonly<Record<string, unknown>>): State => {
+    const parsed: State = JSON.parse(String(row['state']));
+    return parsed;
+  };
+  const about = (familyId: string): Pick<CausedAlarm['alarm'], 'family' | 'illustrative'> => {
+    const row = readModel.db.prepare('SELECT state FROM families WHERE id = ?').get(familyId);
+    const details = row === undefined ? undefined : stateOf<FamilyState>(row).details;
+    if (details === undefined) return {};
+    return {
+      family: { id: familyId, qualifiedName: `${details.environment}/${details.name}` },
+      ...(details.illustrative ? { illustrative: true } : {}),
+    };
+  };
+  const rotations = readModel.db
+    .prepare('SELECT state FROM rotations WHERE ended = 0')
+    .all()
+    .map((row) => stateOf<RotationState>(row))
+    .flatMap((state): readonly CausedAlarm[] => {
+      const { suspended: why, imported } = state;
+      if (why === undefined || imported) return [];
+      return [
+        {
+          alarm: {
+            type: 'rotation.suspended',
+            key: why.eventId,
+            at: formatInstant(why.at),
+            text: why.reason,
+            person: why.person,
+            rotation: state.rotationId,
+            ...about(state.familyId),
+          },
+          cause: { eventId: why.eventId, correlationId: state.correlationId ?? state.rotationId },
+        },
+      ];
+    });
+  const containments = readModel.db
+    .prepare('SELECT state FROM containments')
+    .all()
+    .map((row) => stateOf<ContainmentState>(row))
+    .flatMap((state): readonly CausedAlarm[] => {
+      const { lastMove } = state;
+      if (state.status !== 'suspended' || lastMove === undefined) return [];
+      return [
+        {
+          alarm: {
+            type: 'containment.suspended',
+            key: `${state.containmentId}@${lastMove.eventId}`,
+            at: formatInstant(lastMove.at),
+            text: state.suspendedFor ?? 'it needs a person',
+            containment: state.containmentId,
+            ...about(state.familyId),
+          },
+          cause: { eventId: lastMove.eventId, correlationId: state.correlationId ?? state.containmentId },
+        },
+      ];
+    });
+  return [...rotations, ...containments];
+}
+
+/** Once for each due date: a date that moves is another one. */
+function overdue({ clock }: Pick<Keyturn, 'clock'>, timetable: Timetable): readonly CausedAlarm[] {
+  const now = clock.now();
+  const { items } = timetable.overdue({ limit: MOST_OVERDUE }, UNLIMITED, now);
+  return items
+    .filter(({ status }) => status === 'overdue')
+    .map((row) => ({
+      alarm: {
+        type: row.kind === 'rotation' ? 'rotation.overdue' : 'obligation.overdue',
+        key: `${row.kind} ${whose(row)} ${row.due ?? 'now'}`,
+        at: row.due ?? formatInstant(now),
+        text: row.what.slice(0, 1_000),
+        ...(row.due === null ? {} : { due: row.due }),
+        ...(row.family === null ? {} : { family: row.family }),
+        ...(row.illustrative ? { illustrative: true } : {}),
+        ...(row.kind === 'rotation' || row.rotation === null ? {} : { rotation: row.rotation }),
+      },
+    }));
+}
+
+function whose(row: ScheduleItem): string {
+  if (row.kind === 'rotation') return row.family.id;
+  return row.rotation ?? row.family?.id ?? row.policy?.id ?? '';
+}
