@@ -133,6 +133,7 @@ export {
   type RotationPhase,
   type RotationState,
 } from './domain/rotation.state.js';
+export { runbookCompleteness, type RunbookCompleteness } from './domain/runbook.js';
 export { SEAMS, STEP_BOUNDARIES, stepTable, type Seam, type StepBoundary } from './domain/step-table.js';
 export { emittingVersion, mergeVersions } from './domain/versions.js';
 export {

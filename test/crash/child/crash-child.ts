@@ -53,6 +53,7 @@ import {
   type RotationAsk,
   type RotationWish,
 } from '#rotation/application';
+import { COMPLETE_RUNBOOK } from '../../support/runbook.js';
 
 /**
  * One process of the crash matrix: opens a data directory, plays a scenario as far as it is not on record yet, and may be
@@ -206,6 +207,10 @@ async function setUp(story: Story): Promise<void> {
       artefactLife: 'PT1H',
       illustrative: true,
     }),
+  );
+  const runbook = { type: 'ReviseRunbook', runbook: COMPLETE_RUNBOOK } as const;
+  await new ReviseFamilyHandler(ledger).execute(
+    new ReviseFamily(context('runbook'), story.ids.family, runbook),
   );
   const consumers = new RegisterConsumerHandler(ledger);
   await consumers.execute(

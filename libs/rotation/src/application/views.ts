@@ -13,6 +13,7 @@ import {
   type RotationPhase,
   type RotationState,
 } from '../domain/rotation.state.js';
+import { runbookCompleteness } from '../domain/runbook.js';
 import type { VersionSnapshot } from '../domain/vocabulary.js';
 import { emittingVersion } from '../domain/versions.js';
 
@@ -44,6 +45,8 @@ export interface FamilyView {
   readonly frameworks: readonly string[];
   readonly illustrative: boolean;
   readonly runbook: Readonly<Record<string, string>>;
+  /** Fields of the runbook page nobody filled in. */
+  readonly runbookMissing: readonly string[];
   readonly consumers: readonly ConsumerView[];
   readonly custodians: readonly {
     readonly subject: string;
@@ -99,6 +102,7 @@ export function familyView(state: FamilyState, revision: number): FamilyView | u
     frameworks: details.frameworks ?? [],
     illustrative: details.illustrative,
     runbook: state.runbook,
+    runbookMissing: runbookCompleteness(state).missing,
     consumers: state.consumers.map((consumer) => ({
       id: consumer.consumerId,
       name: consumer.name,
