@@ -1,4 +1,4 @@
-// The whole product of scenarios × failpoints, beside everything the check runs (`npm run test:full`).
+// Every proof as a whole product, beside everything the check runs (`npm run test:full`).
 import base from './jest.config.js';
 
 export default {

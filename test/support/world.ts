@@ -114,6 +114,8 @@ export class World {
   #waker: Waker | undefined;
 
   private constructor(
+    /** Where keys, and of a kept world the log, stand. */
+    readonly directory: string,
     readonly clock: Clock,
     readonly store: EventStore,
     readonly readModel: ReadModel,
@@ -171,7 +173,7 @@ export class World {
     const backEnds = new BackEnds([before?.(backEnd) ?? backEnd, openAttestedKeyBackend(ATTESTED_INSTANCE)]);
     // One process holds the log's lock: every other incarnation is dead.
     const runner = new RotationRunner({ ledger, backEnds, worker, othersAreDead: () => true });
-    const world = new World(clock, store, readModel, backEnd, ledger, backEnds, runner);
+    const world = new World(directory, clock, store, readModel, backEnd, ledger, backEnds, runner);
     world.#closing.push(
       () => readModel.close(),
       () => {

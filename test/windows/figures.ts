@@ -24,9 +24,11 @@ function inWords(run: Run, shown: readonly Presentation[]): readonly string[] {
 export function notValid(run: Run): readonly string[] {
   return run.tokens
     .filter(({ version, signedAt }) => {
-      const earlier = run.emissions.filter((emission) => emission.at < signedAt).at(-1)?.to;
-      const inThatMoment = run.emissions.filter((emission) => emission.at === signedAt).map(({ to }) => to);
-      return version !== earlier && !inThatMoment.includes(version);
+      const earlier = run.emissions.filter((emission) => emission.at < signedAt).at(-1)?.by ?? [];
+      const inThatMoment = run.emissions
+        .filter((emission) => emission.at === signedAt)
+        .flatMap(({ by }) => by);
+      return !earlier.includes(version) && !inThatMoment.includes(version);
     })
     .map(({ version, signedAt }) => `${version} at ${(signedAt - run.start) / 1_000} s`);
 }
@@ -46,7 +48,7 @@ function notShown(run: Run): readonly string[] {
   for (const event of run.facts.filter(isRotationEvent)) {
     const before = stageOf(state);
     state = evolveRotation(state, event);
-    if (event.type === 'EmitterSwitched') emitted.add(event.data.to);
+    if (event.type === 'EmitterSwitched' || event.type === 'EmissionReturned') emitted.add(event.data.to);
     if (event.type === 'OldKeyRevoked' || event.type === 'NewKeyWithdrawn') {
       for (const version of event.data.versions) emitted.delete(version);
     }

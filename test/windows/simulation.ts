@@ -37,8 +37,16 @@ export interface Scenario {
   readonly algorithm: Algorithm;
   /** Shorter than computed ones stand on a deviation. */
   readonly windows?: { readonly accept?: string; readonly drain?: string };
+  /** In place of a graceful one: emission split by these shares, or everything changed at once. */
+  readonly strategy?: 'rolling' | 'cutover';
+  readonly cohorts?: readonly Cohort[];
   /** Rolled back this long after the phase was entered; at 0 before anybody confirmed anything in it. */
-  readonly rollback?: { readonly in: string; readonly afterMs: number };
+  readonly rollback?: {
+    readonly in: string;
+    readonly afterMs: number;
+    /** After the revocation: cuts the window of what is accepted again, by a recorded decision. */
+    readonly acceptWindow?: string;
+  };
   readonly emergency?: {
     readonly contain: boolean;
     /** Over a running rotation, in this phase of it: the version that emitted before it is compromised. */
@@ -89,8 +97,20 @@ export interface Run {
   readonly refreshes: readonly (readonly number[])[];
   /** Instants at which nothing could be signed. */
   readonly unsigned: readonly number[];
-  /** Instants at which emission moved, by the back end's own clock, and to what. */
-  readonly emissions: readonly { readonly at: number; readonly to: string }[];
+  /** Instants at which emission moved, by the back end's own clock. */
+  readonly emissions: readonly Emission[];
+}
+
+/** From this instant on any of these versions signs. */
+export interface Emission {
+  readonly at: number;
+  readonly by: readonly string[];
+}
+
+/** A part of a rolling rotation. */
+interface Cohort {
+  readonly share: number;
+  readonly hold: string;
 }
 
 /** When, after the start, the document gained the new version and lost one; from the rehearsal. */
@@ -100,11 +120,14 @@ interface Timetable {
   readonly ended: number;
 }
 
-/** A phase, with a rollback's own parts told apart. */
+/** A phase, with cohorts and a rollback's own parts told apart. */
 export function stageOf(state: RotationState): string {
-  if (state.phase !== 'rolling-back') return state.phase;
+  const { phase, switched, plan } = state;
+  if (phase === 'emitting' && plan?.cohorts !== undefined) return `emitting ${switched?.share ?? 0} %`;
+  if (phase !== 'rolling-back') return phase;
   if (state.withdrawn !== undefined) return 'rolling-back:withdrawn';
-  return state.returned === undefined ? 'rolling-back' : 'rolling-back:returned';
+  if (state.returned !== undefined) return 'rolling-back:returned';
+  return state.reaccepted === undefined ? 'rolling-back' : 'rolling-back:reaccepted';
 }
 
 /**
@@ -129,7 +152,7 @@ function timetable(run: Run): Timetable {
     return fact === undefined ? undefined : effectiveAt(fact) - run.start;
   };
   return {
-    published: at(['DualAcceptDeployed']),
+    published: at(['DualAcceptDeployed', 'CutOver']),
     gone:
       at(['ContainmentApplied'], run.containmentFacts) ??
       (at(['DualAcceptDeployed']) === undefined && run.state.emergency === undefined
@@ -212,6 +235,13 @@ interface Item {
 
 const OBJECT = 'keys/session-jwt';
 
+const WHOLE_DAY = {
+  weekdays: [...(['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'] as const)],
+  from: '00:00',
+  to: '23:59',
+  timeZone: 'UTC',
+};
+
 class Simulation {
   readonly #scenario: Scenario;
   readonly #times: Timetable | undefined;
@@ -266,15 +296,18 @@ class Simulation {
   /** A family with one version in use, its consumers, and the rotation requested. */
   async #prepare(): Promise<void> {
     const world = this.#world;
-    const { algorithm } = this.#scenario;
+    const { algorithm, strategy } = this.#scenario;
+    const cutsOver = strategy === 'cutover';
     await world.policy({
       margins: { clockSkew: 'PT0S', safety: 'PT0S' },
       settle: 'PT1S',
       watch: `PT${WATCH_MS / 1_000}S`,
+      ...(cutsOver ? { changeWindows: [WHOLE_DAY] } : {}),
     });
     const family = await world.registerFamily({
       name: 'session-jwt',
       algorithm,
+      overlap: cutsOver ? 'none' : 'dual',
       artefactLife: `PT${LIFE_SECONDS}S`,
       backEnd: { instance: 'local', object: OBJECT },
     });
@@ -288,7 +321,7 @@ class Simulation {
         cacheTtl: `PT${TTL_MS / 1_000}S`,
       });
     }
-    const first = await world.request(family.id);
+    const first = await world.request(family.id, cutsOver ? { strategy: 'cutover' } : {});
     await world.approve(first.id);
     const { switched } = await world.leapToEnd(first.id);
     if (switched === undefined) throw new Error('the first version never came into use');
@@ -369,14 +402,17 @@ class Simulation {
   }
 
   async #request(): Promise<void> {
-    const { windows } = this.#scenario;
-    const wish: Partial<RotationWish> =
-      windows === undefined
+    const { windows, strategy, cohorts } = this.#scenario;
+    const wish: Partial<RotationWish> = {
+      ...(strategy === undefined ? {} : { strategy }),
+      ...(cohorts === undefined ? {} : { cohorts: [...cohorts] }),
+      ...(windows === undefined
         ? {}
         : {
             windows,
             deviation: { reason: 'a control run: it must refuse some', until: '2026-03-03T00:00:00Z' },
-          };
+          }),
+    };
     this.#rotationId = (await this.#world.request(this.#familyId, wish)).id;
     await this.#look();
   }
@@ -416,7 +452,7 @@ class Simulation {
     this.#stage = stage;
     this.#stages.push(stage);
     const { rollback, emergency, emitterConfirmsAfterMs = 0 } = this.#scenario;
-    await this.#sign('all-ages');
+    await this.#signBoth();
     for (const token of this.#circulating()) await this.#present(token);
     if (stage === 'emitting' && emitterConfirmsAfterMs > 0) {
       this.#emitterMayConfirmAt = this.#clock.now() + emitterConfirmsAfterMs;
@@ -431,7 +467,12 @@ class Simulation {
         const details = { contain: emergency?.contain === true, compromisedVersions: [this.#before] };
         this.#rotationId = (await this.#world.emergency(this.#familyId, details)).id;
       } else {
-        await this.#world.rollback(rotationId);
+        const { acceptWindow } = rollback;
+        await this.#world.ask(rotationId, {
+          type: 'rollback',
+          reason: 'a test',
+          ...(acceptWindow === undefined ? {} : { acceptWindow }),
+        });
       }
     };
     if (press.afterMs === 0) {
@@ -443,6 +484,25 @@ class Simulation {
       await this.#look();
     });
     return false;
+  }
+
+  /** One token of everything that emits now: while emission is split, of somebody on either side. */
+  async #signBoth(): Promise<void> {
+    const { switched, returned } = (await this.#state()) ?? {};
+    const wanted = returned === undefined && (switched?.share ?? 100) < 100 ? 2 : 1;
+    const signed = new Set<string>();
+    for (let tries = 0; tries < 100 && signed.size < wanted; tries += 1) {
+      const before = this.#tokens.length;
+      await this.#sign(tries === 0 ? 'all-ages' : 'one-age');
+      const token = this.#tokens[before];
+      if (token === undefined) return;
+      signed.add(token.version);
+      if (tries > 0 && signed.size === wanted) await this.#present(token);
+    }
+  }
+
+  async #state(): Promise<RotationState | undefined> {
+    return this.#rotationId === undefined ? undefined : this.#world.rotation(this.#rotationId);
   }
 
   /** Of every version the newest token that has not expired, and the oldest. */
@@ -462,7 +522,10 @@ class Simulation {
     if (!signing || this.#verifiers.length === 0) return;
     let jwt: string;
     try {
-      jwt = await this.#world.backEnd.sign(OBJECT, { sub: 'somebody' }, { lifetimeSeconds: LIFE_SECONDS });
+      // Whose token it is decides, while emission is split, which version signs it.
+      const sub = `somebody-${this.#tokens.length}`;
+      const options = { lifetimeSeconds: LIFE_SECONDS, cohort: sub };
+      jwt = await this.#world.backEnd.sign(OBJECT, { sub }, options);
     } catch (error) {
       if (!(error instanceof BackendError)) throw error;
       this.#unsigned.push(now);
@@ -518,7 +581,9 @@ class Simulation {
       stages: this.#stages,
       refreshes: this.#verifiers.map((verifier) => verifier.refreshes),
       unsigned: this.#unsigned,
-      emissions: all.flatMap((event) => emissionOf(event)).sort((left, right) => left.at - right.at),
+      emissions: all
+        .flatMap((event) => emissionOf(event, this.#before))
+        .sort((left, right) => left.at - right.at),
     };
   }
 }
@@ -533,7 +598,10 @@ const faultyCallSchema = z.enum([
   'contain',
   'probe',
 ]);
-const movedSchema = z.object({ to: z.string() });
+const movedSchema = z.object({
+  to: z.string(),
+  share: z.number().default(100),
+});
 const effectSchema = z.object({ backEndAt: z.string() });
 
 /** When a step's effect took place, by the back end's own clock: its record may come later, where an answer was lost. */
@@ -541,7 +609,11 @@ export function effectiveAt(fact: RecordedEvent): number {
   return Date.parse(effectSchema.parse(fact.data).backEndAt);
 }
 
-function emissionOf(event: RecordedEvent): readonly { readonly at: number; readonly to: string }[] {
-  if (event.type !== 'EmitterSwitched' && event.type !== 'EmissionReturned') return [];
-  return [{ at: effectiveAt(event), to: movedSchema.parse(event.data).to }];
+const MOVES_EMISSION = ['EmitterSwitched', 'EmissionReturned', 'CutOver', 'CutBack'];
+
+/** While emission is split, what emitted before the first cohort keeps the rest. */
+function emissionOf(event: RecordedEvent, before: string): readonly Emission[] {
+  if (!MOVES_EMISSION.includes(event.type)) return [];
+  const { to, share } = movedSchema.parse(event.data);
+  return [{ at: effectiveAt(event), by: share < 100 ? [to, before] : [to] }];
 }

@@ -117,6 +117,19 @@ export const policySchema = z.looseObject({
   status: z.string(),
   author: z.string(),
   boundSince: z.string().nullable(),
+  /** Of what waits for approval, or binds: what an approver names. */
+  termsRevision: z.number().optional(),
+  standing: z
+    .array(
+      z.looseObject({
+        approval: z.string(),
+        status: z.string(),
+        strategies: z.array(z.string()),
+        until: z.string(),
+        reason: z.string(),
+      }),
+    )
+    .optional(),
   details: z.looseObject({
     terms: z.looseObject({ stopEmitting: z.string(), stopAccepting: z.string(), approvals: z.number() }),
   }),

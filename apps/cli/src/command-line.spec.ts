@@ -41,6 +41,8 @@ async function runAgainst(routes: StandInRoutes, argv: readonly string[], option
   return { ...ran, seen: standIn.seen, asked: standIn.asked() };
 }
 
+const NOT_HELD = { body: { open: [], freezes: [] } };
+
 describe('exit codes', () => {
   it('2 for wrong usage, before anything is sent', async () => {
     for (const argv of [
@@ -112,7 +114,7 @@ describe('exit codes', () => {
 
   it('130 for Ctrl-C', async () => {
     const { code, err } = await runAgainst(
-      { 'GET /rotations': page(ROTATION), 'GET /schedule/overdue': page() },
+      { 'GET /rotations': page(ROTATION), 'GET /schedule/overdue': page(), 'GET /holds': NOT_HELD },
       ['status', '--watch'],
       { interruptAfter: 2 },
     );
@@ -486,7 +488,11 @@ describe('looking', () => {
 
   it('status shows what is open, what waits for whom, and how much is overdue', async () => {
     const { code, out } = await runAgainst(
-      { 'GET /rotations': page(SUSPENDED), 'GET /schedule/overdue': page(late, late, untold) },
+      {
+        'GET /rotations': page(SUSPENDED),
+        'GET /schedule/overdue': page(late, late, untold),
+        'GET /holds': NOT_HELD,
+      },
       ['status'],
     );
     expect(code).toBe(0);

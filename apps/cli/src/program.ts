@@ -1,14 +1,18 @@
 import { Command, CommanderError, type Option } from 'commander';
+import { BackendError } from '#custody';
 import { EventLogError, LogLockedError } from '#eventlog';
-import { ConfigError } from '#platform';
+import { ConfigError, packageVersion } from '#platform';
 import { registerAbandon } from './commands/abandon.js';
 import { registerApply } from './commands/apply.js';
 import { registerApprove } from './commands/approve.js';
+import { registerBackup } from './commands/backup.js';
+import { registerCompletion } from './commands/completion.js';
 import { registerConfirm } from './commands/confirm.js';
 import { registerContain } from './commands/contain.js';
 import { registerCustodian } from './commands/custodian.js';
 import { registerDemo } from './commands/demo.js';
 import { registerDestroy } from './commands/destroy.js';
+import { registerDoctor } from './commands/doctor.js';
 import { registerEmergency } from './commands/emergency.js';
 import { registerFamilies } from './commands/families.js';
 import { registerFreeze } from './commands/freeze.js';
@@ -16,6 +20,7 @@ import { registerHolds } from './commands/holds.js';
 import { registerImport } from './commands/import.js';
 import { registerLeft } from './commands/left.js';
 import { registerLift } from './commands/lift.js';
+import { registerLocal } from './commands/local.js';
 import { registerNote } from './commands/note.js';
 import { registerOverdue } from './commands/overdue.js';
 import { registerOverride } from './commands/override.js';
@@ -26,6 +31,7 @@ import { registerReject } from './commands/reject.js';
 import { registerReplay } from './commands/replay.js';
 import { registerReport } from './commands/report.js';
 import { registerResume } from './commands/resume.js';
+import { registerRestore } from './commands/restore.js';
 import { registerRetry } from './commands/retry.js';
 import { registerReview } from './commands/review.js';
 import { registerAttest } from './commands/attest.js';
@@ -34,7 +40,9 @@ import { registerRotate } from './commands/rotate.js';
 import { registerRunbook } from './commands/runbook.js';
 import { registerSchedule } from './commands/schedule.js';
 import { registerServe } from './commands/serve.js';
+import { registerStanding } from './commands/standing.js';
 import { registerStatus } from './commands/status.js';
+import { registerTelemetry } from './commands/telemetry.js';
 import { registerToken } from './commands/token.js';
 import { EXIT, EXIT_CODES_TEXT, type ExitCode } from './exit-codes.js';
 import {
@@ -49,7 +57,6 @@ import {
 import { adviceOn, failureJson, problemLines } from './problem-text.js';
 import type { Surroundings } from './surroundings.js';
 import { paintFor } from './terminal.js';
-import { packageVersion } from './version.js';
 
 export function buildProgram(around: Surroundings): Command {
   const program = new Command('keyturn')
@@ -97,11 +104,17 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerDemo(program);
   registerToken(program, around);
   registerRebuild(program, around);
+  registerBackup(program, around);
+  registerRestore(program, around);
+  registerDoctor(program, around);
+  registerLocal(program, around);
+  registerCompletion(program, around);
   program.commandsGroup('Declare:');
   registerApply(program, around);
   registerImport(program, around);
   registerFamilies(program, around);
   registerPolicies(program, around);
+  registerStanding(program, around);
   registerCustodian(program, around);
   registerLeft(program, around);
   program.commandsGroup('Rotate:');
@@ -116,6 +129,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerRollback(program, around);
   registerAttest(program, around);
   registerAbandon(program, around);
+  registerTelemetry(program, around);
   registerNote(program, around);
   registerDestroy(program, around);
   registerFreeze(program, around);
@@ -207,6 +221,7 @@ function failureOf(error: unknown, { interrupted }: Surroundings): CliFailure {
   }
   if (error instanceof EventLogError)
     return new UnavailableError('broken', `${error.message} (${error.code})`);
+  if (error instanceof BackendError) return new RefusedError(`back-end.${error.errorClass}`, error.message);
   // Nobody foresaw it: the stack is what whoever mends it needs.
   return new UnforeseenError(error instanceof Error ? (error.stack ?? error.message) : String(error));
 }

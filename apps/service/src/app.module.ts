@@ -10,6 +10,7 @@ import { ProblemDetailsFilter } from './http/problem-details.filter.js';
 import { KEYTURN, OPENAPI_DOCUMENT } from './injection-tokens.js';
 import { JwksController } from './jwks.controller.js';
 import { LogController } from './log.controller.js';
+import { MetricsController } from './metrics.controller.js';
 import { EmergenciesController } from './rotation/emergencies.controller.js';
 import { FamiliesController } from './rotation/families.controller.js';
 import { FamilyFactsController } from './rotation/family-facts.controller.js';
@@ -29,6 +30,7 @@ const CONTROLLERS = [
   JwksController,
   TokensController,
   LogController,
+  MetricsController,
   ApiDocsController,
   EmergenciesController,
   FamiliesController,

@@ -1,10 +1,10 @@
 import { chmodSync, existsSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { OpenBootstrap, tokenDirectory, type OneTimeSignIn, type TokenDirectory } from '#access';
 import {
   createMasterKeyFile,
   loadMasterKey,
   openLocalKeyBackend,
+  settleMasterKeyFile,
   type LocalKeyBackend,
 } from '#custody/local';
 import { openAttestedKeyBackend } from '#custody/attested';
@@ -22,29 +22,12 @@ import { openSqliteEventLog, type SqliteEventLog } from '#eventlog/sqlite';
 import { systemClock, systemIds, type Clock, type Config, type Ids, type SecretValue } from '#platform';
 import { ATTESTED_INSTANCE, BackEnds, holdClockAtStart, Ledger } from '#rotation';
 import { DEFINITIONS, PROJECTIONS } from './catalog.js';
-import { readModelPath, ReplaceableReadModel } from './replaceable-read-model.js';
+import { holdIfOlder } from './older-log.js';
+import { placesOf, type Places } from './places.js';
+import { ReplaceableReadModel } from './replaceable-read-model.js';
 
 /** How long an answer waits for the read model to show what was just written, or all that was written before. */
 export const READ_MODEL_PATIENCE_MS = 2_000;
-
-/** Where the parts of a Keyturn lie in its data directory. */
-export interface Places {
-  /** The log and its lock stand here. */
-  readonly log: string;
-  readonly custody: string;
-  readonly readModel: string;
-  readonly masterKey: string;
-}
-
-export function placesOf(config: Pick<Config, 'dataDir' | 'masterKeyFile'>): Places {
-  const { dataDir, masterKeyFile } = config;
-  return {
-    log: dataDir,
-    custody: join(dataDir, 'custody'),
-    readModel: readModelPath(dataDir),
-    masterKey: masterKeyFile,
-  };
-}
 
 export interface Overrides {
   readonly clock?: Clock;
@@ -107,6 +90,8 @@ export async function openKeyturn(config: Config, overrides: Overrides = {}): Pr
     opened.unshift(() => {
       backend.close();
     });
+    // Before anything acts, and before the read model is fed, so that it shows what is found.
+    await holdIfOlder(store, backend);
     const readModel = await ReplaceableReadModel.open({
       store,
       directory: config.dataDir,
@@ -129,6 +114,7 @@ function obtainMasterKey(config: Config, places: Places): SecretValue {
   }
   // Only where no key was ever sealed: beside existing keys a new one would open nothing.
   if (!existsSync(places.masterKey) && !existsSync(places.custody)) createMasterKeyFile(places.masterKey);
+  settleMasterKeyFile({ directory: places.custody, file: places.masterKey });
   return loadMasterKey({ file: places.masterKey });
 }
 

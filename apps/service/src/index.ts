@@ -1,13 +1,7 @@
 export { DEFINITIONS, PROJECTIONS } from './catalog.js';
-export {
-  openKeyturn,
-  placesOf,
-  READ_MODEL_PATIENCE_MS,
-  type Keyturn,
-  type Overrides,
-  type Places,
-} from './composition.js';
+export { openKeyturn, READ_MODEL_PATIENCE_MS, type Keyturn, type Overrides } from './composition.js';
 export { assembleApp, createApp, LIMITS, type CreatedApp } from './create-app.js';
 export type { Problem } from './http/problems.js';
 export type { Route } from './http/route-table.js';
 export { GRACE_MS, serve, stopOnSignal, type ServeOptions, type Serving } from './serve.js';
+export { placesOf, type Places } from './places.js';

@@ -1,5 +1,4 @@
-import { existsSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import type { RecordedEvent } from '#eventlog';
 import {
   openReadModel,
@@ -9,29 +8,7 @@ import {
   type RebuildProgress,
 } from '#eventlog/kit';
 import type { SqlDatabase } from '#eventlog/sqlite';
-
-/**
- * Read models are rebuilt beside the one that serves, in a file of the next generation: SQLite lets go of a closed file
- * only when its statements are collected, so a path is never used twice in one process (docs/adr/0006).
- */
-const GENERATION = /^read-model\.(\d+)\.sqlite$/;
-
-function generations(directory: string): readonly number[] {
-  if (!existsSync(directory)) return [];
-  return readdirSync(directory)
-    .flatMap((name) => GENERATION.exec(name)?.[1] ?? [])
-    .map(Number)
-    .sort((left, right) => left - right);
-}
-
-function pathOf(directory: string, generation: number): string {
-  return join(directory, `read-model.${generation}.sqlite`);
-}
-
-/** The file of the newest generation. */
-export function readModelPath(directory: string): string {
-  return pathOf(directory, generations(directory).at(-1) ?? 1);
-}
+import { generations, pathOf, readModelPath } from './places.js';
 
 /** Removes the files of older generations; only at start, when nobody holds them. */
 export function removeOldGenerations(directory: string): void {

@@ -22,6 +22,8 @@ export interface Config {
   /** Absolute. Not read where `masterKey` is given. */
   readonly masterKeyFile: string;
   readonly masterKey?: SecretValue;
+  /** What `keyturn local rekey` seals with from then on; nothing else reads it. */
+  readonly newMasterKey?: SecretValue;
   /** Where the CLI finds the service. */
   readonly url: string;
   /** What the CLI signs in with. */
@@ -77,6 +79,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     eventStore: values.KEYTURN_EVENTSTORE,
     masterKeyFile: resolve(values.KEYTURN_MASTER_KEY_FILE ?? join(dataDir, 'master.key')),
     ...(values.KEYTURN_MASTER_KEY === undefined ? {} : { masterKey: values.KEYTURN_MASTER_KEY }),
+    ...(values.KEYTURN_NEW_MASTER_KEY === undefined ? {} : { newMasterKey: values.KEYTURN_NEW_MASTER_KEY }),
     url: values.KEYTURN_URL ?? `http://${DEFAULT_HOST}:${values.KEYTURN_PORT}`,
     ...(values.KEYTURN_TOKEN === undefined ? {} : { token: values.KEYTURN_TOKEN }),
     log: values.KEYTURN_LOG,
@@ -133,6 +136,7 @@ const variables = {
     .default('sqlite'),
   KEYTURN_MASTER_KEY_FILE: z.string().optional(),
   KEYTURN_MASTER_KEY: secret.optional(),
+  KEYTURN_NEW_MASTER_KEY: secret.optional(),
   KEYTURN_URL: z
     .string()
     .refine(isServiceUrl, {

@@ -12,3 +12,4 @@ export {
 export { derivedId, systemIds, type Ids } from './ids.js';
 export { armFailpoint, failpoint, interceptFailpoint, observeFailpoints } from './failpoint.js';
 export { SecretValue } from './secret-value.js';
+export { packageVersion } from './version.js';

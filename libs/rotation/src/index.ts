@@ -9,6 +9,8 @@ export {
   type DestructionEvent,
   type NewDestructionEvent,
 } from './domain/destruction.events.js';
+export type { CalendarRule } from './domain/calendar.js';
+export { calendarText, lastOccurrence, nextOccurrence } from './domain/calendar-rule.js';
 export { durationSchema, formatDuration, milliseconds, parseDuration } from './domain/duration.js';
 export { familyEvents, type FamilyEvent, type NewFamilyEvent } from './domain/family.events.js';
 export { importEvents, type ImportEvent, type NewImportEvent } from './domain/import.events.js';
@@ -105,6 +107,7 @@ export {
   authoritySchema,
   ownerSchema,
   runbookSchema,
+  scheduleSchema,
   type ConsumerDetails,
   type FamilyDetails,
   type RotationRequest,
@@ -122,7 +125,12 @@ export {
   type BoundPolicy,
   type PolicyState,
 } from './domain/policy.decider.js';
-export { policyDetailsSchema, type PolicyDetails, type PolicyTerms } from './domain/policy.events.js';
+export {
+  PLANNED_STRATEGIES,
+  policyDetailsSchema,
+  type PolicyDetails,
+  type PolicyTerms,
+} from './domain/policy.events.js';
 export {
   drainStart,
   ENDED,
@@ -134,6 +142,7 @@ export {
   type RotationState,
 } from './domain/rotation.state.js';
 export { runbookCompleteness, type RunbookCompleteness } from './domain/runbook.js';
+export { rotationDecider, type RotationCommand } from './domain/rotation.decider.js';
 export { SEAMS, STEP_BOUNDARIES, stepTable, type Seam, type StepBoundary } from './domain/step-table.js';
 export { emittingVersion, mergeVersions } from './domain/versions.js';
 export {

@@ -48,7 +48,7 @@ export interface Due {
 
 /** What of a rotation that is over still tells of its family's clocks: who made a version, and whether one was replaced. */
 export type PastRotation = Pick<RotationState, 'familyId' | 'imported' | 'phase' | 'generated'> & {
-  readonly plan?: Pick<RotationPlan, 'outgoing'> | undefined;
+  readonly plan?: Pick<RotationPlan, 'outgoing' | 'strategy'> | undefined;
 };
 
 export interface DueInput {
@@ -219,16 +219,50 @@ function off(rotation: RotationState, now: number): boolean {
   return since !== undefined && since.at <= now;
 }
 
-function basisOf(
+/** The rotation that made a version; a rehearsal's work settles nothing, so who asks must ask that too. */
+function makerOf(
+  { versionId }: VersionSnapshot,
+  past: readonly PastRotation[],
+  running: RotationState | undefined,
+): PastRotation | undefined {
+  return [...(running === undefined ? [] : [running]), ...past].find(
+    (rotation) => rotation.generated?.versionId === versionId,
+  );
+}
+
+function isRehearsal(rotation: PastRotation | undefined): boolean {
+  return rotation?.plan?.strategy === 'rehearsal';
+}
+
+/** What a rehearsal put its version in the place of: that one's clock runs on. */
+function rehearsedFrom(
   version: VersionSnapshot,
-  { past = [], coverageStart }: DueInput,
+  { versions, past = [] }: Pick<DueInput, 'versions' | 'past'>,
+  running: RotationState | undefined,
+): VersionSnapshot | undefined {
+  if (!isRehearsal(makerOf(version, past, running))) return undefined;
+  return versions
+    .filter((each) => {
+      const maker = makerOf(each, past, running);
+      return (
+        instantOf(each.createdAt) < instantOf(version.createdAt) &&
+        !isRehearsal(maker) &&
+        !ROLLED_AWAY.includes(maker?.phase ?? '')
+      );
+    })
+    .sort((left, right) => instantOf(left.createdAt) - instantOf(right.createdAt))
+    .at(-1);
+}
+
+function basisOf(
+  made: VersionSnapshot,
+  { versions, past = [], coverageStart }: DueInput,
   running: RotationState | undefined,
 ): DueBasis | undefined {
+  const version = rehearsedFrom(made, { versions, past }, running) ?? made;
   const at = version.createdAt === undefined ? undefined : parseInstant(version.createdAt);
   if (at === undefined) return undefined;
-  const maker = [...(running === undefined ? [] : [running]), ...past].find(
-    (rotation) => rotation.generated?.versionId === version.versionId,
-  );
+  const maker = makerOf(version, past, running);
   const before = coverageStart !== undefined && at < coverageStart;
   return {
     versionId: version.versionId,
@@ -242,15 +276,19 @@ function basisOf(
 /** One version was really put in another's place: recorded by a rotation that ended so, or seen in the versions. */
 function wasRotated(
   { past = [] }: DueInput,
-  known: readonly VersionSnapshot[],
+  all: readonly VersionSnapshot[],
   open: readonly Clocks[],
 ): boolean {
   const completed = past.some(
     (rotation) =>
-      rotation.phase === 'completed' && (rotation.imported || (rotation.plan?.outgoing.length ?? 0) > 0),
+      rotation.phase === 'completed' &&
+      !isRehearsal(rotation) &&
+      (rotation.imported || (rotation.plan?.outgoing.length ?? 0) > 0),
   );
   if (completed) return true;
-  const current = open.findLast(({ emits }) => emits)?.version;
+  const known = all.filter((version) => !isRehearsal(makerOf(version, past, undefined)));
+  const emitting = open.findLast(({ emits }) => emits)?.version;
+  const current = emitting !== undefined && !known.includes(emitting) ? known.at(-1) : emitting;
   const place = current === undefined ? -1 : known.indexOf(current);
   // A version that was withdrawn by a rollback stands behind the one that stayed, and replaced nothing.
   return known

@@ -1,8 +1,12 @@
 import { formatInstant, type Provenance } from '#eventlog';
 import {
   boundAt,
+  calendarText,
+  lastOccurrence,
+  nextOccurrence,
   selectPolicy,
   type BoundPolicy,
+  type CalendarRule,
   type FamilyState,
   type PolicyState,
   type RotationState,
@@ -38,6 +42,10 @@ export interface RotationRow {
   readonly due: string | null;
   readonly stopEmittingDue: string | null;
   readonly stopAcceptingDue: string | null;
+  /** When the calendar places the next rotation, never after it is due; `null`: no calendar says. */
+  readonly plannedFor: string | null;
+  /** In words: the calendar rule, the family's own or its policy's. */
+  readonly calendar: string | null;
   readonly ageDays: number | null;
   readonly overdueDays: number | null;
   readonly since: string | null;
@@ -111,6 +119,7 @@ function rowOf(
     coverageStart: family.registeredAt,
     now,
   });
+  const calendar = family.schedule?.calendar ?? policy?.terms.calendar;
   return {
     kind: 'rotation',
     family: { id: family.familyId, qualifiedName: `${details.environment}/${details.name}` },
@@ -125,6 +134,8 @@ function rowOf(
     due: instant(due.nextDue),
     stopEmittingDue: instant(due.stopEmittingDue),
     stopAcceptingDue: instant(due.stopAcceptingDue),
+    plannedFor: instant(plannedFor(calendar, due, now)),
+    calendar: calendar === undefined ? null : calendarText(calendar),
     ageDays: due.ageDays ?? null,
     overdueDays: due.overdueDays ?? null,
     since: instant(due.since),
@@ -135,6 +146,20 @@ function rowOf(
     policy: policy === undefined ? null : { id: policy.policyId, name: policy.name },
     runningRotation: slot?.open === true ? slot.rotation : null,
   };
+}
+
+/**
+ * The last time the calendar names before the rotation is due; past that one, the next it names, but never after the date. A
+ * rule that a later policy made too slow so still places work inside the period.
+ */
+function plannedFor(calendar: CalendarRule | undefined, due: Due, now: number): number | undefined {
+  if (calendar === undefined) return undefined;
+  const next = nextOccurrence(calendar, now);
+  const by = due.stopEmittingDue;
+  if (by === undefined) return next;
+  const last = lastOccurrence(calendar, by);
+  if (last > now) return last;
+  return Math.min(next, Math.max(by, now));
 }
 
 function instant(at: number | undefined): string | null {

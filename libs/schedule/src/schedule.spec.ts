@@ -474,3 +474,141 @@ describe('the example history of StockEase, imported', () => {
     ]);
   });
 });
+
+describe('a rehearsal', () => {
+  const made: VersionSnapshot = {
+    ...current,
+    versionId: 'rehearsed',
+    createdAt: '2026-02-01T09:00:00.000Z',
+    emittingShare: 100,
+  };
+  const rehearsal = (phase: RotationState['phase'], strategy: RotationPlan['strategy']): RotationState => ({
+    ...initialRotation,
+    exists: true,
+    rotationId: ROTATION,
+    familyId: FAMILY,
+    phase,
+    plan: { ...plan, strategy },
+    generated: made,
+  });
+  const due = (strategy: RotationPlan['strategy']) =>
+    dueOf({
+      versions: [{ ...current, accepted: false, emittingShare: 0 }, made],
+      past: [rehearsal('completed', strategy)],
+      policyTerms: terms,
+      now: at('2026-02-12T09:00:00Z'),
+    });
+
+  it('settles nothing: the clock of what it replaced runs on', () => {
+    expect(due('rehearsal')).toMatchObject({
+      status: 'overdue',
+      basis: { versionId: current.versionId },
+      exceptions: ['never-rotated'],
+    });
+    // Control: the same rotation, not rehearsed, settles it.
+    expect(due('graceful')).toMatchObject({ status: 'ok', basis: { versionId: 'rehearsed' } });
+  });
+});
+
+describe('a rolling rotation and a cutover', () => {
+  const rolling = (share: number): RotationState => ({
+    ...running,
+    phase: 'emitting',
+    plan: {
+      ...plan,
+      strategy: 'rolling',
+      cohorts: [
+        { share: 50, hold: 'P7D' },
+        { share: 100, hold: 'PT0S' },
+      ],
+    },
+    switched: { ...mark('2026-02-02T10:00:00Z'), to: 'next', share },
+    emission: [
+      { consumerId: API, instances: ['1'], completeAt: at('2026-02-02T11:00:00Z'), completeBy: ROTATION },
+    ],
+  });
+  const stopEmitting = (rotation: RotationState) =>
+    dueOf({ versions: [current], running: rotation, policyTerms: terms, now: at('2026-02-03T00:00:00Z') })
+      .stopEmittingDue;
+
+  it('stop emitting is settled by the last cohort, confirmed', () => {
+    const old = at(current.createdAt ?? '') + 90 * DAY_MS;
+    expect(stopEmitting(rolling(50))).toBe(old);
+    expect(stopEmitting(rolling(100))).not.toBe(old);
+  });
+
+  it('a cutover settles both: accepting by the cutover, emitting by its confirmations', () => {
+    const { windows: _windows, ...rest } = plan;
+    const cut: RotationState = {
+      ...running,
+      phase: 'watching',
+      plan: { ...rest, strategy: 'cutover' },
+      switched: { ...mark('2026-02-02T10:00:00Z'), to: 'next', share: 100 },
+      revoked: { ...mark('2026-02-02T10:00:00Z'), versions: [current.versionId] },
+      emission: [
+        { consumerId: API, instances: ['1'], completeAt: at('2026-02-02T11:00:00Z'), completeBy: ROTATION },
+      ],
+    };
+    const both = dueOf({
+      versions: [current],
+      running: cut,
+      policyTerms: terms,
+      now: at('2026-02-03T00:00:00Z'),
+    });
+    expect(both.basis?.versionId).toBe('next');
+    expect(both.stopAcceptingDue).toBe(at(incoming.createdAt ?? '') + 120 * DAY_MS);
+  });
+});
+
+describe('a calendar rule', () => {
+  const family: FamilyState = {
+    ...familyDecider.initialState,
+    exists: true,
+    familyId: FAMILY,
+    details: {
+      name: 'jwt',
+      environment: 'production',
+      kind: 'shared-secret',
+      protects: 'other',
+      usage: 'mac',
+      overlap: 'dual',
+      mode: 'tracked',
+      authority: { kind: 'nobody' },
+      owner: { role: 'on-call' },
+      team: 'platform',
+      illustrative: false,
+    },
+    versions: [{ ...current, emittingShare: 100 }],
+    schedule: {
+      calendar: { nth: 2, weekday: 'thursday', of: 'month', at: '02:00', timeZone: 'Europe/Vienna' },
+    },
+  };
+  const policies: readonly PolicyState[] = [
+    {
+      ...policyDecider.initialState,
+      exists: true,
+      policyId: POLICY,
+      revision: 0,
+      boundSince: 0,
+      details: {
+        name: 'p',
+        selector: {},
+        terms,
+        basis: { setBy: 'x', riskAnalysis: 'x', reviewedOn: '2026-01-01', nextReview: '2030-01-01' },
+        effectiveFrom: '2025-01-01T00:00:00.000Z',
+      },
+    },
+  ];
+  const planned = (now: string): string | null => {
+    const rows = scheduleRows({ families: [family], rotations: [], policies, now: at(now) });
+    const row = rows.find((each) => each.kind === 'rotation');
+    return row?.kind === 'rotation' ? row.plannedFor : null;
+  };
+
+  it('places the rotation on its last date before it is due, and never after', () => {
+    // Due 2026-02-11 09:00; the second Thursday before it is 2026-01-08, in winter time.
+    expect(planned('2025-12-01T00:00:00Z')).toBe('2026-01-08T01:00:00.000Z');
+    // That one is past: the next would be the day after it is due, so the due date counts.
+    expect(planned('2026-02-01T00:00:00Z')).toBe('2026-02-11T09:00:00.000Z');
+  });
+});

@@ -9,6 +9,8 @@ import { armFailpoint, derivedId, observeFailpoints, systemIds, type Clock, type
 import {
   BackEnds,
   claimEvents,
+  holdEvents,
+  telemetryEvents,
   containmentEvents,
   destructionEvents,
   personEvents,
@@ -54,6 +56,7 @@ import {
   type RotationWish,
 } from '#rotation/application';
 import { COMPLETE_RUNBOOK } from '../../support/runbook.js';
+import { playScript, SCRIPT_FAMILY, SCRIPTS, type Script, type Stage } from '../../support/scripts.js';
 
 /**
  * One process of the crash matrix: opens a data directory, plays a scenario as far as it is not on record yet, and may be
@@ -148,6 +151,8 @@ interface Story {
   readonly ids: {
     readonly policy: string;
     readonly family: string;
+    /** The one that cannot overlap. */
+    readonly cutover: string;
     readonly emitter: string;
     readonly verifier: string;
   };
@@ -232,6 +237,64 @@ async function setUp(story: Story): Promise<void> {
       instances: 2,
     }),
   );
+}
+
+/** A family that can only be cut over, with its first version. */
+async function setUpCutover(story: Story): Promise<void> {
+  const { ledger, backEnds, context, ids } = story;
+  await new RegisterFamilyHandler(ledger, backEnds).execute(
+    new RegisterFamily(context('family-cutover'), {
+      ...SCRIPT_FAMILY,
+      name: 'crash cutover key',
+      overlap: 'none',
+      backEnd: { instance: 'local', object: 'keys/crash-cutover' },
+    }),
+  );
+  const runbook = { type: 'ReviseRunbook', runbook: COMPLETE_RUNBOOK } as const;
+  await new ReviseFamilyHandler(ledger).execute(
+    new ReviseFamily(context('runbook-cutover'), ids.cutover, runbook),
+  );
+  const consumers = new RegisterConsumerHandler(ledger);
+  for (const [name, role, instances] of [
+    ['old issuer', 'emitter', 1],
+    ['old gateway', 'verifier', 2],
+  ] as const) {
+    await consumers.execute(
+      new RegisterConsumer(context(name), ids.cutover, {
+        name,
+        roles: [role],
+        neverRefreshes: false,
+        thirdParty: false,
+        instances,
+      }),
+    );
+  }
+  const cutover = SCRIPTS.find((script) => script.name === 'cutover');
+  if (cutover === undefined) throw new Error('there is no script that cuts over');
+  await playScript(stageOf(story, cutover), { ...cutover, name: 'first-cutover' });
+}
+
+/** What a script is played on here: one decision a turn, so that it can step in between any two. */
+function stageOf(story: Story, { overlap }: Pick<Script, 'overlap'>): Stage {
+  const { ledger, backEnds, clock, runner, ids, context } = story;
+  const familyId = overlap === 'none' ? ids.cutover : ids.family;
+  let first = true;
+  return {
+    ledger,
+    backEnd: backEnds.get('local'),
+    familyId,
+    now: () => clock.now(),
+    jumpTo: (instant) => {
+      clock.jumpTo(instant);
+    },
+    advance: (id) => runner.advance(id, familyId, 1),
+    advanceContainment: (id) => runner.advanceContainment(id, familyId),
+    context: (label) => context(label),
+    diverged: () => {
+      if (first) story.diverged();
+      first = false;
+    },
+  };
 }
 
 /** What a scenario does when the rotation has come to a phase; each ask has a fixed command id. */
@@ -408,7 +471,17 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   template: async (story) => {
     await setUp(story);
     await play(story, await request(story, 'first', GRACEFUL), 'first', []);
+    await setUpCutover(story);
   },
+  ...Object.fromEntries(
+    SCRIPTS.map((script): [string, Scenario] => [
+      script.name,
+      async (story) => {
+        const { phase } = await playScript(stageOf(story, script), script);
+        if (phase !== script.ends) throw new Error(`${script.name} ended ${phase}, not ${script.ends}`);
+      },
+    ]),
+  ),
   graceful,
   ...Object.fromEntries(
     ROLLBACK_PHASES.map((phase): [string, Scenario] => [
@@ -484,7 +557,8 @@ export interface Report {
     Record<string, readonly { readonly type: string; readonly provenance: string; readonly data: unknown }[]>
   >;
   readonly effects: readonly { readonly key: string; readonly effect: string; readonly versions: string }[];
-  readonly served: unknown;
+  /** Of each family. */
+  readonly served: readonly unknown[];
 }
 
 /** One playing, from opening the directory to closing it; every one is a new incarnation of the worker. */
@@ -503,6 +577,8 @@ async function playOnce(given: readonly string[]): Promise<Report> {
     ids: systemIds,
     definitions: [
       familyEvents,
+      holdEvents,
+      telemetryEvents,
       policyEvents,
       rotationEvents,
       stepEvents,
@@ -538,6 +614,7 @@ async function playOnce(given: readonly string[]): Promise<Report> {
     ids: {
       policy: derivedId(store.logId, context('policy').commandId),
       family: derivedId(store.logId, context('family').commandId),
+      cutover: derivedId(store.logId, context('family-cutover').commandId),
       emitter: named('issuer'),
       verifier: named('gateway'),
     },
@@ -574,7 +651,7 @@ async function playOnce(given: readonly string[]): Promise<Report> {
     divergedAt,
     streams,
     effects,
-    served: servedDocument(directory, story.ids.family),
+    served: [story.ids.family, story.ids.cutover].map((id) => servedDocument(directory, id)),
   };
   return report;
 }

@@ -41,8 +41,11 @@ export function registerApprove(program: Command, around: Surroundings): void {
         return;
       }
       if (found.kind === 'policy') {
-        const { id, name } = found.policy;
-        const answer = await session.client.post(`/policies/${id}/approve`, z.unknown(), { body });
+        const { id, name, termsRevision: revision } = found.policy;
+        // What was looked up is what is approved: an amendment in between is refused, not approved unseen.
+        const answer = await session.client.post(`/policies/${id}/approve`, z.unknown(), {
+          body: { ...body, ...(revision === undefined ? {} : { revision }) },
+        });
         session.answer(answer ?? { id }, () => {
           session.line(session.paint(`Approved: policy ${name}.`, 'green'));
         });

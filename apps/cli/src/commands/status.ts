@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
-import { dueSchema, rotationSchema } from '../api.js';
+import { dueSchema, holdsSchema, rotationSchema } from '../api.js';
 import { defineCommand, ROTATION_ARGUMENT } from '../define-command.js';
 import { findRotation } from '../find.js';
+import { holdLines } from './holds-list.js';
 import { LOOK_EVERY_MS } from '../follow.js';
 import { rotationColumns, rotationPage } from '../rotation-text.js';
 import { exampleLines, Session, type CommonOptions } from '../session.js';
@@ -65,9 +66,10 @@ async function lookAtOne(session: Session, text: string): Promise<Look> {
 
 async function lookAtAll(session: Session): Promise<Look> {
   const { client, paint } = session;
-  const [open, overdue] = await Promise.all([
+  const [open, overdue, holds] = await Promise.all([
     client.all('/rotations', rotationSchema, { state: 'open' }),
     client.all('/schedule/overdue', dueSchema),
+    client.get('/holds', holdsSchema),
   ]);
   const { items } = open;
   const waiting = items.filter((rotation) => rotation.next.length > 0);
@@ -79,9 +81,11 @@ async function lookAtAll(session: Session): Promise<Look> {
       rotations: items,
       overdue: late,
       notOnTime: untold,
+      holds,
       treeSize: open.treeSize ?? overdue.treeSize,
     },
     page: [
+      ...(holds.open.length + holds.freezes.length > 0 ? [...holdLines(session, holds), ''] : []),
       ...(items.length === 0
         ? ['No rotation is under way.']
         : session.tableLines(items, rotationColumns(session.now()))),

@@ -24,6 +24,7 @@ export const FAMILY: FamilyView = {
   artefactLife: 'PT1H',
   frameworks: [],
   illustrative: true,
+  schedule: null,
   runbook: {},
   consumers: [
     {

@@ -233,7 +233,9 @@ export class Directory {
   /** Families whose custodian this was when they left. */
   familiesLeftBy(subject: string): readonly FamilyView[] {
     return this.readModel.db
-      .prepare('SELECT family_id FROM people_custodians WHERE subject = ? AND departed = 1 ORDER BY family_id')
+      .prepare(
+        'SELECT family_id FROM people_custodians WHERE subject = ? AND departed = 1 ORDER BY family_id',
+      )
       .all(subject)
       .map((row) => this.familyView(String(row['family_id'])));
   }

@@ -14,6 +14,7 @@ import {
   milliseconds,
   ownerSchema,
   runbookSchema,
+  scheduleSchema,
   selectPolicy,
   REHEARSED,
   STRATEGIES,
@@ -36,6 +37,7 @@ import {
   RegisterFamily,
   RequestRotation,
   ReviseFamily,
+  SetSchedule,
 } from '#rotation/application';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
@@ -255,6 +257,24 @@ export class FamiliesController {
       Object.entries(body).filter((entry): entry is [string, string] => entry[1] !== undefined),
     );
     return this.#revise(reference, command, { type: 'ReviseRunbook', runbook }, expected, reply);
+  }
+
+  /** Places its rotations inside its policy's periods; never lengthens them. */
+  @Put(':family/schedule')
+  @RequiresPermission('family:write')
+  async setSchedule(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodBody(scheduleSchema) schedule: z.output<typeof scheduleSchema>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<FamilyView> {
+    const { id } = this.#allowed(reference, command.principal, 'family:write');
+    const placed = await this.commands.execute<SetSchedule, Placed>(
+      new SetSchedule(command, id, schedule, expected),
+    );
+    await settlePlaced(this.keyturn, placed, reply);
+    return this.directory.familyView(id);
   }
 
   @Put(':family/owner')

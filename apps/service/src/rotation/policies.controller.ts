@@ -3,8 +3,15 @@ import { CommandBus } from '@nestjs/cqrs';
 import { ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import type { Permission, Principal } from '#access';
-import { formatInstant } from '#eventlog';
-import { policyDetailsSchema, textSchema, uuidSchema, type Placed, type PolicyView } from '#rotation';
+import { formatInstant, instantSchema } from '#eventlog';
+import {
+  PLANNED_STRATEGIES,
+  policyDetailsSchema,
+  textSchema,
+  uuidSchema,
+  type Placed,
+  type PolicyView,
+} from '#rotation';
 import { ChangePolicy, DefinePolicy } from '#rotation/application';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
@@ -22,7 +29,21 @@ const defineBody = policyDetailsSchema.extend({
   effectiveFrom: policyDetailsSchema.shape.effectiveFrom.optional(),
 });
 const amendBody = defineBody.omit({ selector: true });
-const approveBody = z.strictObject({ note: textSchema.optional() });
+const approveBody = z.strictObject({
+  /** `termsRevision` of what was read; needed once the policy was amended, or If-Match. */
+  revision: z.int().min(0).optional(),
+  note: textSchema.optional(),
+});
+const grantBody = z.strictObject({
+  until: instantSchema,
+  reason: textSchema,
+  /** Left out: every planned one. */
+  strategies: z
+    .array(z.enum(PLANNED_STRATEGIES))
+    .min(1)
+    .default([...PLANNED_STRATEGIES]),
+});
+const revokeBody = z.strictObject({ reason: textSchema });
 const retireBody = z.strictObject({ reason: textSchema });
 
 @ApiTags('policies')
@@ -82,12 +103,40 @@ export class PoliciesController {
   @RequiresPermission('policy:approve')
   approve(
     @ZodParam('policy', uuidSchema) id: string,
-    @ZodBody(approveBody) { note }: z.output<typeof approveBody>,
+    @ZodBody(approveBody) { revision, note }: z.output<typeof approveBody>,
     @RequestCommand() command: CommandContext,
     @IfMatch() expected: number | undefined,
     @Res({ passthrough: true }) reply: HttpReply,
   ): Promise<PolicyView> {
-    const change = { type: 'approve', ...(note === undefined ? {} : { note }) } as const;
+    const change = { type: 'approve', revision, note } as const;
+    return this.#change(id, 'policy:approve', change, command, expected, reply);
+  }
+
+  /** Planned rotations under this policy are approved in advance; never one that the granter asks for, nor a deviation. */
+  @Post(':policy/standing-approvals')
+  @RequiresPermission('policy:approve')
+  grant(
+    @ZodParam('policy', uuidSchema) id: string,
+    @ZodBody(grantBody) body: z.output<typeof grantBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<PolicyView> {
+    return this.#change(id, 'policy:approve', { type: 'grant', ...body }, command, expected, reply);
+  }
+
+  @Post(':policy/standing-approvals/:approval/revoke')
+  @HttpCode(200)
+  @RequiresPermission('policy:approve')
+  revokeGrant(
+    @ZodParam('policy', uuidSchema) id: string,
+    @ZodParam('approval', uuidSchema) approval: string,
+    @ZodBody(revokeBody) { reason }: z.output<typeof revokeBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<PolicyView> {
+    const change = { type: 'revoke-grant', approval, reason } as const;
     return this.#change(id, 'policy:approve', change, command, expected, reply);
   }
 

@@ -40,6 +40,10 @@ import {
   RequestRotationHandler,
   ReviseFamily,
   ReviseFamilyHandler,
+  SampleTelemetry,
+  SampleTelemetryHandler,
+  SetSchedule,
+  SetScheduleHandler,
 } from '#rotation/application';
 import type { Keyturn } from '../composition.js';
 import { KEYTURN } from '../injection-tokens.js';
@@ -67,6 +71,8 @@ CommandHandler(CorrectFact)(CorrectFactHandler);
 CommandHandler(RecordDeparture)(RecordDepartureHandler);
 CommandHandler(RequestDestruction)(RequestDestructionHandler);
 CommandHandler(AskDestruction)(AskDestructionHandler);
+CommandHandler(SetSchedule)(SetScheduleHandler);
+CommandHandler(SampleTelemetry)(SampleTelemetryHandler);
 CommandHandler(ImportHistory)(ImportHistoryHandler);
 QueryHandler(PreviewRotation)(PreviewRotationHandler);
 
@@ -118,6 +124,7 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     DeclareFreezeHandler,
     LiftFreezeHandler,
     ConfirmHoldHandler,
+    SampleTelemetryHandler,
   ].map((Handler) => ({
     provide: Handler,
     useFactory: (ledger: Ledger) => new Handler(ledger),
@@ -148,6 +155,11 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     useFactory: (ledger: Ledger, backEnds: BackEnds, policies: PolicyDirectory) =>
       new RequestRotationHandler(ledger, backEnds, policies),
     inject: [Ledger, BackEnds, PolicyDirectory],
+  },
+  {
+    provide: SetScheduleHandler,
+    useFactory: (ledger: Ledger, policies: PolicyDirectory) => new SetScheduleHandler(ledger, policies),
+    inject: [Ledger, PolicyDirectory],
   },
   {
     provide: PreviewRotationHandler,

@@ -26,7 +26,7 @@ import {
   type RotationViewJson,
   type StepName,
 } from '#rotation';
-import { AskRotation, CorrectFact, type RotationAsk } from '#rotation/application';
+import { AskRotation, CorrectFact, SampleTelemetry, type RotationAsk } from '#rotation/application';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';
@@ -104,6 +104,30 @@ const overrideBody = z.strictObject({
   reason: textSchema,
 });
 
+const uses = z.int().min(0);
+const telemetryBody = z.strictObject({
+  from: instantSchema,
+  to: instantSchema,
+  /** Uses of the new version, of the old ones, and what verified with neither. */
+  current: uses,
+  previous: uses,
+  invalid: uses,
+  previousLastSeen: instantSchema.optional(),
+  note: textSchema.optional(),
+});
+
+/** The newest sample with it; `null`: nothing was counted. */
+type RotationWithTelemetry = RotationViewJson & {
+  readonly telemetry: {
+    readonly from: string;
+    readonly to: string;
+    readonly current: number;
+    readonly previous: number;
+    readonly invalid: number;
+    readonly previousSeenAt: string | null;
+  } | null;
+};
+
 @ApiTags('rotations')
 @Controller('api/v1/rotations')
 export class RotationsController {
@@ -124,12 +148,12 @@ export class RotationsController {
 
   @Get(':rotation')
   @RequiresPermission('rotation:read')
-  get(
+  async get(
     @ZodParam('rotation', rotationReference) reference: string,
     @Caller() caller: Principal,
     @Res({ passthrough: true }) reply: HttpReply,
-  ): RotationViewJson {
-    const view = this.directory.rotationView(this.#allowed(reference, caller, 'rotation:read').rotationId);
+  ): Promise<RotationWithTelemetry> {
+    const view = await this.#withTelemetry(this.#allowed(reference, caller, 'rotation:read').rotationId);
     setETag(reply, view.revision);
     return view;
   }
@@ -231,6 +255,24 @@ export class RotationsController {
       expected,
       reply,
     );
+  }
+
+  /** What a verifier or a pipeline counted of the old and the new version in a span; a gate may wait for it. */
+  @Post(':rotation/telemetry')
+  @HttpCode(200)
+  @RequiresPermission('rotation:confirm')
+  async sample(
+    @ZodParam('rotation', rotationReference) reference: string,
+    @ZodBody(telemetryBody) counts: z.output<typeof telemetryBody>,
+    @RequestCommand() command: CommandContext,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<RotationWithTelemetry> {
+    const { rotationId } = this.#allowed(reference, command.principal, 'rotation:confirm');
+    const placed = await this.commands.execute<SampleTelemetry, Placed>(
+      new SampleTelemetry(command, rotationId, counts),
+    );
+    await settlePlaced(this.keyturn, placed, reply);
+    return this.#withTelemetry(rotationId);
   }
 
   @Post(':rotation/rollback')
@@ -426,6 +468,26 @@ export class RotationsController {
       .header('content-disposition', `inline; filename="rotation-${state.rotationId.slice(0, 8)}.pdf"`)
       .header('keyturn-tree-size', String(dossier.treeSize));
     return new StreamableFile(pdf, { type: 'application/pdf' });
+  }
+
+  /** What was counted stands in a stream of its own, read here. */
+  async #withTelemetry(rotationId: string): Promise<RotationWithTelemetry> {
+    const { state } = await this.keyturn.ledger.telemetry(rotationId);
+    const { newest, previousSeenAt } = state;
+    return {
+      ...this.directory.rotationView(rotationId),
+      telemetry:
+        newest === undefined
+          ? null
+          : {
+              from: formatInstant(newest.from),
+              to: formatInstant(newest.to),
+              current: newest.current,
+              previous: newest.previous,
+              invalid: newest.invalid,
+              previousSeenAt: previousSeenAt === undefined ? null : formatInstant(previousSeenAt),
+            },
+    };
   }
 
   async #containmentEvents(state: RotationState): Promise<readonly ContainmentEvent[]> {

@@ -9,6 +9,7 @@ import {
   milliseconds,
   protectionSchema,
   selectPolicy,
+  STRATEGIES,
   type FamilyState,
   type PolicyState,
   type RotationPhase,
@@ -117,6 +118,8 @@ export class Timetable {
       ...this.#ids('SELECT id FROM families WHERE left_at IS NOT NULL'),
       // What a running rotation made or revoked is not yet in its family's versions.
       ...this.#ids('SELECT family_id AS id FROM rotations WHERE ended = 0 AND revoked = 1'),
+      // A rehearsal's version looks young, and settles nothing.
+      ...this.#ids("SELECT family_id AS id FROM rotations WHERE strategy = 'rehearsal'"),
     ]);
     const families = [...ids].flatMap((id) => {
       const row = this.#db.prepare('SELECT state FROM families WHERE id = ?').get(id);
@@ -213,7 +216,7 @@ export class Timetable {
   }
 }
 
-const PAST = 'family_id, imported, phase, made, outgoing';
+const PAST = 'family_id, imported, phase, strategy, made, outgoing';
 
 function pastIn(row: SqlRow): PastRotation {
   const { made, outgoing } = row;
@@ -224,7 +227,10 @@ function pastIn(row: SqlRow): PastRotation {
     // The projection writes nothing else into this column.
     phase: String(row['phase']) as RotationPhase,
     ...(generated === undefined ? {} : { generated }),
-    plan: { outgoing: Array.from({ length: Number(outgoing) }, () => '') },
+    plan: {
+      outgoing: Array.from({ length: Number(outgoing) }, () => ''),
+      strategy: z.enum(STRATEGIES).parse(row['strategy']),
+    },
   };
 }
 

@@ -33,6 +33,7 @@ const LETTERS: Readonly<Record<Permission, string>> = {
   'log:read': '          -      x       -        -        -         -     -',
   'schedule:read': '     x      x       x        x        x         x     -',
   'evidence:read': '     -      x       -        -        -         -     -',
+  'metrics:read': '      x      x       x        x        x         x     -',
   'readmodel:rebuild': ' -      -       -        -        -         x     -',
 };
 

@@ -35,11 +35,13 @@ export const PERMISSIONS = [
   'log:read',
   'schedule:read',
   'evidence:read',
+  /** Counts and times over everything, without a name. */
+  'metrics:read',
   'readmodel:rebuild',
 ] as const;
 export type Permission = (typeof PERMISSIONS)[number];
 
-const LOOK = ['family:read', 'rotation:read', 'policy:read', 'schedule:read'] as const;
+const LOOK = ['family:read', 'rotation:read', 'policy:read', 'schedule:read', 'metrics:read'] as const;
 
 /** Role × permission. */
 export const PERMISSIONS_OF: Readonly<Record<Role, readonly Permission[]>> = {
@@ -78,7 +80,12 @@ export const PERMISSIONS_OF: Readonly<Record<Role, readonly Permission[]>> = {
 };
 
 /** What reaches over every environment and team: a token with a narrower scope does not have it. */
-export const UNSCOPED_PERMISSIONS: readonly Permission[] = ['hold:confirm', 'log:read', 'readmodel:rebuild'];
+export const UNSCOPED_PERMISSIONS: readonly Permission[] = [
+  'hold:confirm',
+  'log:read',
+  'metrics:read',
+  'readmodel:rebuild',
+];
 
 const names = z
   .array(z.string().trim().min(1).max(120))

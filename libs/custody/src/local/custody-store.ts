@@ -1,18 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  statSync,
-} from 'node:fs';
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { JWK } from 'jose';
 import { z } from 'zod';
 import { openDatabase, type SqlDatabase } from '#eventlog/sqlite';
+import { failpoint } from '#platform';
 import {
   ALGORITHMS,
   BackendError,
@@ -21,13 +13,14 @@ import {
   type LedgerEntry,
   type ObservedVersion,
 } from '../key-backend.js';
+import { fsyncFolder } from './fsync-folder.js';
 import type { KeySealer } from './key-material.js';
 
-const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 2;
 
 /** Held open in an exclusive transaction: the store itself stays readable for a backup. */
 const LOCK_FILE = 'custody.lock';
-const STORE_FILE = 'custody.sqlite';
+export const STORE_FILE = 'custody.sqlite';
 export const DOCUMENT_FOLDER = 'jwks';
 
 /** Another connection holds the store at most this long; less than the shortest declared request. */
@@ -102,6 +95,8 @@ const bytes = z.custom<Uint8Array>((value) => ArrayBuffer.isView(value));
 const flag = z.union([z.literal(0), z.literal(1)]).transform((value) => value === 1);
 
 const storeRow = z.object({ store_id: bytes, check_value: bytes });
+
+const sealedRow = z.object({ object: z.string(), version_id: z.string(), material: bytes });
 
 const objectRow = z
   .object({ object: z.string(), family_id: z.string(), max_age: z.number().nullable() })
@@ -186,10 +181,10 @@ export interface StoredEntry extends LedgerEntry {
  */
 export class CustodyStore {
   readonly #db: SqlDatabase;
-  readonly #lock: SqlDatabase;
+  readonly #lock: SqlDatabase | undefined;
   #closed = false;
 
-  private constructor(db: SqlDatabase, lock: SqlDatabase) {
+  private constructor(db: SqlDatabase, lock?: SqlDatabase) {
     this.#db = db;
     this.#lock = lock;
   }
@@ -220,11 +215,68 @@ export class CustodyStore {
     }
   }
 
+  /** For looking only, beside whoever runs the store and without its key. */
+  static openReader(directory: string): CustodyStore {
+    const db = openDatabase(join(directory, STORE_FILE), { readOnly: true });
+    const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version']);
+    if (version !== SCHEMA_VERSION) {
+      db.close();
+      throw new BackendError(
+        'config',
+        `${db.path} has schema ${version}, this Keyturn knows ${SCHEMA_VERSION}`,
+      );
+    }
+    return new CustodyStore(db);
+  }
+
+  /** Whether the store knows this master key; `false` also where there is none. Takes no lock and changes nothing. */
+  static opensWith(directory: string, sealer: KeySealer): boolean {
+    const path = join(directory, STORE_FILE);
+    if (!existsSync(path)) return false;
+    const db = openDatabase(path, { readOnly: true });
+    try {
+      if (Number(db.prepare('PRAGMA user_version').get()?.['user_version']) === 0) return false;
+      const row = db.prepare('SELECT store_id, check_value FROM store').get();
+      if (row === undefined) return false;
+      const { store_id, check_value } = storeRow.parse(row);
+      return sealer.matches(store_id, check_value);
+    } finally {
+      db.close();
+    }
+  }
+
+  /** In a transaction: everything sealed by one is sealed by the other, and the store knows that one again. */
+  reseal(from: KeySealer, to: KeySealer): number {
+    const rows = z
+      .array(sealedRow)
+      .parse(
+        this.#db
+          .prepare('SELECT object, version_id, material FROM versions WHERE material IS NOT NULL')
+          .all(),
+      );
+    for (const { object, version_id: versionId, material } of rows) {
+      const opened = from.open(material, object, versionId);
+      const sealed = to.seal(opened, object, versionId);
+      const again = to.open(sealed, object, versionId);
+      const same = again.equals(opened);
+      opened.fill(0);
+      again.fill(0);
+      if (!same) throw new Error(`version ${versionId} does not open as it was sealed`);
+      this.#db
+        .prepare('UPDATE versions SET material = ? WHERE object = ? AND version_id = ?')
+        .run(sealed, object, versionId);
+      failpoint('rekey:key-resealed');
+    }
+    const { store_id } = storeRow.parse(this.#db.prepare('SELECT store_id, check_value FROM store').get());
+    this.#db.prepare('UPDATE store SET check_value = ?').run(to.checkValue(store_id));
+    return rows.length;
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#db.close();
-    releaseLock(this.#lock);
+    if (this.#lock !== undefined) releaseLock(this.#lock);
   }
 
   transaction<T>(work: () => T): T {
@@ -365,6 +417,20 @@ export class CustodyStore {
     return row === undefined ? undefined : ledgerRow.parse(row);
   }
 
+  /** Newest first. */
+  newestEntries(limit: number): readonly StoredEntry[] {
+    const rows = this.#db
+      .prepare(
+        'SELECT key, object, attempt_id, effect, versions, at, result FROM ledger ORDER BY rowid DESC LIMIT ?',
+      )
+      .all(limit);
+    return z.array(ledgerRow).parse(rows);
+  }
+
+  forgetFences(): void {
+    this.#db.prepare('DELETE FROM fences').run();
+  }
+
   addEntry(entry: StoredEntry): void {
     this.#db
       .prepare(
@@ -466,13 +532,4 @@ function releaseLock(lock: SqlDatabase): void {
 function touchPrivate(path: string): void {
   closeSync(openSync(path, 'a', 0o600));
   chmodSync(path, 0o600);
-}
-
-export function fsyncFolder(path: string): void {
-  const folder = openSync(path, 'r');
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
-  }
 }

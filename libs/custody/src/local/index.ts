@@ -1,11 +1,29 @@
-export { createMasterKeyFile, loadMasterKey, type MasterKeySource } from './master-key.js';
+export { copyMasterKeyFile, createMasterKeyFile, loadMasterKey, type MasterKeySource } from './master-key.js';
 export {
   LARGEST_MAX_AGE_SECONDS,
   LocalKeyBackend,
   openLocalKeyBackend,
   type LocalKeyBackendOptions,
   type SignOptions,
+  type StoredEffect,
   type Verification,
   type VerificationFailure,
 } from './local-key-backend.js';
 export type { ServedDocument } from './jwks-documents.js';
+export {
+  nextOf,
+  opensWith,
+  rekeyMasterKeyFile,
+  rekeyStore,
+  settleMasterKeyFile,
+  type Rekeyed,
+} from './rekey.js';
+export { SCHEMA_VERSION as CUSTODY_SCHEMA_VERSION, STORE_FILE } from './custody-store.js';
+export {
+  documentsThatDiffer,
+  openCustodySnapshot,
+  readCustodyFacts,
+  versionsIn,
+  type CustodyFacts,
+  type CustodySnapshot,
+} from './custody-facts.js';

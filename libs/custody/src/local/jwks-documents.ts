@@ -10,8 +10,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { fsyncFolder, type CustodyStore, type StoredObject } from './custody-store.js';
+import type { CustodyStore, StoredObject } from './custody-store.js';
 import { errorCode } from './error-code.js';
+import { fsyncFolder } from './fsync-folder.js';
 
 /** What HTTP serves at `/jwks/{familyId}`. */
 export interface ServedDocument {
@@ -78,6 +79,11 @@ export class JwksDocuments {
       // Memory is right in any case; `observe` says that the file does not agree, and the next effect writes it.
       attempt(() => this.sync(object));
     }
+  }
+
+  /** Whether the file is what the store says; for whoever looks from outside the process that serves. */
+  fileIsRight(object: StoredObject): boolean {
+    return this.#fileAgrees(object.familyId, this.#render(object));
   }
 
   /** Whether the file and what is served from memory both are what the store says. */

@@ -135,6 +135,11 @@ export class KeySealer {
   }
 }
 
+/** What files and people call a master key by: 32 bits that tell nothing of the others. */
+export function masterKeyName(masterKey: SecretValue): string {
+  return subkey(masterKey, 'keyturn master key name v1').subarray(0, 4).toString('hex');
+}
+
 function subkey(masterKey: SecretValue, purpose: string): Buffer {
   return Buffer.from(hkdfSync('sha256', masterKey.reveal(), Buffer.alloc(0), purpose, 32));
 }

@@ -71,6 +71,16 @@ export interface SignOptions {
   readonly cohort?: string;
 }
 
+/** One effect of the ledger. */
+export interface StoredEffect {
+  /** `<stream of the process>/<step>`. */
+  readonly key: string;
+  /** Id of its `StepStarted`. */
+  readonly attemptId: string;
+  /** RFC 3339. */
+  readonly at: string;
+}
+
 export type VerificationFailure =
   | 'malformed'
   | 'algorithm'
@@ -423,6 +433,21 @@ export class LocalKeyBackend implements KeyBackend {
       .versions(object)
       .filter((version) => version.accepted && !version.contained)
       .map(({ versionId }) => versionId);
+  }
+
+  /** What was done last, newest first: for whoever compares with a log. */
+  newestEffects(limit: number): readonly StoredEffect[] {
+    return this.#store.newestEntries(limit).map(({ key, attemptId, at }) => ({ key, attemptId, at }));
+  }
+
+  /**
+   * Lets attempts of a log that was put back be new again. Only while nobody else can be at work: before any effect of
+   * this process, under the lock that proves the others dead.
+   */
+  forgetFences(): void {
+    this.#store.transaction(() => {
+      this.#store.forgetFences();
+    });
   }
 
   #changeVersions(

@@ -1,9 +1,21 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { SecretValue } from '#platform';
 import { BackendError } from '../key-backend.js';
 import { errorCode } from './error-code.js';
+import { fsyncFolder } from './fsync-folder.js';
 
 const MASTER_KEY_BYTES = 32;
 
@@ -39,6 +51,21 @@ export function loadMasterKey(source: MasterKeySource): SecretValue {
 
 /** Makes a new master key in a file of its own, 0600, and returns only when it is on disk. Never replaces one. */
 export function createMasterKeyFile(path: string): void {
+  writeMasterKeyFile(path, `${randomBytes(MASTER_KEY_BYTES).toString('base64')}\n`);
+}
+
+/** Copies a master key to a file of its own, whole or not at all; a copy that is there already is left as it is. */
+export function copyMasterKeyFile(from: string, to: string): void {
+  const text = readKeyFile(from);
+  if (existsSync(to) && readKeyFile(to) === text) return;
+  const fresh = `${to}.creating`;
+  rmSync(fresh, { force: true });
+  writeMasterKeyFile(fresh, text);
+  renameSync(fresh, to);
+  fsyncFolder(dirname(to));
+}
+
+function writeMasterKeyFile(path: string, text: string): void {
   let file: number;
   try {
     file = openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o600);
@@ -48,18 +75,13 @@ export function createMasterKeyFile(path: string): void {
     throw new BackendError('config', `The master key file ${path} cannot be created: ${reason}`);
   }
   try {
-    writeFileSync(file, `${randomBytes(MASTER_KEY_BYTES).toString('base64')}\n`);
+    writeFileSync(file, text);
     fsyncSync(file);
   } finally {
     closeSync(file);
   }
   // Without this a power loss may take the name away and with it every key sealed under it.
-  const folder = openSync(dirname(path), constants.O_RDONLY);
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
-  }
+  fsyncFolder(dirname(path));
 }
 
 function readKeyFile(path: string): string {

@@ -52,31 +52,40 @@ export class LocalHarness implements KeyBackendHarness {
   }
 
   /** The private bytes themselves, opened with the master key as nobody else can. */
-  material(object: string): readonly { readonly algorithm: string; readonly bytes: Buffer }[] {
-    const db = openDatabase(join(this.directory, 'custody.sqlite'), { readOnly: true });
-    try {
-      const sealer = new KeySealer(this.masterKey);
-      const row = z.object({
-        version_id: z.string(),
-        algorithm: z.enum(['RS256', 'ES256', 'EdDSA', 'HS256']),
-        material: z.custom<Uint8Array>((value) => ArrayBuffer.isView(value)),
-      });
-      return z
-        .array(row)
-        .parse(db.prepare('SELECT * FROM versions WHERE object = ? AND material IS NOT NULL').all(object))
-        .map(({ version_id, algorithm, material }) => {
-          const opened = sealer.open(material, object, version_id);
-          if (algorithm === 'HS256') return { algorithm, bytes: opened };
-          const { d } = importKey(algorithm, opened).export({ format: 'jwk' });
-          return { algorithm, bytes: Buffer.from(d ?? '', 'base64url') };
-        });
-    } finally {
-      db.close();
-    }
+  material(object: string): ReturnType<typeof materialIn> {
+    return materialIn(this.directory, this.masterKey, object);
   }
 
   async secrets(_backend: unknown, object: string): Promise<readonly string[]> {
     return this.material(object).flatMap(({ bytes }) => formsOf(bytes));
+  }
+}
+
+/** The private bytes of an object's versions in a store, opened with its master key. */
+export function materialIn(
+  directory: string,
+  masterKey: SecretValue,
+  object: string,
+): readonly { readonly algorithm: string; readonly bytes: Buffer }[] {
+  const db = openDatabase(join(directory, 'custody.sqlite'), { readOnly: true });
+  try {
+    const sealer = new KeySealer(masterKey);
+    const row = z.object({
+      version_id: z.string(),
+      algorithm: z.enum(['RS256', 'ES256', 'EdDSA', 'HS256']),
+      material: z.custom<Uint8Array>((value) => ArrayBuffer.isView(value)),
+    });
+    return z
+      .array(row)
+      .parse(db.prepare('SELECT * FROM versions WHERE object = ? AND material IS NOT NULL').all(object))
+      .map(({ version_id, algorithm, material }) => {
+        const opened = sealer.open(material, object, version_id);
+        if (algorithm === 'HS256') return { algorithm, bytes: opened };
+        const { d } = importKey(algorithm, opened).export({ format: 'jwk' });
+        return { algorithm, bytes: Buffer.from(d ?? '', 'base64url') };
+      });
+  } finally {
+    db.close();
   }
 }
 

@@ -6,6 +6,9 @@ export {
   type SqlStatement,
   type SqlValue,
 } from './driver.js';
+export { SCHEMA_VERSION as LOG_SCHEMA_VERSION } from './log-file.js';
+export { openLogSnapshot, openSnapshot, type LogSnapshot, type Snapshot } from './snapshot.js';
+export { takeLock, type LogLock } from './lock.js';
 export { messageOf, sqlFailure, type SqlFailure } from './failure.js';
 export {
   LOCK_FILE,

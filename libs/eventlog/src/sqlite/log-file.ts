@@ -18,7 +18,7 @@ import { messageOf, sqlFailure } from './failure.js';
 const APPLICATION_ID = 0x4b59544e;
 
 /** `user_version` of the log file. */
-const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 1;
 
 // record and body are text, so that any SQLite tool reads them; recorded_at is for such a reader only, and computed.
 const SCHEMA = `
@@ -79,7 +79,7 @@ export function checkLogFile(path: string): void {
   const db = openOrExplain(path, () => openDatabase(path));
   try {
     openOrExplain(path, () => {
-      checkVersion(db, path);
+      checkVersion(pragmasOf(db), path);
       checkPages(db, path);
       // A process killed between write and fsync leaves events that can be read but are not yet on disk. The
       // checkpoint syncs them, so that "already stored" is never answered for what a power cut could still take.
@@ -117,16 +117,19 @@ function writeAnew(wal: string): void {
 const COPY_BYTES = 1024 * 1024;
 
 /** Whose file it is, and which version; for a connection that only reads, too. */
-export function checkVersion(db: SqlDatabase, path: string): void {
-  const pragma = (name: string): unknown => db.prepare(`PRAGMA ${name}`).get()?.[name];
+export function checkVersion({ pragma }: { readonly pragma: (name: string) => number }, path: string): void {
   if (pragma('application_id') !== APPLICATION_ID) throw corrupt(path, 'it is not a Keyturn log');
-  const version = Number(pragma('user_version'));
+  const version = pragma('user_version');
   if (version > SCHEMA_VERSION) {
     throw new LogTooNewError(
       `${path} has version ${version}; this Keyturn knows ${SCHEMA_VERSION}: use the newer one`,
     );
   }
   if (version !== SCHEMA_VERSION) throw corrupt(path, `its version reads ${version}`);
+}
+
+export function pragmasOf(db: SqlDatabase): { readonly pragma: (name: string) => number } {
+  return { pragma: (name) => Number(db.prepare(`PRAGMA ${name}`).get()?.[name]) };
 }
 
 function checkPages(db: SqlDatabase, path: string): void {

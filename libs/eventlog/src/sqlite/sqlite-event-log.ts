@@ -19,7 +19,14 @@ import {
   type Subscription,
 } from '../event-log.js';
 import { openDatabase, type SqlDatabase, type SqlRow, type SqlValue } from './driver.js';
-import { checkLogFile, checkVersion, createLogFile, createSchema, openOrExplain } from './log-file.js';
+import {
+  checkLogFile,
+  checkVersion,
+  createLogFile,
+  createSchema,
+  openOrExplain,
+  pragmasOf,
+} from './log-file.js';
 import { takeLock, type LogLock } from './lock.js';
 import { InlineWriter, ThreadWriter, type LogWriter } from './writer-thread.js';
 import type { AppendOutcome, ProbeOutcome, RefusedWrite, WriterStatistics } from './writer.js';
@@ -85,7 +92,7 @@ function openReader(path: string): SqlDatabase {
   return openOrExplain(path, () => {
     const db = openDatabase(path, { readOnly: true });
     try {
-      checkVersion(db, path);
+      checkVersion(pragmasOf(db), path);
     } catch (error) {
       db.close();
       throw error;

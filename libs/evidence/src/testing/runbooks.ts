@@ -46,6 +46,7 @@ const family: FamilyView = {
   artefactLife: 'PT1H',
   frameworks: ['SOC 2'],
   illustrative: false,
+  schedule: null,
   runbook: {
     scope:
       'Signs the session tokens that the order front end hands to browsers and to the mobile app. Nothing else may use it.',

@@ -1,12 +1,11 @@
 import { DomainError } from '#eventlog';
 import { canonicalText } from '#eventlog/kit';
 import { derivedId, failpoint } from '#platform';
-import { policyDecider, type PolicyCommand } from '../domain/policy.decider.js';
-import type { PolicyDetails } from '../domain/policy.events.js';
+import { policyDecider, type PolicyCommand, type PolicyState } from '../domain/policy.decider.js';
+import type { PlannedStrategy, PolicyDetails } from '../domain/policy.events.js';
 import { claim, release } from './claims.js';
 import { causeOf, isRepeat, type CommandContext, type Ledger } from './ledger.js';
 import type { Placed } from './placed.js';
-import { requireSoundTerms } from './policy-terms.js';
 import { claimStream, policyStream } from './streams.js';
 
 /** Writes a policy. Its selector is claimed first: only two policies with the same selector collide. */
@@ -25,7 +24,6 @@ export class DefinePolicyHandler {
     const stream = policyStream(id);
     const { history, state } = await this.ledger.policy(id);
     if (state.exists) return { id, stream, revision: history.revision, changed: false };
-    requireSoundTerms(details.terms);
     const command = { type: 'DefinePolicy', details, now: this.ledger.store.clock.now() } as const;
     const events = policyDecider.decide(command, state);
     await claim(
@@ -54,14 +52,25 @@ export class DefinePolicyHandler {
   }
 }
 
-/** Amends, approves or retires a policy. */
+/** Amends, approves or retires a policy, or grants and revokes standing approvals under it. */
 export class ChangePolicy {
   constructor(
     readonly context: CommandContext,
     readonly policyId: string,
     readonly change:
       | { readonly type: 'amend'; readonly details: Omit<PolicyDetails, 'selector'> }
-      | { readonly type: 'approve'; readonly note?: string }
+      | {
+          readonly type: 'approve';
+          readonly revision?: number | undefined;
+          readonly note?: string | undefined;
+        }
+      | {
+          readonly type: 'grant';
+          readonly until: string;
+          readonly reason: string;
+          readonly strategies: readonly PlannedStrategy[];
+        }
+      | { readonly type: 'revoke-grant'; readonly approval: string; readonly reason: string }
       | { readonly type: 'retire'; readonly reason: string },
     readonly expectedRevision?: number,
   ) {}
@@ -71,12 +80,16 @@ export class ChangePolicyHandler {
   constructor(private readonly ledger: Ledger) {}
 
   async execute({ context, policyId, change, expectedRevision }: ChangePolicy): Promise<Placed> {
-    const command = this.#command(context, change);
     const repeated = isRepeat(context, policyStream(policyId));
-    if (change.type === 'amend' && !repeated) requireSoundTerms(change.details.terms);
     const { history, state, events } = await this.ledger.decideAndAppend(
       () => this.ledger.policy(policyId),
-      (policy) => (repeated ? [] : policyDecider.decide(command, policy)),
+      (policy) =>
+        repeated
+          ? []
+          : policyDecider.decide(
+              this.#command(context, change, policy, expectedRevision !== undefined),
+              policy,
+            ),
       () => causeOf(context),
       repeated ? undefined : expectedRevision,
     );
@@ -94,16 +107,38 @@ export class ChangePolicyHandler {
     };
   }
 
-  #command(context: CommandContext, change: ChangePolicy['change']): PolicyCommand {
+  #command(
+    context: CommandContext,
+    change: ChangePolicy['change'],
+    policy: PolicyState,
+    seen: boolean,
+  ): PolicyCommand {
+    const now = this.ledger.store.clock.now();
     switch (change.type) {
       case 'amend':
-        return { type: 'AmendPolicy', details: change.details, now: this.ledger.store.clock.now() };
-      case 'approve':
+        return { type: 'AmendPolicy', details: change.details, now };
+      case 'approve': {
+        // Who names the revision of the whole policy has seen what waits in it.
+        const revision = change.revision ?? (seen ? policy.revision : undefined);
         return {
           type: 'ApprovePolicy',
           subject: context.subject,
+          ...(revision === undefined ? {} : { revision }),
           ...(change.note === undefined ? {} : { note: change.note }),
         };
+      }
+      case 'grant':
+        return {
+          type: 'GrantStandingApproval',
+          approval: derivedId(this.ledger.logId, context.commandId),
+          subject: context.subject,
+          until: change.until,
+          reason: change.reason,
+          strategies: change.strategies,
+          now,
+        };
+      case 'revoke-grant':
+        return { type: 'RevokeStandingApproval', approval: change.approval, reason: change.reason };
       case 'retire':
         return { type: 'RetirePolicy', reason: change.reason };
     }

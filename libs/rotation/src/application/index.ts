@@ -27,3 +27,6 @@ export { ImportHistory, ImportHistoryHandler, type ImportResult } from './import
 export { DeclareFreeze, DeclareFreezeHandler, type FreezeWish } from './declare-freeze.js';
 export { LiftFreeze, LiftFreezeHandler } from './lift-freeze.js';
 export { ConfirmHold, ConfirmHoldHandler } from './confirm-hold.js';
+export { HoldRestored, type RestoreFinding } from './restore-hold.js';
+export { SetSchedule, SetScheduleHandler } from './set-schedule.js';
+export { SampleTelemetry, SampleTelemetryHandler, type TelemetryCounts } from './sample-telemetry.js';

@@ -1,15 +1,16 @@
-import { DomainError, parseInstant } from '#eventlog';
+import { DomainError, formatInstant, parseInstant } from '#eventlog';
 import { derivedId, failpoint } from '#platform';
 import { openRotation, type FamilyState } from '../domain/family.decider.js';
 import type { RotationRequest } from '../domain/family.events.js';
 import { planEmergency, whoBreaks } from '../domain/plan.js';
-import { boundAt, selectPolicy } from '../domain/policy.decider.js';
+import { standingFor } from '../domain/policy.decider.js';
 import type { RotationPlan } from '../domain/rotation.events.js';
 import { versionsAfter } from '../domain/rotation.state.js';
 import { requireRunbook } from '../domain/runbook.js';
 import { mergeVersions } from '../domain/versions.js';
 import type { VersionSnapshot } from '../domain/vocabulary.js';
 import type { BackEnds } from './back-ends.js';
+import { boundPolicy } from './bound-policy.js';
 import { causeOf, type CommandContext, type Ledger } from './ledger.js';
 import type { Placed } from './placed.js';
 import type { PolicyDirectory } from './policy-directory.js';
@@ -75,9 +76,8 @@ async function requestOf(
   const { details } = family;
   if (details === undefined) throw new DomainError('family.not-found', 'there is no such secret family');
   const now = ledger.store.clock.now();
-  const states = await Promise.all((await policies.policyIds()).map((id) => ledger.policy(id)));
-  const bound = states.flatMap(({ state }) => boundAt(state, now) ?? []);
-  const policy = selectPolicy(bound, details);
+  const found = await boundPolicy(ledger, policies, details, now);
+  const policy = found?.bound;
   const emergency = wish.strategy === 'emergency' ? emergencyOf(wish, versions, now) : undefined;
   if (wish.cohorts !== undefined && wish.strategy !== 'rolling' && wish.rehearses !== 'rolling') {
     throw new DomainError('rotation.not-rolling', 'cohorts need strategy: rolling', { field: 'cohorts' });
@@ -97,11 +97,27 @@ async function requestOf(
       field: 'deviation.until',
     });
   }
+  // What departs from the policy was not approved with it.
+  const covered = emergency === undefined && wish.deviation === undefined ? found : undefined;
+  const standing =
+    covered === undefined
+      ? undefined
+      : standingFor(covered.state, covered.bound, wish.strategy, subject, now);
   return {
     strategy: wish.strategy,
     trigger: wish.trigger,
     reason: wish.reason,
     requestedBy: subject,
+    ...(standing === undefined || policy === undefined
+      ? {}
+      : {
+          standing: {
+            policy: policy.policyId,
+            approval: standing.approval,
+            grantedBy: standing.grantedBy,
+            until: formatInstant(standing.until),
+          },
+        }),
     ...(wish.windows === undefined ? {} : { windows: wish.windows }),
     ...(wish.deviation === undefined ? {} : { deviation: wish.deviation }),
     ...(wish.rehearses === undefined ? {} : { rehearses: wish.rehearses }),

@@ -127,6 +127,7 @@ export class RotationRunner {
     signal: AbortSignal,
     turns: number,
   ): Promise<Wake> {
+    let lookedAtContainment = false;
     for (let turn = 0; turn < turns; turn += 1) {
       if (signal.aborted)
         return { finished: false, until: 0, waitsFor: 'its worker, which was told to stop' };
@@ -135,8 +136,11 @@ export class RotationRunner {
       if (read === 'opening-completed') continue;
       // Contain before restore, also after a crash between the two; one that has to wait holds nothing up.
       const pending = read.view.containment;
-      if (turn === 0 && pending?.exists === true && pending.status === 'requested') {
+      if (!lookedAtContainment && pending?.exists === true && pending.status === 'requested') {
+        lookedAtContainment = true;
         await this.advanceContainment(pending.containmentId);
+        // That was no decision of this rotation.
+        turn -= 1;
         continue;
       }
       const decision = nextStep(read.view, this.#now());

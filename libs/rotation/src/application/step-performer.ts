@@ -1,9 +1,16 @@
 import { BackendError, type Attempt, type BackendErrorClass, type KeyBackend } from '#custody';
-import { formatInstant, SYSTEM_ACTOR, WrongExpectedRevisionError, type NewEvent } from '#eventlog';
+import {
+  formatInstant,
+  SYSTEM_ACTOR,
+  WrongExpectedRevisionError,
+  type NewEvent,
+  type RecordedEvent,
+} from '#eventlog';
 import type { Cause, History } from '#eventlog/kit';
 import { failpoint } from '#platform';
 import { LEASE_MS, type Perform } from '../domain/rotation.saga.js';
 import type { NewStepEvent, StepName } from '../domain/step.events.js';
+import { shareOf } from '../domain/steps.state.js';
 import { alreadySo, outcomeOf, type StepDone, type StepVersions } from '../domain/step-effects.js';
 import { stepTable } from '../domain/step-table.js';
 import type { Ledger } from './ledger.js';
@@ -314,7 +321,9 @@ export class StepPerformer {
       done: { ...done, attemptId, backEndAt: done.at },
       now,
     });
-    await this.#appendPastOthers(target, outcome, attemptId);
+    await this.#appendPastOthers(target, outcome, attemptId, (since) =>
+      since.some((event) => event.type === outcome.type && shareOf(event) === shareOf(outcome)),
+    );
   }
 
   async #failed(
@@ -344,10 +353,20 @@ export class StepPerformer {
     await this.#appendPastOthers(target, failed, attemptId);
   }
 
-  /** An outcome is always recordable: requests that arrived meanwhile are read past, never overwritten. */
-  async #appendPastOthers(target: StepTarget, event: NewEvent, attemptId: string): Promise<void> {
+  /**
+   * An outcome is always recordable: requests that arrived meanwhile are read past, never overwritten. What whoever took
+   * over recorded since our intent is not said twice.
+   */
+  async #appendPastOthers(
+    target: StepTarget,
+    event: NewEvent,
+    attemptId: string,
+    said: (since: readonly RecordedEvent[]) => boolean = () => false,
+  ): Promise<void> {
     for (;;) {
       const at = await this.ledger.store.read(target.stream);
+      const intent = at.events.findIndex((each) => each.id === attemptId);
+      if (said(at.events.slice(intent + 1))) return;
       try {
         await this.ledger.store.append(at, [event], this.#cause(target, attemptId));
         return;

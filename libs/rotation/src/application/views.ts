@@ -3,7 +3,8 @@ import { milliseconds } from '../domain/duration.js';
 import type { FamilyState } from '../domain/family.decider.js';
 import type { ContainmentState } from '../domain/containment.state.js';
 import type { DestructionState } from '../domain/destruction.state.js';
-import { boundAt, type PolicyState } from '../domain/policy.decider.js';
+import { boundAt, type PolicyState, type StandingApproval } from '../domain/policy.decider.js';
+import type { FamilySchedule } from '../domain/family.events.js';
 import type { PolicyDetails } from '../domain/policy.events.js';
 import type { RotationPlan } from '../domain/rotation.events.js';
 import {
@@ -47,6 +48,8 @@ export interface FamilyView {
   readonly runbook: Readonly<Record<string, string>>;
   /** Fields of the runbook page nobody filled in. */
   readonly runbookMissing: readonly string[];
+  /** Where the family's own rules place its rotations; `null`: its policy's. */
+  readonly schedule: FamilySchedule | null;
   readonly consumers: readonly ConsumerView[];
   readonly custodians: readonly {
     readonly subject: string;
@@ -103,6 +106,7 @@ export function familyView(state: FamilyState, revision: number): FamilyView | u
     illustrative: details.illustrative,
     runbook: state.runbook,
     runbookMissing: runbookCompleteness(state).missing,
+    schedule: state.schedule ?? null,
     consumers: state.consumers.map((consumer) => ({
       id: consumer.consumerId,
       name: consumer.name,
@@ -341,7 +345,43 @@ export interface PolicyView {
   readonly details: NonNullable<PolicyState['details']>;
   readonly author: string;
   readonly boundSince: string | null;
+  /** Of the definition or amendment `details` is: what an approver names. */
+  readonly termsRevision: number;
+  readonly standing: readonly StandingApprovalView[];
   readonly revision: number;
+}
+
+export interface StandingApprovalView {
+  readonly approval: string;
+  readonly status: 'in force' | 'over' | 'revoked' | 'of an earlier revision';
+  readonly strategies: readonly string[];
+  readonly grantedBy: string;
+  readonly grantedAt: string;
+  readonly until: string;
+  readonly reason: string;
+}
+
+function standingView(
+  { approval, strategies, grantedBy, grantedAt, until, reason, revision, revokedAt }: StandingApproval,
+  bound: number | undefined,
+  now: number,
+): StandingApprovalView {
+  return {
+    approval,
+    status:
+      revokedAt !== undefined
+        ? 'revoked'
+        : until <= now
+          ? 'over'
+          : revision === bound
+            ? 'in force'
+            : 'of an earlier revision',
+    strategies,
+    grantedBy,
+    grantedAt: formatInstant(grantedAt),
+    until: formatInstant(until),
+    reason,
+  };
 }
 
 export function policyView(state: PolicyState, revision: number, now: number): PolicyView | undefined {
@@ -362,6 +402,8 @@ export function policyView(state: PolicyState, revision: number, now: number): P
     details,
     author: state.author ?? '',
     boundSince: instant(state.boundSince),
+    termsRevision: state.revision,
+    standing: (state.standing ?? []).map((each) => standingView(each, inForce?.revision, now)),
     revision,
   };
 }

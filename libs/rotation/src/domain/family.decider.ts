@@ -8,6 +8,7 @@ import type {
   RotationRequest,
   SlotProcess,
 } from './family.events.js';
+import { requireNone, scheduleProblems } from './cadence.js';
 import type { VersionSnapshot } from './vocabulary.js';
 import { markCompromised, markDestroyed, mergeVersions } from './versions.js';
 
@@ -112,6 +113,12 @@ export type FamilyCommand =
   | { readonly type: 'RegisterFamily'; readonly details: FamilyDetails }
   | { readonly type: 'ReviseRunbook'; readonly runbook: Readonly<Record<string, string>> }
   | { readonly type: 'AssignOwner'; readonly owner: FamilyDetails['owner'] }
+  | {
+      readonly type: 'SetSchedule';
+      readonly schedule: FamilySchedule;
+      /** Of the policy that binds the family. */
+      readonly stopEmitting: string;
+    }
   | { readonly type: 'RegisterConsumer'; readonly consumer: FamilyConsumer }
   | { readonly type: 'ReviseConsumer'; readonly consumer: FamilyConsumer }
   | { readonly type: 'RemoveConsumer'; readonly consumerId: string; readonly reason: string }
@@ -313,6 +320,14 @@ function decide(command: FamilyCommand, state: FamilyState): readonly NewFamilyE
         details.owner.deputy === command.owner.deputy &&
         details.owner.escalation === command.owner.escalation;
       return same ? [] : [{ type: 'OwnerAssigned', data: command.owner }];
+    }
+    case 'SetSchedule': {
+      existing(state);
+      const { schedule, stopEmitting } = command;
+      // Both were parsed by one schema, so their properties stand in one order.
+      if (JSON.stringify(schedule) === JSON.stringify(state.schedule ?? {})) return [];
+      requireNone(scheduleProblems(schedule, stopEmitting));
+      return [{ type: 'ScheduleSet', data: schedule }];
     }
     case 'RegisterConsumer': {
       existing(state);

@@ -1,4 +1,5 @@
 import { DomainError } from '#eventlog';
+import { cohortProblems, requireNone } from './cadence.js';
 import { formatDuration, milliseconds } from './duration.js';
 import type { FamilyState } from './family.decider.js';
 import type { RotationRequest } from './family.events.js';
@@ -201,24 +202,7 @@ export const USUAL_COHORTS: readonly Cohort[] = [
 /** The cohorts asked for, or the policy's, or the usual ones. Refused where they do not rise to 100 %. */
 function cohortsOf(request: RotationRequest, terms: PolicyTerms): Cohort[] {
   const cohorts = request.cohorts ?? terms.cohorts ?? USUAL_COHORTS;
-  const last = cohorts.at(-1)?.share;
-  if (last !== 100) {
-    throw new DomainError(
-      'cohorts.not-whole',
-      `the last cohort brings emission to ${last ?? 0} %: it must end at 100 %`,
-      { field: 'cohorts' },
-    );
-  }
-  const falling = cohorts.findIndex((cohort, index) => cohort.share <= (cohorts[index - 1]?.share ?? 0));
-  if (falling >= 0) {
-    throw new DomainError(
-      'cohorts.not-rising',
-      'each cohort must bring emission to more than the one before',
-      {
-        field: `cohorts.${falling}.share`,
-      },
-    );
-  }
+  requireNone(cohortProblems(cohorts), ['cohorts']);
   return [...cohorts];
 }
 

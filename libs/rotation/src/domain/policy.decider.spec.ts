@@ -86,9 +86,10 @@ const table: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   amended: {
     define: 'nothing',
     amend: 'PolicyAmended',
-    approve: 'PolicyApproved',
+    // Whoever approves an amendment names what was read.
+    approve: 'policy.revision-missing',
     // The author of the amendment is another: its approval is not their own.
-    'approve own': 'PolicyApproved',
+    'approve own': 'policy.revision-missing',
     retire: 'PolicyRetired',
   },
   retired: {

@@ -1,6 +1,8 @@
-import { DomainError, parseInstant, type Decider } from '#eventlog';
+import { DomainError, formatInstant, parseInstant, type Decider } from '#eventlog';
+import { requireNone, termsProblems } from './cadence.js';
 import type {
   NewPolicyEvent,
+  PlannedStrategy,
   PolicyDetails,
   PolicyEvent,
   PolicySelector,
@@ -24,7 +26,21 @@ export interface PolicyState {
     readonly revision: number;
     readonly boundSince: number;
   }[];
+  readonly standing?: readonly StandingApproval[];
   readonly retired: boolean;
+}
+
+/** Planned rotations approved in advance, by a typed approver. */
+export interface StandingApproval {
+  readonly approval: string;
+  /** Of the definition or amendment it was given for. */
+  readonly revision: number;
+  readonly until: number;
+  readonly reason: string;
+  readonly strategies: readonly PlannedStrategy[];
+  readonly grantedBy: string;
+  readonly grantedAt: number;
+  readonly revokedAt?: number;
 }
 
 export const initialPolicy: PolicyState = {
@@ -38,7 +54,23 @@ export const initialPolicy: PolicyState = {
 export type PolicyCommand =
   | { readonly type: 'DefinePolicy'; readonly details: PolicyDetails; readonly now: number }
   | { readonly type: 'AmendPolicy'; readonly details: Omit<PolicyDetails, 'selector'>; readonly now: number }
-  | { readonly type: 'ApprovePolicy'; readonly subject: string; readonly note?: string }
+  | {
+      readonly type: 'ApprovePolicy';
+      readonly subject: string;
+      /** The definition or amendment that was read. May be left out only where the policy was never amended. */
+      readonly revision?: number;
+      readonly note?: string;
+    }
+  | {
+      readonly type: 'GrantStandingApproval';
+      readonly approval: string;
+      readonly subject: string;
+      readonly until: string;
+      readonly reason: string;
+      readonly strategies: readonly PlannedStrategy[];
+      readonly now: number;
+    }
+  | { readonly type: 'RevokeStandingApproval'; readonly approval: string; readonly reason: string }
   | { readonly type: 'RetirePolicy'; readonly reason: string };
 
 /** How far a policy's effective-from may lie before its recording: a request takes a moment to arrive. */
@@ -67,16 +99,113 @@ function sameDetails(left: Omit<PolicyDetails, 'selector'>, right: PolicyDetails
   return JSON.stringify(left) === JSON.stringify(rest);
 }
 
+/** An amendment may arrive between reading and approving: whoever approves names what was read. */
+function requireRead(revision: number | undefined, state: PolicyState): void {
+  if (revision === undefined && state.revision > 0) {
+    throw new DomainError(
+      'policy.revision-missing',
+      `this policy was amended: name the revision you read (it is ${state.revision} now), or send If-Match`,
+      { field: 'revision', revision: state.revision },
+    );
+  }
+  if (revision !== undefined && revision !== state.revision) {
+    throw new DomainError(
+      'policy.other-revision',
+      `what waits for approval is revision ${state.revision}, not ${revision}: read it again`,
+      { field: 'revision', revision: state.revision },
+    );
+  }
+}
+
+/** A standing approval is looked at again within a year. */
+const LONGEST_STANDING_MS = 366 * 86_400_000;
+
+function grant(
+  command: PolicyCommand & { readonly type: 'GrantStandingApproval' },
+  state: PolicyState,
+): readonly NewPolicyEvent[] {
+  const { approval, subject, until, reason, strategies, now } = command;
+  if (state.standing?.some((known) => known.approval === approval) === true) return [];
+  active(state);
+  const { details } = state;
+  if (details === undefined || state.boundSince === undefined) {
+    throw new DomainError(
+      'standing.policy-not-approved',
+      'this policy waits for approval itself: nothing can be approved under it in advance',
+    );
+  }
+  if (state.author === subject) {
+    throw new DomainError(
+      'standing.own-policy',
+      'who wrote a policy does not also approve in advance what it asks approval for',
+    );
+  }
+  const ends = parseInstant(until) ?? 0;
+  const refuse = (code: string, detail: string): never => {
+    throw new DomainError(code, detail, { field: 'until' });
+  };
+  if (ends <= now) {
+    refuse(
+      'standing.past-its-end',
+      `this standing approval would be past its end already (${until}): until is later than now (${formatInstant(now)})`,
+    );
+  }
+  if (ends > now + LONGEST_STANDING_MS) {
+    refuse(
+      'standing.too-long',
+      `a standing approval is given for at most a year: until ${formatInstant(now + LONGEST_STANDING_MS)}`,
+    );
+  }
+  const review = (parseInstant(`${details.basis.nextReview}T00:00:00.000Z`) ?? 0) + 86_400_000;
+  if (ends > review) {
+    refuse(
+      'standing.beyond-review',
+      `the policy is reviewed on ${details.basis.nextReview}: a standing approval ends then at the latest`,
+    );
+  }
+  return [
+    {
+      type: 'StandingApprovalGranted',
+      data: { approval, revision: state.revision, until, reason, strategies: [...new Set(strategies)] },
+    },
+  ];
+}
+
+/**
+ * The standing approval that covers a rotation somebody asks for now: of the revision that binds, not past its end, not
+ * granted by who asks (separation of duties compares subjects).
+ */
+export function standingFor(
+  state: PolicyState,
+  bound: Pick<BoundPolicy, 'revision'>,
+  strategy: string,
+  requestedBy: string,
+  now: number,
+): StandingApproval | undefined {
+  return (state.standing ?? [])
+    .filter(
+      (each) =>
+        each.revokedAt === undefined &&
+        now < each.until &&
+        each.revision === bound.revision &&
+        each.grantedBy !== requestedBy &&
+        each.strategies.some((covered) => covered === strategy),
+    )
+    .sort((left, right) => right.until - left.until)[0];
+}
+
 function decide(command: PolicyCommand, state: PolicyState): readonly NewPolicyEvent[] {
   switch (command.type) {
     case 'DefinePolicy':
       if (state.exists) return [];
       notBeforeRecorded(command.details.effectiveFrom, command.now);
+      requireNone(termsProblems(command.details.terms), ['terms']);
       return [{ type: 'PolicyDefined', data: command.details }];
     case 'AmendPolicy':
       active(state);
       if (state.details !== undefined && sameDetails(command.details, state.details)) return [];
       notBeforeRecorded(command.details.effectiveFrom, command.now);
+      requireNone(termsProblems(command.details.terms), ['terms']);
       return [{ type: 'PolicyAmended', data: command.details }];
     case 'ApprovePolicy':
       active(state);
@@ -87,12 +216,29 @@ function decide(command: PolicyCommand, state: PolicyState): readonly NewPolicyE
           'a policy is approved by somebody other than its author',
         );
       }
+      requireRead(command.revision, state);
       return [
         {
           type: 'PolicyApproved',
           data: { revision: state.revision, ...(command.note === undefined ? {} : { note: command.note }) },
         },
       ];
+    case 'GrantStandingApproval':
+      return grant(command, state);
+    case 'RevokeStandingApproval': {
+      const known = state.standing?.find(({ approval }) => approval === command.approval);
+      if (known === undefined) {
+        throw new DomainError('standing.not-found', 'this policy has no such standing approval');
+      }
+      return known.revokedAt === undefined
+        ? [
+            {
+              type: 'StandingApprovalRevoked',
+              data: { approval: command.approval, reason: command.reason },
+            },
+          ]
+        : [];
+    }
     case 'RetirePolicy':
       if (state.retired) return [];
       active(state);
@@ -130,6 +276,28 @@ function evolve(state: PolicyState, event: PolicyEvent): PolicyState {
         boundSince: Math.max(
           event.recordedAt,
           parseInstant(state.details?.effectiveFrom ?? '') ?? event.recordedAt,
+        ),
+      };
+    case 'StandingApprovalGranted': {
+      const { approval, revision, until, reason, strategies } = event.data;
+      const granted: StandingApproval = {
+        approval,
+        revision,
+        until: parseInstant(until) ?? event.recordedAt,
+        reason,
+        strategies,
+        grantedBy: event.actor,
+        grantedAt: event.recordedAt,
+      };
+      return { ...state, standing: [...(state.standing ?? []), granted] };
+    }
+    case 'StandingApprovalRevoked':
+      return {
+        ...state,
+        standing: (state.standing ?? []).map((each) =>
+          each.approval === event.data.approval && each.revokedAt === undefined
+            ? { ...each, revokedAt: event.recordedAt }
+            : each,
         ),
       };
     case 'PolicyRetired':

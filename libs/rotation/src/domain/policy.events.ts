@@ -10,6 +10,7 @@ import {
   nameSchema,
   protectionSchema,
   textSchema,
+  uuidSchema,
 } from './vocabulary.js';
 
 export const selectorSchema = z.object({
@@ -110,6 +111,10 @@ export const policyDetailsSchema = z.object({
 });
 export type PolicyDetails = z.output<typeof policyDetailsSchema>;
 
+/** What can be approved in advance: never an emergency; a rehearsal needs no approval. */
+export const PLANNED_STRATEGIES = ['graceful', 'rolling', 'cutover'] as const;
+export type PlannedStrategy = (typeof PLANNED_STRATEGIES)[number];
+
 export const policyEvents = {
   PolicyDefined: {
     version: 2,
@@ -127,6 +132,24 @@ export const policyEvents = {
     version: 1,
     about: 'Somebody other than its author approved a policy.',
     schema: z.object({ revision: z.int().min(0), note: textSchema.optional() }),
+  },
+  StandingApprovalGranted: {
+    version: 1,
+    about:
+      'Planned rotations this policy binds are approved in advance, until then; only of the revision it names.',
+    schema: z.object({
+      approval: uuidSchema,
+      /** The definition or amendment it was given for: another one needs another approval. */
+      revision: z.int().min(0),
+      until: instantSchema,
+      reason: textSchema,
+      strategies: z.array(z.enum(PLANNED_STRATEGIES)).min(1).max(PLANNED_STRATEGIES.length),
+    }),
+  },
+  StandingApprovalRevoked: {
+    version: 1,
+    about: 'A standing approval ended before its time; what it approved before stays approved.',
+    schema: z.object({ approval: uuidSchema, reason: textSchema }),
   },
   PolicyRetired: {
     version: 1,

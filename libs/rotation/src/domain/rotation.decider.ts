@@ -162,9 +162,13 @@ function request(
     ];
   }
   if (command.plan === undefined) return [requested];
+  const { standing } = command.request;
   return [
     requested,
     { type: 'RotationPlanned', data: command.plan },
+    ...(standing === undefined || command.plan.approvals === 0
+      ? []
+      : [{ type: 'RotationApproved' as const, data: { standing } }]),
     ...(deviation === undefined
       ? []
       : [

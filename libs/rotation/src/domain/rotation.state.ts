@@ -3,7 +3,14 @@ import { milliseconds } from './duration.js';
 import type { RotationRequest } from './family.events.js';
 import type { RotationEvent, RotationPlan } from './rotation.events.js';
 import type { StepName } from './step.events.js';
-import { evolveSteps, noSteps, reopenSteps, retrySteps, type StepsState } from './steps.state.js';
+import {
+  evolveSteps,
+  noSteps,
+  reopenSteps,
+  retrySteps,
+  stepOfOutcome,
+  type StepsState,
+} from './steps.state.js';
 import type { VersionSnapshot } from './vocabulary.js';
 import { markCompromised, mergeVersions } from './versions.js';
 import { formatInstant } from '#eventlog';
@@ -250,6 +257,18 @@ function phaseWhileEmitting(state: RotationState): RotationPhase {
   return missingConfirmations(state, 'emission-confirmations').length === 0 ? 'draining' : 'emitting';
 }
 
+/**
+ * Somebody who was taken over says late what is on record already, or says it after the end: it moves nothing, and no window
+ * begins anew. A cohort is a part of its own.
+ */
+function settledBefore(state: RotationState, event: RotationEvent): boolean {
+  const step = stepOfOutcome(event.type);
+  if (step === undefined || state.imported) return false;
+  if (ENDED.includes(state.phase)) return true;
+  if (!state.steps.done.includes(step)) return false;
+  return event.type !== 'EmitterSwitched' || event.data.share <= (state.switched?.share ?? 0);
+}
+
 /** The plan as it binds after an amendment. */
 export function amendedPlan(
   plan: RotationPlan,
@@ -270,6 +289,7 @@ export function amendedPlan(
 /** Total: any event of the stream folds, whatever came before. */
 export function evolveRotation(state: RotationState, event: RotationEvent): RotationState {
   const steps = evolveSteps(state.steps, event);
+  if (settledBefore(state, event)) return { ...state, steps };
   const moved = { ...state, steps, lastMove: mark(event) };
   switch (event.type) {
     case 'StepStarted':
@@ -299,9 +319,11 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
         phase: state.phase === 'requested' && event.data.approvals === 0 ? 'approved' : state.phase,
       };
     case 'RotationApproved': {
-      const approvals = state.approvals.some((approval) => approval.subject === event.actor)
+      // Approved in advance: by whoever granted it, not by whoever's command carried it.
+      const subject = event.data.standing?.grantedBy ?? event.actor;
+      const approvals = state.approvals.some((approval) => approval.subject === subject)
         ? state.approvals
-        : [...state.approvals, { subject: event.actor, at: event.recordedAt }];
+        : [...state.approvals, { subject, at: event.recordedAt }];
       const enough = approvals.length >= (state.plan?.approvals ?? 1);
       return { ...moved, approvals, phase: state.phase === 'requested' && enough ? 'approved' : state.phase };
     }

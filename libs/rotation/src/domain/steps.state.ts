@@ -75,6 +75,14 @@ export function reopenSteps(state: StepsState, steps: readonly StepName[]): Step
   return { ...state, done: state.done.filter((step) => !steps.includes(step)) };
 }
 
+/** The share an outcome brought emission to; 100 where the step has no parts. */
+export function shareOf(event: Pick<RecordedEvent, 'data'>): number {
+  const { data } = event;
+  return typeof data === 'object' && data !== null && 'share' in data && typeof data.share === 'number'
+    ? data.share
+    : 100;
+}
+
 function isStepEvent(event: RecordedEvent): event is StepEvent {
   return event.type === 'StepStarted' || event.type === 'StepFailed';
 }
@@ -106,13 +114,12 @@ export function evolveSteps(state: StepsState, event: RecordedEvent): StepsState
     const { step, attempt, performed, errorClass, reason } = event.data;
     const before = state.failure?.step === step && !state.failure.retried ? state.failure.passing : 0;
     const passing = errorClass === 'transient' || errorClass === 'unknown' || errorClass === 'fenced';
-    // A failure of an attempt that is no longer the newest one settles nothing.
-    const stale = attempt < (state.attempts[step] ?? 0);
-    if (stale) return state;
     const { open, ...rest } = state;
+    // A failure of an attempt that was taken over or settled meanwhile settles nothing.
+    if (open?.step !== step || open.attempt !== attempt) return state;
     // Only an observation settles what an earlier attempt may have done: an attempt that failed before it could observe
     // (the view moved, the back end was away) says "no" of itself alone.
-    const unknownBefore = open?.step === step && open.unknownBefore && errorClass !== 'not-done';
+    const unknownBefore = open.unknownBefore && errorClass !== 'not-done';
     return {
       ...rest,
       failure: {
@@ -125,18 +132,21 @@ export function evolveSteps(state: StepsState, event: RecordedEvent): StepsState
         eventId: event.id,
         passing: passing ? before + 1 : before,
         retried: false,
-        ...(open?.step === step && open.share !== undefined ? { share: open.share } : {}),
+        ...(open.share === undefined ? {} : { share: open.share }),
       },
     };
   }
   const step = stepOfOutcome(event.type);
   if (step === undefined) return state;
   const { open, failure, ...rest } = state;
+  const share = shareOf(event);
+  const settles = (part: { readonly step: StepName; readonly share?: number }): boolean =>
+    part.step === step && (part.share ?? 100) === share;
   return {
     ...rest,
-    // An outcome is always recordable, also a late one: it settles its own step only.
-    ...(open === undefined || open.step === step ? {} : { open }),
-    ...(failure === undefined || failure.step === step ? {} : { failure }),
+    // An outcome is always recordable, also a late one: it settles its own step only, and its own part of it.
+    ...(open === undefined || settles(open) ? {} : { open }),
+    ...(failure === undefined || settles(failure) ? {} : { failure }),
     done: rest.done.includes(step) ? rest.done : [...rest.done, step],
   };
 }

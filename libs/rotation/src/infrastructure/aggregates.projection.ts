@@ -161,7 +161,7 @@ function owedAt({ emergency, imported, approvals, phase, reviewedAt }: RotationS
 
 export const rotationsProjection: Projection = aggregate<RotationState, RotationEvent>({
   name: 'rotations',
-  version: 2,
+  version: 3,
   schema: [
     `CREATE TABLE rotations (
       ${ROW}, family_id TEXT NOT NULL, strategy TEXT NOT NULL, phase TEXT NOT NULL, ended INTEGER NOT NULL,
@@ -170,6 +170,7 @@ export const rotationsProjection: Projection = aggregate<RotationState, Rotation
     ) STRICT`,
     'CREATE INDEX rotations_by_family ON rotations (family_id, ended, requested_at DESC, id DESC)',
     'CREATE INDEX rotations_listed ON rotations (ended, requested_at DESC, id DESC)',
+    "CREATE INDEX rotations_rehearsed ON rotations (family_id) WHERE strategy = 'rehearsal'",
     'CREATE INDEX rotations_made ON rotations (made_at) WHERE ended = 0',
     'CREATE INDEX rotations_revoked ON rotations (id) WHERE ended = 0 AND revoked = 1',
     'CREATE INDEX rotations_owed ON rotations (owed_at) WHERE owed_at IS NOT NULL',

@@ -41,4 +41,5 @@ export const peopleProjection: Projection = {
 };
 
 /** Families that have this subject as a custodian still. */
-export const FAMILIES_OF_CUSTODIAN = 'SELECT family_id FROM people_custodians WHERE subject = ? AND departed = 0';
+export const FAMILIES_OF_CUSTODIAN =
+  'SELECT family_id FROM people_custodians WHERE subject = ? AND departed = 0';

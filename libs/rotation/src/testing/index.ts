@@ -16,15 +16,26 @@ export {
   someVersion,
   START,
 } from './fixtures.js';
+export {
+  interfere,
+  REQUEST_KINDS,
+  WAYS,
+  type Interference,
+  type Interfered,
+  type RequestKind,
+  type Way,
+} from './interference.js';
 export { brokenAtTheEnd, watchLaws, windowsByDesign } from './laws.js';
 export { BackEndFault, SimulatedBackEnd, type BackEndChange, type EffectCall } from './simulated-back-end.js';
 export {
+  BETWEEN,
   BUSY,
   containmentOf,
   INJECTIONS,
   LONGEST_REQUEST_MS,
   SimulatedWorld,
   type Injection,
+  type Moment,
   type WorldObserver,
   type WorldOptions,
 } from './simulation.js';

@@ -1,5 +1,5 @@
 import { milliseconds } from '../domain/duration.js';
-import type { FamilyConsumer } from '../domain/family.decider.js';
+import { familyDecider, type FamilyConsumer, type FamilyState } from '../domain/family.decider.js';
 import { LARGEST_MAX_AGE_SECONDS } from '../domain/plan.js';
 import { ENDED, evolveRotation, initialRotation } from '../domain/rotation.state.js';
 import { stepOfOutcome } from '../domain/steps.state.js';
@@ -77,6 +77,9 @@ function excused(world: SimulatedWorld): boolean {
   return world.family.state.compromised.length > 0;
 }
 
+/** Effects after which a version is accepted, or emits. */
+const MAKES_USABLE: readonly string[] = ['publish', 'switch-emission', 're-accept', 'cut-over'];
+
 function brokenBy(world: SimulatedWorld, change: BackEndChange): readonly string[] {
   const { call } = change;
   const broken: string[] = [];
@@ -94,24 +97,19 @@ function brokenBy(world: SimulatedWorld, change: BackEndChange): readonly string
   for (const version of change.emitting) {
     if (!change.acceptedAfter.includes(version)) say('emitted, not accepted');
   }
-  if (call.effect === 'publish' || call.effect === 'switch-emission') {
+  const family = familyWhenSent(world, call.attemptId);
+  if (MAKES_USABLE.includes(call.effect)) {
     for (const version of call.versions) {
-      // A request that was on its way when the compromise was confirmed cannot be called back.
-      const onItsWay = change.late || declaredAfter(world, version, call.begunAt);
-      if (world.family.state.compromised.includes(version) && !onItsWay) {
-        say('a compromised version is accepted or emitted anew');
-      }
+      if (family.compromised.includes(version)) say('a compromised version is accepted or emitted anew');
     }
   }
-  if (stream.startsWith('rotation-') && world.family.state.slot?.rotation !== id && !change.late) {
-    say('an effect without the slot');
-  }
+  if (stream.startsWith('rotation-') && family.slot?.rotation !== id) say('an effect without the slot');
   if (!stream.startsWith('rotation-') || emergency || change.late) return broken;
 
-  if (step === 'emit') broken.push(...emittedTooEarly(world, id, change.at));
-  if (step === 'revoke') broken.push(...withdrawnInDrain(world, id, change.at, 'EmitterSwitched'));
+  if (step === 'emit') broken.push(...emittedTooEarly(world, id, change));
+  if (step === 'revoke') broken.push(...withdrawnInDrain(world, id, change, 'EmitterSwitched'));
   if (step === 'withdraw' && rotation.switched !== undefined) {
-    broken.push(...withdrawnInDrain(world, id, change.at, 'EmissionReturned'));
+    broken.push(...withdrawnInDrain(world, id, change, 'EmissionReturned'));
   }
   const clocksDisagree = world.behindMs > 30_000 || Math.abs(world.backEndAheadMs) > 30_000;
   if (clocksDisagree && (step === 'emit' || step === 'revoke' || step === 'withdraw')) {
@@ -120,21 +118,25 @@ function brokenBy(world: SimulatedWorld, change: BackEndChange): readonly string
   return broken;
 }
 
-function declaredAfter(world: SimulatedWorld, version: string, begunAt: number): boolean {
-  return world.family.events.some(
-    (event) =>
-      event.type === 'CompromiseConfirmed' &&
-      event.data.versions.includes(version) &&
-      event.recordedAt > begunAt,
-  );
+/** The family as the attempt last saw it. */
+function familyWhenSent(world: SimulatedWorld, attemptId: string): FamilyState {
+  const until = world.sent.get(attemptId)?.treeSize ?? Infinity;
+  return world.family.events
+    .filter((event) => event.treeSize <= until)
+    .reduce(familyDecider.evolve, familyDecider.initialState);
 }
 
-function required(world: SimulatedWorld, id: string): { readonly accept: number; readonly drain: number } {
-  const deviates = world.rotationEvents(id).some((event) => event.type === 'DeviationRecorded');
-  const planned = world.plan(id).windows;
-  return deviates && planned !== undefined
+function required(
+  world: SimulatedWorld,
+  id: string,
+  family: FamilyState,
+): { readonly accept: number; readonly drain: number } {
+  const { windows: planned, strategy } = world.plan(id);
+  const free =
+    strategy === 'rehearsal' || world.rotationEvents(id).some((event) => event.type === 'DeviationRecorded');
+  return free && planned !== undefined
     ? { accept: ms(planned.accept.required), drain: ms(planned.drain.required) }
-    : windowsByDesign(world.family.state.consumers, world.family.state.details?.artefactLife);
+    : windowsByDesign(family.consumers, family.details?.artefactLife);
 }
 
 function overridden(world: SimulatedWorld, id: string, gate: string, consumerId: string): boolean {
@@ -146,13 +148,20 @@ function overridden(world: SimulatedWorld, id: string, gate: string, consumerId:
     );
 }
 
-function emittedTooEarly(world: SimulatedWorld, id: string, at: number): readonly string[] {
+function emittedTooEarly(
+  world: SimulatedWorld,
+  id: string,
+  { at, call }: Pick<BackEndChange, 'at' | 'call'>,
+): readonly string[] {
+  const family = familyWhenSent(world, call.attemptId);
   const events = world.rotationEvents(id);
   const accepted = events.find((event) => event.type === 'DualAcceptDeployed');
   if (accepted === undefined) return ['emitted before anything was accepted'];
   const broken: string[] = [];
-  if (at < accepted.recordedAt + required(world, id).accept) broken.push('emitted inside the accept window');
-  for (const consumer of world.family.state.consumers) {
+  if (at < accepted.recordedAt + required(world, id, family).accept) {
+    broken.push('emitted inside the accept window');
+  }
+  for (const consumer of family.consumers) {
     if (consumer.roles.includes('verifier')) {
       const instances = new Set(
         events.flatMap((event) =>
@@ -168,7 +177,8 @@ function emittedTooEarly(world: SimulatedWorld, id: string, at: number): readonl
         broken.push(`emitted before ${consumer.name} confirmed`);
       }
     }
-    if (consumer.roles.includes('emitter') && world.claims.get(consumer.consumerId) !== `rotation-${id}`) {
+    const claims = world.sent.get(call.attemptId)?.claims ?? world.claims;
+    if (consumer.roles.includes('emitter') && claims.get(consumer.consumerId) !== `rotation-${id}`) {
       broken.push(`emitted without the claim on ${consumer.name}'s switch`);
     }
   }
@@ -178,16 +188,18 @@ function emittedTooEarly(world: SimulatedWorld, id: string, at: number): readonl
 function withdrawnInDrain(
   world: SimulatedWorld,
   id: string,
-  at: number,
+  { at, call }: Pick<BackEndChange, 'at' | 'call'>,
   moved: 'EmitterSwitched' | 'EmissionReturned',
 ): readonly string[] {
+  const family = familyWhenSent(world, call.attemptId);
   const events = world.rotationEvents(id);
-  const index = events.findIndex((event) => event.type === moved);
+  // The last cohort is the one that drains.
+  const index = events.findLastIndex((event) => event.type === moved);
   const move = events[index];
   if (move === undefined) return [`withdrawn before ${moved}`];
   const broken: string[] = [];
   let start = move.recordedAt;
-  for (const consumer of world.family.state.consumers) {
+  for (const consumer of family.consumers) {
     if (!consumer.roles.includes('emitter')) continue;
     const instances = new Set<string>();
     let completeAt: number | undefined;
@@ -205,7 +217,7 @@ function withdrawnInDrain(
     }
     start = Math.max(start, completeAt);
   }
-  if (at < start + required(world, id).drain) broken.push('withdrawn inside the drain window');
+  if (at < start + required(world, id, family).drain) broken.push('withdrawn inside the drain window');
   return broken;
 }
 
@@ -221,7 +233,7 @@ function unsettled(world: SimulatedWorld, id: string): readonly string[] {
     .filter((row) => row.key.startsWith(`rotation-${id}/`))
     .map((row) => row.key.slice(row.key.indexOf('/') + 1));
   return done
-    .filter((step) => !recorded.some((each) => each === step))
+    .filter((step) => !recorded.includes(step))
     .map((step) => `while ${step} had happened and was not on record`);
 }
 

@@ -139,6 +139,17 @@ interface Done {
   readonly provenance: 'performed' | 'observed';
 }
 
+/** Places between an intent and its outcome. */
+export const BETWEEN = ['after-intent', 'before-effect', 'after-effect'] as const;
+
+/** Where one attempt stands. */
+export interface Moment {
+  readonly place: (typeof BETWEEN)[number];
+  readonly stream: string;
+  readonly step: StepName;
+  readonly share?: number | undefined;
+}
+
 /** The worker died here; whatever it held in memory is gone. */
 class Crash extends Error {}
 
@@ -177,6 +188,13 @@ export class SimulatedWorld {
   behindMs = 0;
   /** The back end's clock is this far ahead of ours. */
   backEndAheadMs = 0;
+  /** Called between the intent and the outcome of every attempt: where a test lets somebody come in between. */
+  between: ((moment: Moment) => void) | undefined;
+  /** What stood when an attempt last looked: what came later cannot call back what is on its way. */
+  readonly sent = new Map<
+    string,
+    { readonly treeSize: number; readonly claims: ReadonlyMap<string, string> }
+  >();
   readonly violations: string[] = [];
   /** Which injections an attempt really met. */
   readonly met: Injection[] = [];
@@ -701,7 +719,13 @@ export class SimulatedWorld {
         attemptId,
       );
     };
-    if (injected === 'view-moved' && !decision.settleOnly) {
+    const moment = { stream: target.stream, step, share: target.share };
+    // The view is read once more after the intent: who comes before that is seen.
+    const seen = this.#looked();
+    this.between?.({ place: 'after-intent', ...moment });
+    const moved = JSON.stringify(this.#looked()) !== JSON.stringify(seen);
+    this.sent.set(attemptId, { treeSize: this.#treeSize, claims: new Map(this.claims) });
+    if ((injected === 'view-moved' || moved) && !decision.settleOnly) {
       fail('no', 'view-moved', 'the family has moved');
       return;
     }
@@ -721,13 +745,20 @@ export class SimulatedWorld {
         fail('no', 'not-done', 'observed: it had not happened');
         return;
       }
+      this.between?.({ place: 'before-effect', ...moment });
       const done = observed ?? this.#effect(target, call, injected);
+      this.between?.({ place: 'after-effect', ...moment });
       if (injected === 'crash-after-effect') throw new Crash();
       target.append([this.#outcome(target, attemptId, done)], attemptId);
     } catch (error) {
       if (!(error instanceof BackEndFault)) throw error;
       fail(error.errorClass === 'unknown' ? 'unknown' : 'no', error.errorClass, error.message);
     }
+  }
+
+  /** What the runner reads again between intent and effect. */
+  #looked(): unknown {
+    return [this.#treeSize, this.holds, [...this.claims]];
   }
 
   #injected(step: StepName): Injection {

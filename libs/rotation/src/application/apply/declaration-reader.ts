@@ -4,7 +4,7 @@ import { canonicalText } from '#eventlog/kit';
 import { familyDecider, registerFamily } from '../../domain/family.decider.js';
 import type { Path } from '../files/path.js';
 import { checkShape } from '../files/schema-check.js';
-import { termsProblems } from '../policy-terms.js';
+import { termsProblems } from '../../domain/cadence.js';
 import {
   consumerSchema,
   familySchema,
