@@ -585,11 +585,11 @@ describe('a repeated request', () => {
     ['a family', () => ({ path: '/families', body: familyBody(), other: familyBody() })],
     [
       'a rotation',
-      async () => ({
-        path: `/families/${(await stage.family()).id}/rotations`,
-        body: wish(),
-        other: wish({ trigger: 'scheduled' }),
-      }),
+      async () => {
+        const { id } = await stage.family();
+        await stage.fillRunbook(id);
+        return { path: `/families/${id}/rotations`, body: wish(), other: wish({ trigger: 'scheduled' }) };
+      },
     ],
     [
       'an emergency',

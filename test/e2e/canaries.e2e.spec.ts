@@ -10,6 +10,7 @@ import { SecretValue } from '#platform';
 import type { FamilyView, PolicyView, RotationViewJson } from '#rotation';
 import { KeySealer } from '../../libs/custody/src/local/key-material.js';
 import { EVERYWHERE, familyBody, policyBody, wish } from './support.js';
+import { COMPLETE_RUNBOOK } from '../support/runbook.js';
 
 // A whole process with windows of real seconds, on a busy machine.
 jest.setTimeout(120_000);
@@ -191,6 +192,7 @@ beforeAll(async () => {
     const consumers = `/families/${family.id}/consumers`;
     await ok('POST', consumers, token, { name: `issuer ${family.id}`, roles: ['emitter'] });
     await ok('POST', consumers, token, { name: `api ${family.id}`, roles: ['verifier'], cacheTtl: 'PT1S' });
+    await ok('PUT', `/families/${family.id}/runbook`, token, COMPLETE_RUNBOOK);
     rotations.push(await drive(family.id, token, second.token, {}));
     const emergency = { strategy: 'emergency', trigger: 'compromise' };
     rotations.push(await drive(family.id, token, second.token, emergency));

@@ -8,6 +8,7 @@ import type { FamilyView, PolicyView, RotationViewJson } from '#rotation';
 import { serve, type Serving } from '#service';
 import { startWorkers } from '../../apps/service/src/rotation/workers.js';
 import { EVERYWHERE, familyBody, policyBody, wish } from './support.js';
+import { COMPLETE_RUNBOOK } from '../support/runbook.js';
 
 // Windows of real seconds, on a busy machine.
 jest.setTimeout(90_000);
@@ -110,6 +111,7 @@ beforeAll(async () => {
   await ask('POST', `/families/${family.id}/consumers`, { name: 'issuer', roles: ['emitter'] });
   const verifier = { name: 'api', roles: ['verifier'], cacheTtl: 'PT1S' };
   await ask('POST', `/families/${family.id}/consumers`, verifier);
+  await ask('PUT', `/families/${family.id}/runbook`, COMPLETE_RUNBOOK);
   await request();
   await confirm('acceptance');
   await until('emitting');

@@ -2,7 +2,7 @@ import { jest } from '@jest/globals';
 import type { FamilyView } from '#rotation';
 import { readPdf } from '../../libs/evidence/src/testing/pdf-reader.js';
 import { startService, type StartedService } from '../../apps/service/src/testing/started-service.js';
-import { bodyOf, policyBody, Stage } from './support.js';
+import { bodyOf, policyBody, CONSUMERS, Stage } from './support.js';
 
 /** The pages for the wall, over HTTP: from the record as it is, for whom may see the family, and for nobody else. */
 
@@ -37,7 +37,9 @@ beforeAll(async () => {
   );
   bodyOf(await stage.post(`/policies/${policy.id}/approve`, {}, { token: stage.approver }), 200);
   service.clock.advance(2 * 3_600_000);
-  family = await stage.familyWithKey();
+  // Its page is to be incomplete: it was rotated by a deviation.
+  const deviation = { reason: 'the page is written next week', until: '2026-12-31T00:00:00.000Z' };
+  family = await stage.familyWithKey({}, CONSUMERS, { deviation });
 });
 
 afterAll(async () => {

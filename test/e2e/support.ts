@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { formatInstant } from '#eventlog';
 import { RotationRunner, type FamilyView, type RotationViewJson, type Wake } from '#rotation';
 import type { Answer, StartedService } from '../../apps/service/src/testing/started-service.js';
+import { COMPLETE_RUNBOOK } from '../support/runbook.js';
 
 /** What the specs of this folder share: bodies that are accepted as they are, and a hand that drives rotations. */
 
@@ -109,7 +110,21 @@ export class Stage {
   }
 
   async request(familyId: string, change: Json = {}): Promise<RotationViewJson> {
+    if (change['deviation'] === undefined) await this.fillRunbook(familyId);
     return bodyOf(await this.post(`/families/${familyId}/rotations`, wish(change)), 201);
+  }
+
+  /** A driven family is rotated by a complete runbook. */
+  async fillRunbook(familyId: string): Promise<void> {
+    const family = bodyOf<FamilyView>(await this.get(`/families/${familyId}`), 200);
+    if (family.runbookMissing.length === 0) return;
+    bodyOf(
+      await this.service.call('PUT', `/api/v1/families/${familyId}/runbook`, {
+        body: COMPLETE_RUNBOOK,
+        headers: { 'idempotency-key': `runbook ${familyId}` },
+      }),
+      200,
+    );
   }
 
   async approve(rotationId: string): Promise<void> {
@@ -161,9 +176,13 @@ export class Stage {
   }
 
   /** A family whose first key emits. */
-  async familyWithKey(change: Json = {}, consumers: readonly Json[] = CONSUMERS): Promise<FamilyView> {
+  async familyWithKey(
+    change: Json = {},
+    consumers: readonly Json[] = CONSUMERS,
+    asked: Json = {},
+  ): Promise<FamilyView> {
     const { id } = await this.family(change, consumers);
-    const { id: rotation } = await this.request(id);
+    const { id: rotation } = await this.request(id, asked);
     await this.driveTo(rotation, 'completed');
     await this.look(rotation);
     return bodyOf(await this.get(`/families/${id}`), 200);

@@ -87,6 +87,7 @@ import {
   type RotationAsk,
   type RotationWish,
 } from '#rotation/application';
+import { COMPLETE_RUNBOOK } from './runbook.js';
 
 export interface WorldOptions {
   /** `systemClock` unless told. Shared by the log, the core and the back end. */
@@ -290,7 +291,12 @@ export class World {
     });
   }
 
-  #request(familyId: string, wish: RotationWish): Promise<Placed> {
+  async #request(familyId: string, wish: RotationWish): Promise<Placed> {
+    const { runbook, details } = await this.family(familyId);
+    // Whoever tests something else is not held up by an empty page.
+    if (details?.mode === 'driven' && Object.keys(runbook).length === 0 && wish.emergency === undefined) {
+      await this.reviseFamily(familyId, { type: 'ReviseRunbook', runbook: COMPLETE_RUNBOOK });
+    }
     const policies = {
       policyIds: async () =>
         this.readModel.db

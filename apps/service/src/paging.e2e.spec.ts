@@ -68,7 +68,12 @@ describe('lists come in pages', () => {
         }),
       );
     }
-    ok(await service.call('POST', `/api/v1/families/${id}/rotations`, { body: { reason: 'paging' } }));
+    const deviation = { reason: 'a page of lists needs no runbook', until: '2999-01-01T00:00:00.000Z' };
+    ok(
+      await service.call('POST', `/api/v1/families/${id}/rotations`, {
+        body: { reason: 'paging', deviation },
+      }),
+    );
     const selector = { environment: `only-${name}` };
     ok(
       await service.call('POST', '/api/v1/policies', {

@@ -55,6 +55,7 @@ import {
   type RotationAsk,
   type RotationWish,
 } from '#rotation/application';
+import { COMPLETE_RUNBOOK } from '../../support/runbook.js';
 import { playScript, SCRIPT_FAMILY, SCRIPTS, type Script, type Stage } from '../../support/scripts.js';
 
 /**
@@ -212,6 +213,10 @@ async function setUp(story: Story): Promise<void> {
       illustrative: true,
     }),
   );
+  const runbook = { type: 'ReviseRunbook', runbook: COMPLETE_RUNBOOK } as const;
+  await new ReviseFamilyHandler(ledger).execute(
+    new ReviseFamily(context('runbook'), story.ids.family, runbook),
+  );
   const consumers = new RegisterConsumerHandler(ledger);
   await consumers.execute(
     new RegisterConsumer(context('emitter'), story.ids.family, {
@@ -244,6 +249,10 @@ async function setUpCutover(story: Story): Promise<void> {
       overlap: 'none',
       backEnd: { instance: 'local', object: 'keys/crash-cutover' },
     }),
+  );
+  const runbook = { type: 'ReviseRunbook', runbook: COMPLETE_RUNBOOK } as const;
+  await new ReviseFamilyHandler(ledger).execute(
+    new ReviseFamily(context('runbook-cutover'), ids.cutover, runbook),
   );
   const consumers = new RegisterConsumerHandler(ledger);
   for (const [name, role, instances] of [

@@ -39,6 +39,7 @@ export const FAMILY: FamilyView = {
       instances: 3,
     },
   ],
+  runbookMissing: [],
   custodians: [],
   retired: false,
   versions: [{ versionId: 'k1', accepted: true, emittingShare: 100, compromised: false, destroyed: false }],

@@ -95,6 +95,7 @@ export const STATUS_OF: Readonly<Record<string, number>> = {
   'rotation.not-rolling': 422,
   'rotation.own-approval': 403,
   'policy.own-approval': 403,
+  'runbook.incomplete': 422,
   'schedule.lengthens-policy': 422,
   'service.not-ready': 503,
   'service.stopping': 503,

@@ -68,6 +68,7 @@ const family: FamilyView = {
     consumerOf('mobile-app', { cacheTtl: 'P1D' }),
     consumerOf('reconciliation of the partner', { thirdParty: true, cacheTtl: 'PT6H' }),
   ],
+  runbookMissing: [],
   custodians: [],
   retired: false,
   versions: [

@@ -6,6 +6,7 @@ import { planEmergency, whoBreaks } from '../domain/plan.js';
 import { standingFor } from '../domain/policy.decider.js';
 import type { RotationPlan } from '../domain/rotation.events.js';
 import { versionsAfter } from '../domain/rotation.state.js';
+import { requireRunbook } from '../domain/runbook.js';
 import { mergeVersions } from '../domain/versions.js';
 import type { VersionSnapshot } from '../domain/vocabulary.js';
 import type { BackEnds } from './back-ends.js';
@@ -220,6 +221,8 @@ export class RequestRotationHandler {
         if (events.length > 0) requirePerformable(this.backEnds, fresh, request);
         if (request.emergency === undefined && events.length > 0) {
           plannedRotation(this.ledger, fresh, { rotation: id, request });
+          // Last: what cannot be planned at all says so first.
+          requireRunbook(fresh, request);
         }
         return events;
       },

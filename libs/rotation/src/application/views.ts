@@ -14,6 +14,7 @@ import {
   type RotationPhase,
   type RotationState,
 } from '../domain/rotation.state.js';
+import { runbookCompleteness } from '../domain/runbook.js';
 import type { VersionSnapshot } from '../domain/vocabulary.js';
 import { emittingVersion } from '../domain/versions.js';
 
@@ -45,6 +46,8 @@ export interface FamilyView {
   readonly frameworks: readonly string[];
   readonly illustrative: boolean;
   readonly runbook: Readonly<Record<string, string>>;
+  /** Fields of the runbook page nobody filled in. */
+  readonly runbookMissing: readonly string[];
   /** Where the family's own rules place its rotations; `null`: its policy's. */
   readonly schedule: FamilySchedule | null;
   readonly consumers: readonly ConsumerView[];
@@ -102,6 +105,7 @@ export function familyView(state: FamilyState, revision: number): FamilyView | u
     frameworks: details.frameworks ?? [],
     illustrative: details.illustrative,
     runbook: state.runbook,
+    runbookMissing: runbookCompleteness(state).missing,
     schedule: state.schedule ?? null,
     consumers: state.consumers.map((consumer) => ({
       id: consumer.consumerId,

@@ -6,6 +6,7 @@ import type { RotationRequest } from './family.events.js';
 import type { Cohort, PolicyTerms } from './policy.events.js';
 import type { PlannedConsumer, PlannedWindow, RotationPlan } from './rotation.events.js';
 import type { StepName } from './step.events.js';
+import { runbookCompleteness } from './runbook.js';
 import type { BackEndRef, VersionSnapshot } from './vocabulary.js';
 import { emittingVersion } from './versions.js';
 import {
@@ -123,6 +124,14 @@ function changeTimes(
   };
 }
 
+/** A deviation is what lets a driven family with an incomplete runbook be rotated: the plan says so. */
+function withoutRunbook({ family, request }: PlanInput): readonly string[] {
+  const { missing } = runbookCompleteness(family);
+  const gated = family.details?.mode === 'driven' && request.strategy !== 'rehearsal';
+  if (!gated || request.deviation === undefined || missing.length === 0) return [];
+  return [`The runbook says nothing of ${missing.join(', ')}: rotated by deviation.`];
+}
+
 function common(input: PlanInput): {
   readonly plan: Omit<
     RotationPlan,
@@ -176,6 +185,7 @@ function common(input: PlanInput): {
           (consumer) =>
             `${consumer.name} never refreshes its keys: no finite window covers it, a person decided.`,
         ),
+        ...withoutRunbook(input),
       ],
     },
   };

@@ -7,6 +7,7 @@ import {
   SECOND,
   someConsumer,
   someDetails,
+  someRunbook,
   someRequest,
   someTerms,
   someVersion,
@@ -22,7 +23,8 @@ import { acceptWindow, drainWindow, type WindowInput } from './windows.js';
 const deviation = { reason: 'the audit is tomorrow', until: '2026-12-31T00:00:00.000Z' };
 
 function family(consumers: readonly FamilyConsumer[], details: Partial<FamilyDetails> = {}): FamilyState {
-  return { ...initialFamily, exists: true, familyId: 'f', details: someDetails(details), consumers };
+  const runbook = someRunbook();
+  return { ...initialFamily, exists: true, familyId: 'f', details: someDetails(details), consumers, runbook };
 }
 
 type Windowed = RotationPlan & { readonly windows: NonNullable<RotationPlan['windows']> };

@@ -41,6 +41,20 @@ export function someDetails(changes: Partial<FamilyDetails> = {}): FamilyDetails
   };
 }
 
+/** Every field of the page filled. */
+export function someRunbook(): Readonly<Record<string, string>> {
+  return {
+    scope: 'signs sessions',
+    storage: 'the local back end',
+    blastRadius: 'everybody signs in again',
+    rolloutOrder: 'accept, emit, revoke',
+    verification: 'an old token is refused',
+    rollbackPlan: 'the platform lead decides',
+    cadence: 'every 90 days',
+    nextReview: '2030-01-01',
+  };
+}
+
 export function someConsumer(number: number, changes: Partial<FamilyConsumer> = {}): FamilyConsumer {
   return {
     consumerId: someUuid(100 + number),

@@ -9,6 +9,7 @@ export {
   someConsumer,
   someConsumers,
   someDetails,
+  someRunbook,
   someRequest,
   someTerms,
   someUuid,
