@@ -131,7 +131,8 @@ export async function tellAccount(
   ]);
   const account = {
     streams: Object.fromEntries(streams),
-    effects: effectsOf(world, object),
+    // Streams say in what order; between a containment and its rotation there is none: neither waits for the other.
+    effects: effectsOf(world, object).toSorted((left, right) => (left.key < right.key ? -1 : 1)),
     versions: versions.map(({ versionId, accepted, emittingShare, contained }) => ({
       versionId,
       accepted,

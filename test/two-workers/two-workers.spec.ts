@@ -58,8 +58,12 @@ describe('two workers on one log', () => {
       `two workers: ${proved} of ${all}${FULL ? '' : ` (one way a step of nine, seed ${SLICE_SEED})`}`,
     );
     const steps = (Object.keys(stepTable) as StepName[]).filter((step) => !OTHER_PROCESSES.includes(step));
+    // The slice takes one way a step; the whole product every place of it.
     const wanted = steps.flatMap((step) => PLACES.map((place) => `${step} ${place}`));
-    expect(wanted.filter((each) => !met.has(each))).toEqual([]);
+    const missed = FULL
+      ? wanted.filter((each) => !met.has(each))
+      : steps.filter((step) => !PLACES.some((place) => met.has(`${step} ${place}`)));
+    expect(missed).toEqual([]);
     expect(proved).toBe(all);
     expect(all).toBeGreaterThanOrEqual(COMMITTED_CASES);
   });
