@@ -131,8 +131,11 @@ export async function tellAccount(
   ]);
   const account = {
     streams: Object.fromEntries(streams),
-    // Streams say in what order; between a containment and its rotation there is none: neither waits for the other.
-    effects: effectsOf(world, object).toSorted((left, right) => (left.key < right.key ? -1 : 1)),
+    // Between a containment and its rotation there is no order: neither waits for the other.
+    effects: effectsOf(world, object).toSorted(
+      (left, right) =>
+        Number(right.key.startsWith('containment-')) - Number(left.key.startsWith('containment-')),
+    ),
     versions: versions.map(({ versionId, accepted, emittingShare, contained }) => ({
       versionId,
       accepted,
