@@ -36,6 +36,7 @@ type Report = z.output<typeof report> & { readonly code: number };
 let service: StartedService;
 let well: string;
 let familyId: string;
+let bareId: string;
 let copies = 0;
 
 async function doctor(dataDir: string, env: Record<string, string> = {}, url?: string): Promise<Report> {
@@ -54,6 +55,8 @@ beforeAll(async () => {
   service = await startService();
   const stage = await Stage.on(service);
   ({ id: familyId } = await stage.familyWithKey());
+  // Driven, and not yet rotated: its runbook is nobody's yet.
+  ({ id: bareId } = await stage.family({ name: 'without-a-runbook' }));
   // As the files are when nobody has them open.
   well = join(base, 'well');
   await service.call('GET', '/health/ready');
@@ -258,7 +261,13 @@ describe('keyturn doctor', () => {
     for (const id of ['policy.none', 'family.runbook', 'backup']) {
       expect({ id, state: stateOf(found, id) }).toEqual({ id, state: 'warning' });
     }
-    expect(familyId).toMatch(/^[0-9a-f-]{36}$/);
+    const gaps = found.findings.find(({ id }) => id === 'family.runbook')?.text;
+    expect(gaps).toContain('without-a-runbook');
+    expect(gaps).not.toContain('signing');
+    expect([familyId, bareId]).toEqual([
+      expect.stringMatching(/^[0-9a-f-]{36}$/),
+      expect.stringMatching(/^[0-9a-f-]{36}$/),
+    ]);
   });
 
   it('names an environment that cannot be used, never its value', async () => {

@@ -141,7 +141,7 @@ export {
   type RotationPhase,
   type RotationState,
 } from './domain/rotation.state.js';
-export { runbookCompleteness, type RunbookCompleteness } from './domain/runbook.js';
+export { RUNBOOK_WORDS, runbookCompleteness, type RunbookCompleteness } from './domain/runbook.js';
 export { rotationDecider, type RotationCommand } from './domain/rotation.decider.js';
 export { SEAMS, STEP_BOUNDARIES, stepTable, type Seam, type StepBoundary } from './domain/step-table.js';
 export { emittingVersion, mergeVersions } from './domain/versions.js';

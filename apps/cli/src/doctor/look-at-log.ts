@@ -4,7 +4,7 @@ import type { SqlDatabase } from '#eventlog/sqlite';
 import type { Clock, Config, Ids } from '#platform';
 import {
   boundAt,
-  runbookSchema,
+  runbookCompleteness,
   selectPolicy,
   type BoundPolicy,
   type FamilyState,
@@ -191,8 +191,9 @@ async function ofDeclared(
     some.length === 0 ? [] : [warning(id, `${what}: ${named(some)}`, mend)];
 
   const withoutConsumer = driven.filter(({ consumers }) => consumers.length === 0);
-  const withoutRunbook = driven.filter(({ runbook }) =>
-    Object.keys(runbookSchema.shape).some((field) => (runbook[field] ?? '') === ''),
+  // What a planned rotation is refused for. Consumers have a finding of their own.
+  const withoutRunbook = driven.filter((family) =>
+    runbookCompleteness(family).missing.some((field) => field !== 'consumers'),
   );
   const endless = driven.filter(({ consumers }) =>
     consumers.some(
@@ -213,7 +214,7 @@ async function ofDeclared(
       'family.runbook',
       withoutRunbook,
       'driven, and its runbook has gaps',
-      'fill them in: keyturn apply -f FILE',
+      'fill them in: keyturn apply -f FILE; a planned rotation is refused without',
     ),
     ...about(
       'consumer.cache',

@@ -1,5 +1,5 @@
 import { formatInstant, parseInstant } from '#eventlog';
-import { milliseconds, type ConsumerView } from '#rotation';
+import { milliseconds, RUNBOOK_WORDS, type ConsumerView } from '#rotation';
 import type { RunbookInput } from '../runbook-page.js';
 import { spanWords } from './wording.js';
 
@@ -30,11 +30,13 @@ export interface RunbookField {
 export function runbookFields(input: RunbookInput): readonly RunbookField[] {
   const { family, policy } = input;
   const { runbook } = family;
-  const written = (text: string | undefined, name: string): Pick<RunbookField, 'written' | 'missing'> =>
-    text === undefined ? { missing: [name] } : { written: text, missing: [] };
-  const scope = written(runbook['scope'], 'scope and purpose');
-  const storage = written(runbook['storage'], 'storage and distribution');
-  const cadence = written(runbook['cadence'], 'cadence');
+  const written = (field: keyof typeof RUNBOOK_WORDS): Pick<RunbookField, 'written' | 'missing'> => {
+    const text = runbook[field];
+    return text === undefined ? { missing: [RUNBOOK_WORDS[field]] } : { written: text, missing: [] };
+  };
+  const scope = written('scope');
+  const storage = written('storage');
+  const cadence = written('cadence');
   const { owner } = family;
   return [
     {
@@ -68,7 +70,7 @@ export function runbookFields(input: RunbookInput): readonly RunbookField[] {
     {
       title: 'Blast radius, third parties too',
       continued: true,
-      ...written(runbook['blastRadius'], 'blast radius'),
+      ...written('blastRadius'),
       lines: [],
     },
     {
@@ -79,15 +81,15 @@ export function runbookFields(input: RunbookInput): readonly RunbookField[] {
     },
     {
       title: 'Rollout order',
-      ...written(runbook['rolloutOrder'], 'rollout order'),
+      ...written('rolloutOrder'),
       lines:
         family.overlap === 'dual'
           ? [{ text: 'Accept the new version, emit with it, revoke the old one.' }]
           : [{ text: 'One version at a time: a cutover in a change window, with an outage.' }],
     },
     windowsField(input),
-    { title: 'Verification', ...written(runbook['verification'], 'verification'), lines: [] },
-    { title: 'Rollback plan', ...written(runbook['rollbackPlan'], 'rollback plan'), lines: [] },
+    { title: 'Verification', ...written('verification'), lines: [] },
+    { title: 'Rollback plan', ...written('rollbackPlan'), lines: [] },
     {
       title: 'Cadence, owner, next review',
       ...cadence,
@@ -108,7 +110,7 @@ export function runbookFields(input: RunbookInput): readonly RunbookField[] {
         ...(policy === undefined ? ['policy'] : []),
         ...(owner.deputy === undefined ? ['deputy'] : []),
         ...(owner.escalation === undefined ? ['escalation'] : []),
-        ...(runbook['nextReview'] === undefined ? ['next review'] : []),
+        ...(runbook['nextReview'] === undefined ? [RUNBOOK_WORDS.nextReview] : []),
       ],
     },
   ];

@@ -1,9 +1,10 @@
+import type { z } from 'zod';
 import { DomainError } from '#eventlog';
 import type { FamilyState } from './family.decider.js';
-import type { RotationRequest } from './family.events.js';
+import type { RotationRequest, runbookSchema } from './family.events.js';
 
-/** The fields of a runbook page that somebody writes; the rest of it is computed from the record. */
-const WRITTEN: Readonly<Record<string, string>> = {
+/** The fields of a runbook page that somebody writes, in words; the rest of it is computed from the record. */
+export const RUNBOOK_WORDS = {
   scope: 'scope and purpose',
   storage: 'storage and distribution',
   blastRadius: 'blast radius',
@@ -12,7 +13,7 @@ const WRITTEN: Readonly<Record<string, string>> = {
   rollbackPlan: 'rollback plan',
   cadence: 'cadence',
   nextReview: 'next review',
-};
+} as const satisfies Readonly<Record<keyof z.output<typeof runbookSchema>, string>>;
 
 export interface RunbookCompleteness {
   readonly filled: readonly string[];
@@ -27,7 +28,7 @@ export function runbookCompleteness({
   consumers,
 }: Pick<FamilyState, 'details' | 'runbook' | 'consumers'>): RunbookCompleteness {
   const fields: readonly (readonly [string, boolean])[] = [
-    ...Object.entries(WRITTEN).map(
+    ...Object.entries(RUNBOOK_WORDS).map(
       ([field, words]) => [words, (runbook[field] ?? '').trim() !== ''] as const,
     ),
     ['consumers', consumers.length > 0],
