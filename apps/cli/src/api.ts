@@ -102,6 +102,17 @@ export const familySchema = z.looseObject({
   current: z.string().nullable(),
   runningRotation: z.string().nullable(),
   coverageStart: z.string().nullable(),
+  deviations: z
+    .array(
+      z.looseObject({
+        id: z.string(),
+        departs: z.looseObject({}),
+        reason: z.string(),
+        until: z.string(),
+        approvedBy: z.string().nullable(),
+      }),
+    )
+    .optional(),
   revision: z.number(),
 });
 export type Family = z.output<typeof familySchema>;

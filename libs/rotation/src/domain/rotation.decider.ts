@@ -25,6 +25,13 @@ export type RotationCommand =
       readonly supersedes?: string;
       /** A planned rotation's plan is frozen at its start; an emergency's is made from the observed state. */
       readonly plan?: RotationPlan;
+      /** How the family departs from its policy while this is planned. */
+      readonly departures?: readonly {
+        readonly what: string;
+        readonly reason: string;
+        readonly until: string;
+        readonly family: { readonly deviation: string; readonly approvedBy: string };
+      }[];
       readonly declaration?: {
         readonly terms: PolicyTerms['emergency'];
         readonly now: number;
@@ -169,6 +176,10 @@ function request(
     ...(standing === undefined || command.plan.approvals === 0
       ? []
       : [{ type: 'RotationApproved' as const, data: { standing } }]),
+    ...(command.departures ?? []).map((departure) => ({
+      type: 'DeviationRecorded' as const,
+      data: departure,
+    })),
     ...(deviation === undefined
       ? []
       : [

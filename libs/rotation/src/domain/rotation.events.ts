@@ -429,9 +429,17 @@ export const rotationEvents = {
     schema: z.object({ leftAccepted: z.array(versionIdSchema).max(100), ...importedFactFields }),
   },
   DeviationRecorded: {
-    version: 1,
-    about: 'A written departure: reason, and until when. Who approved it is who approved the rotation.',
-    schema: z.object({ what: lineSchema, reason: textSchema, until: instantSchema }),
+    version: 2,
+    upcast: { 1: widened },
+    about:
+      'A written departure: reason, and until when. Who approved the rotation approved it, unless it is its family’s.',
+    schema: z.object({
+      what: lineSchema,
+      reason: textSchema,
+      until: instantSchema,
+      /** Its family's, approved on its own: it stood when the rotation was asked for. */
+      family: z.object({ deviation: uuidSchema, approvedBy: z.string() }).optional(),
+    }),
   },
   NoteAdded: {
     version: 1,
