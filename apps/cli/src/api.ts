@@ -49,6 +49,7 @@ export const rotationSchema = z.looseObject({
       approvalDueAt: z.string(),
       reviewDueAt: z.string(),
       approved: z.boolean(),
+      refused: z.looseObject({ by: z.string(), at: z.string(), reason: z.string() }).nullable().optional(),
       reviewed: z.boolean(),
     })
     .nullable(),

@@ -74,7 +74,7 @@ function ofEmergencies({ families, rotations, now }: ObligationInput): readonly 
       ...judged(dueAt, now),
     });
     return [
-      ...(rotation.approvals.length > 0 || rotation.phase === 'rejected'
+      ...(rotation.approvals.length > 0 || rotation.refused !== undefined || rotation.phase === 'rejected'
         ? []
         : [owed('emergency-approval', 'approval of an emergency, in retrospect', emergency.approvalDueAt)]),
       ...(rotation.reviewedAt !== undefined

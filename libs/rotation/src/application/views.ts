@@ -210,6 +210,8 @@ export interface RotationViewJson {
     readonly reviewDueAt: string;
     readonly containment: string | null;
     readonly approved: boolean;
+    /** Its approval in retrospect was refused: an exception, never shown as approved. */
+    readonly refused: { readonly by: string; readonly at: string; readonly reason: string } | null;
     readonly reviewed: boolean;
   } | null;
   readonly trustEndsAt: string | null;
@@ -314,10 +316,23 @@ export function rotationView(state: RotationState, around: RotationSurroundings)
             reviewDueAt: formatInstant(emergency.reviewDueAt),
             containment: emergency.containment ?? null,
             approved: state.approvals.length > 0,
+            refused:
+              state.refused === undefined
+                ? null
+                : {
+                    by: state.refused.subject,
+                    at: formatInstant(state.refused.at),
+                    reason: state.refused.reason,
+                  },
             reviewed: state.reviewedAt !== undefined,
           },
     trustEndsAt: instant(state.revoked?.trustEndsAt),
-    exceptions: plan?.exceptions ?? [],
+    exceptions: [
+      ...(plan?.exceptions ?? []),
+      ...(state.refused === undefined
+        ? []
+        : [`the approval of this emergency was refused in retrospect: ${state.refused.reason}`]),
+    ],
     plan: plan ?? null,
     next: nextCommands(state, confirmations, attestedStep(ended, around.waitsFor)),
     revision: around.revision,
@@ -339,7 +354,9 @@ function nextCommands(
   if (state.imported) return [];
   const id = state.rotationId;
   if (ENDED.includes(state.phase)) {
-    return state.emergency !== undefined && state.approvals.length === 0 ? [`keyturn approve ${id}`] : [];
+    return state.emergency !== undefined && state.approvals.length === 0 && state.refused === undefined
+      ? [`keyturn approve ${id}`]
+      : [];
   }
   if (state.suspended !== undefined) {
     return [

@@ -196,9 +196,15 @@ export const rotationEvents = {
     }),
   },
   RotationRejected: {
-    version: 1,
-    about: 'An approver refused it.',
-    schema: z.object({ reason: textSchema }),
+    version: 2,
+    upcast: { 1: widened },
+    about:
+      'An approver refused it. A planned rotation ends; of an emergency the approval is refused in retrospect: an exception that undoes and ends nothing.',
+    schema: z.object({
+      reason: textSchema,
+      /** Of an emergency, which ran before anybody was asked. */
+      inRetrospect: z.literal(true).optional(),
+    }),
   },
   EmergencyDeclared: {
     version: 1,

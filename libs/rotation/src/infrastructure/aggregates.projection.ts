@@ -159,10 +159,19 @@ function firstLeft(custodians: FamilyState['custodians']): number | null {
 }
 
 /** The earliest date by which a person still owes something for an emergency. */
-function owedAt({ emergency, imported, approvals, phase, reviewedAt }: RotationState): number | null {
+function owedAt({
+  emergency,
+  imported,
+  approvals,
+  refused,
+  phase,
+  reviewedAt,
+}: RotationState): number | null {
   if (emergency === undefined || imported) return null;
   const open = [
-    ...(approvals.length > 0 || phase === 'rejected' ? [] : [emergency.approvalDueAt]),
+    ...(approvals.length > 0 || refused !== undefined || phase === 'rejected'
+      ? []
+      : [emergency.approvalDueAt]),
     ...(reviewedAt === undefined ? [emergency.reviewDueAt] : []),
   ];
   return open.length === 0 ? null : Math.min(...open);
