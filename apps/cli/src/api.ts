@@ -49,6 +49,7 @@ export const rotationSchema = z.looseObject({
       approvalDueAt: z.string(),
       reviewDueAt: z.string(),
       approved: z.boolean(),
+      refused: z.looseObject({ by: z.string(), at: z.string(), reason: z.string() }).nullable().optional(),
       reviewed: z.boolean(),
     })
     .nullable(),
@@ -102,6 +103,17 @@ export const familySchema = z.looseObject({
   current: z.string().nullable(),
   runningRotation: z.string().nullable(),
   coverageStart: z.string().nullable(),
+  deviations: z
+    .array(
+      z.looseObject({
+        id: z.string(),
+        departs: z.looseObject({}),
+        reason: z.string(),
+        until: z.string(),
+        approvedBy: z.string().nullable(),
+      }),
+    )
+    .optional(),
   revision: z.number(),
 });
 export type Family = z.output<typeof familySchema>;

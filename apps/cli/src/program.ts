@@ -21,6 +21,7 @@ import { registerCompletion } from './commands/completion.js';
 import { registerConfirm } from './commands/confirm.js';
 import { registerContain } from './commands/contain.js';
 import { registerCustodian } from './commands/custodian.js';
+import { registerDeviation } from './commands/deviation.js';
 import { registerDemo } from './commands/demo.js';
 import { registerDestroy } from './commands/destroy.js';
 import { registerDoctor } from './commands/doctor.js';
@@ -132,6 +133,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerAuthority(program, around);
   registerReviewed(program, around);
   registerStanding(program, around);
+  registerDeviation(program, around);
   registerCustodian(program, around);
   registerLeft(program, around);
   registerRetire(program, around);
