@@ -188,6 +188,7 @@ export const timelineSchema = z.looseObject({
     z.looseObject({
       /** What a correction names. */
       eventId: z.string(),
+      treeSize: z.number(),
       type: z.string(),
       at: z.string(),
       recordedAt: z.string(),
@@ -214,6 +215,16 @@ export const timelineSchema = z.looseObject({
 });
 export type Timeline = z.output<typeof timelineSchema>;
 export type TimelineLine = Timeline['entries'][number];
+
+/** A line of the timeline of everything: it says whose it is. */
+export const followedSchema = timelineSchema.shape.entries.element.extend({
+  rotation: z.string().nullish(),
+  family: familyRef.optional(),
+});
+export type FollowedLine = z.output<typeof followedSchema>;
+
+/** Why a stream ended. */
+export const streamEndSchema = z.looseObject({ code: z.string(), detail: z.string() });
 
 export const dueSchema = z.looseObject({
   /** `null`: owed for a policy, which is no one family's. */

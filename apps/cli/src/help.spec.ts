@@ -104,6 +104,7 @@ describe('help', () => {
         'standing revoke',
         'status',
         'telemetry',
+        'timeline',
         'token bootstrap',
         'token create',
         'token list',

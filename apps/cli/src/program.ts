@@ -56,6 +56,7 @@ import { registerServe } from './commands/serve.js';
 import { registerStanding } from './commands/standing.js';
 import { registerStatus } from './commands/status.js';
 import { registerTelemetry } from './commands/telemetry.js';
+import { registerTimeline } from './commands/timeline.js';
 import { registerToken } from './commands/token.js';
 import { EXIT, EXIT_CODES_TEXT, type ExitCode } from './exit-codes.js';
 import {
@@ -169,6 +170,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerOverdue(program, around);
   registerSchedule(program, around);
   registerWindows(program, around);
+  registerTimeline(program, around);
   registerReplay(program, around);
   registerReport(program, around);
   registerRunbook(program, around);
