@@ -29,7 +29,13 @@ import {
 } from './log-file.js';
 import { takeLock, type LogLock } from './lock.js';
 import { InlineWriter, ThreadWriter, type LogWriter } from './writer-thread.js';
-import type { AppendOutcome, ProbeOutcome, RefusedWrite, WriterStatistics } from './writer.js';
+import {
+  hexOf,
+  type AppendOutcome,
+  type ProbeOutcome,
+  type RefusedWrite,
+  type WriterStatistics,
+} from './writer.js';
 
 /** The log's file in its folder. */
 export const LOG_FILE = 'log.sqlite';
@@ -101,7 +107,7 @@ function openReader(path: string): SqlDatabase {
   });
 }
 
-const COLUMNS = 'tree_size, stream, revision, id, type, record, body, lower(hex(leaf)) AS leaf';
+const COLUMNS = 'tree_size, stream, revision, id, type, record, body, leaf';
 
 type RefusedAppend = Exclude<AppendOutcome, { kind: 'stored' }>;
 
@@ -409,7 +415,7 @@ function toLogged(row: SqlRow): LoggedEvent {
     type: String(row['type']),
     record: String(row['record']),
     body: encoder.encode(String(row['body'])),
-    leaf: String(row['leaf']),
+    leaf: hexOf(row['leaf']),
   };
 }
 

@@ -30,13 +30,15 @@ export interface WriterData {
   readonly idleCheckpointMs: number;
 }
 
-export interface AppendMessage {
-  readonly kind: 'append';
+/** One append on its way; `id` is what its outcome is told by. */
+export interface SentAppend {
   readonly id: number;
   readonly request: AppendRequest;
 }
 
-export type ToWriter = AppendMessage | { readonly kind: 'probe' } | { readonly kind: 'close' };
+export type ToWriter =
+  | { readonly kind: 'append'; readonly appends: readonly SentAppend[] }
+  | { readonly kind: 'probe' } | { readonly kind: 'close' };
 
 export type FromWriter =
   | { readonly kind: 'ready'; readonly statistics: WriterStatistics }
@@ -52,6 +54,7 @@ export class ThreadWriter implements LogWriter {
   readonly #worker: Worker;
   readonly #pending = new Map<number, (outcome: AppendOutcome) => void>();
   readonly #probing: ((outcome: ProbeOutcome) => void)[] = [];
+  #collected: SentAppend[] = [];
   #lastId = 0;
   #statistics: WriterStatistics = { appends: 0, commits: 0, largestGroup: 0, synchronous: 0 };
   #gone: Extract<RefusedWrite, { kind: 'unavailable' }> | undefined;
@@ -87,7 +90,9 @@ export class ThreadWriter implements LogWriter {
     const id = this.#lastId;
     return new Promise((resolve) => {
       this.#pending.set(id, resolve);
-      this.#send({ kind: 'append', id, request });
+      // Those that were answered together ask together again: one message carries what one turn of the loop hands over.
+      if (this.#collected.length === 0) queueMicrotask(() => this.#sendCollected());
+      this.#collected.push({ id, request });
     });
   }
 
@@ -104,6 +109,7 @@ export class ThreadWriter implements LogWriter {
   }
 
   async close(): Promise<void> {
+    this.#sendCollected();
     if (this.#gone === undefined) {
       this.#worker.ref();
       this.#send({ kind: 'close' });
@@ -114,6 +120,13 @@ export class ThreadWriter implements LogWriter {
   /** Ends the thread wherever it is: only to show what is left then. */
   async terminate(): Promise<void> {
     await this.#worker.terminate();
+  }
+
+  #sendCollected(): void {
+    const appends = this.#collected;
+    if (appends.length === 0) return;
+    this.#collected = [];
+    this.#send({ kind: 'append', appends });
   }
 
   #send(message: ToWriter): void {

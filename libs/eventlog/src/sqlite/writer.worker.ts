@@ -1,14 +1,14 @@
 import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads';
 import { openDatabase } from './driver.js';
 import { LARGEST_GROUP, Writer } from './writer.js';
-import type { AppendMessage, FromWriter, ToWriter, WriterData } from './writer-thread.js';
+import type { FromWriter, SentAppend, ToWriter, WriterData } from './writer-thread.js';
 
 /** The thread the log is written on: takes whatever is waiting, stores it with one fsync, answers, takes again. */
 
 const { path, idleCheckpointMs }: WriterData = workerData;
 const port = ownPort();
 const writer = new Writer(openDatabase(path));
-const waiting: AppendMessage[] = [];
+const waiting: SentAppend[] = [];
 let closing = false;
 let idle: NodeJS.Timeout | undefined;
 
@@ -51,7 +51,7 @@ function acceptArrived(): void {
 function accept(message: ToWriter): void {
   switch (message.kind) {
     case 'append':
-      waiting.push(message);
+      waiting.push(...message.appends);
       return;
     case 'probe':
       answer({ kind: 'probed', outcome: writer.probe() });

@@ -1,5 +1,5 @@
 import type { EventOrigin, NewEvent, RecordedEvent } from '#eventlog';
-import { WrongExpectedRevisionError } from '#eventlog';
+import { NO_STREAM, WrongExpectedRevisionError } from '#eventlog';
 import type { Cause, EventStore, History, StreamPosition } from '#eventlog/kit';
 import { evolveClaim, freeClaim, type ClaimEvent, type ClaimState } from '../domain/claim.events.js';
 import type { ContainmentEvent } from '../domain/containment.events.js';
@@ -30,7 +30,7 @@ import {
 
 /** One aggregate as it was read: its fold, and where its stream stands. */
 export interface Loaded<State> {
-  readonly history: History;
+  readonly history: StreamPosition;
   readonly state: State;
 }
 
@@ -63,8 +63,16 @@ export function causeOf(context: CommandContext, correlationId?: string): Cause 
   };
 }
 
-/** Loads aggregates from their streams and appends what was decided; nothing is kept between calls. */
+/** Folds that are kept; the oldest of them gives way. A family with its history folded is about 10 KB. */
+const MOST_KEPT = 2_048;
+
+/**
+ * Loads aggregates from their streams and appends what was decided. The log alone is the truth: a fold that is kept from an
+ * earlier call only saves folding again what was read and checked before, and every load reads what came after it.
+ */
 export class Ledger {
+  readonly #kept = new Map<string, Loaded<unknown>>();
+
   constructor(readonly store: EventStore) {}
 
   get logId(): string {
@@ -76,10 +84,30 @@ export class Ledger {
     initial: State,
     evolve: (state: State, event: Event) => State,
   ): Promise<Loaded<State>> {
-    const history = await this.store.read(stream);
+    // A stream is always folded by the same fold: its category says which.
+    const kept = this.#kept.get(stream) as Loaded<State> | undefined;
+    const { events, ...history } = await this.store.read(stream, kept?.history);
     // The category of a stream decides its event types; the kit parsed each against its schema.
-    const state = (history.events as readonly Event[]).reduce(evolve, initial);
-    return { history, state };
+    const state = (events as readonly Event[]).reduce(evolve, kept?.state ?? initial);
+    const loaded = { history, state };
+    this.#keep(stream, loaded);
+    return loaded;
+  }
+
+  /** What was kept of a stream is folded anew by its next load: an event of it was found not to be what was written. */
+  forget(stream: string): void {
+    this.#kept.delete(stream);
+  }
+
+  #keep(stream: string, loaded: Loaded<unknown>): void {
+    if (loaded.history.revision === NO_STREAM) return;
+    this.#kept.delete(stream);
+    this.#kept.set(stream, loaded);
+    if (this.#kept.size <= MOST_KEPT) return;
+    for (const oldest of this.#kept.keys()) {
+      this.#kept.delete(oldest);
+      return;
+    }
   }
 
   family(id: string): Promise<Loaded<FamilyState>> {
@@ -157,7 +185,7 @@ export class Ledger {
     cause: (state: State) => Cause,
     expectedRevision?: number,
   ): Promise<{
-    readonly history: History;
+    readonly history: StreamPosition;
     readonly state: State;
     readonly events: readonly RecordedEvent[];
   }> {

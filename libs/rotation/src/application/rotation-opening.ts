@@ -1,5 +1,5 @@
 import { DomainError, SYSTEM_ACTOR, WrongExpectedRevisionError, type NewEvent } from '#eventlog';
-import type { Cause, History } from '#eventlog/kit';
+import type { Cause, StreamPosition } from '#eventlog/kit';
 import type { FamilySlot, FamilyState } from '../domain/family.decider.js';
 import { emergencyDecisions, planRotation, TERMS_WITHOUT_POLICY } from '../domain/plan.js';
 import { rotationDecider } from '../domain/rotation.decider.js';
@@ -80,7 +80,7 @@ export async function completeOpening(ledger: Ledger, family: FamilyState, slot:
 /** The command that opened it and the runner may both come here: whoever is second finds it done. */
 async function appendFirst(
   ledger: Ledger,
-  at: History,
+  at: StreamPosition,
   events: readonly NewEvent[],
   cause: Cause,
 ): Promise<void> {
