@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { LogUnavailableError } from '../event-log.js';
 import { builtFile } from './built-file.js';
 import type { SqlDatabase } from './driver.js';
+import { packAppends, unpackOutcomes, type PackedOutcomes, type SentAppend } from './writer-messages.js';
 import {
   LARGEST_GROUP,
   Writer,
@@ -30,21 +31,16 @@ export interface WriterData {
   readonly idleCheckpointMs: number;
 }
 
-/** One append on its way; `id` is what its outcome is told by. */
-export interface SentAppend {
-  readonly id: number;
-  readonly request: AppendRequest;
-}
-
 export type ToWriter =
-  | { readonly kind: 'append'; readonly appends: readonly SentAppend[] }
-  | { readonly kind: 'probe' } | { readonly kind: 'close' };
+  | { readonly kind: 'append'; readonly appends: ReturnType<typeof packAppends> }
+  | { readonly kind: 'probe' }
+  | { readonly kind: 'close' };
 
 export type FromWriter =
   | { readonly kind: 'ready'; readonly statistics: WriterStatistics }
   | {
       readonly kind: 'settled';
-      readonly outcomes: readonly { readonly id: number; readonly outcome: AppendOutcome }[];
+      readonly outcomes: PackedOutcomes;
       readonly statistics: WriterStatistics;
     }
   | { readonly kind: 'probed'; readonly outcome: ProbeOutcome };
@@ -90,8 +86,8 @@ export class ThreadWriter implements LogWriter {
     const id = this.#lastId;
     return new Promise((resolve) => {
       this.#pending.set(id, resolve);
-      // Those that were answered together ask together again: one message carries what one turn of the loop hands over.
-      if (this.#collected.length === 0) queueMicrotask(() => this.#sendCollected());
+      // One message, one transaction and one batch of the feed for what one turn of the event loop hands over.
+      if (this.#collected.length === 0) setImmediate(() => this.#sendCollected());
       this.#collected.push({ id, request });
     });
   }
@@ -126,7 +122,7 @@ export class ThreadWriter implements LogWriter {
     const appends = this.#collected;
     if (appends.length === 0) return;
     this.#collected = [];
-    this.#send({ kind: 'append', appends });
+    this.#send({ kind: 'append', appends: packAppends(appends) });
   }
 
   #send(message: ToWriter): void {
@@ -137,7 +133,7 @@ export class ThreadWriter implements LogWriter {
     switch (message.kind) {
       case 'settled':
         this.#statistics = message.statistics;
-        for (const { id, outcome } of message.outcomes) {
+        for (const { id, outcome } of unpackOutcomes(message.outcomes)) {
           this.#pending.get(id)?.(outcome);
           this.#pending.delete(id);
         }

@@ -66,12 +66,16 @@ export function causeOf(context: CommandContext, correlationId?: string): Cause 
 /** Folds that are kept; the oldest of them gives way. A family with its history folded is about 10 KB. */
 const MOST_KEPT = 2_048;
 
+interface Kept extends Loaded<unknown> {
+  readonly goOn: (state: unknown, events: readonly RecordedEvent[]) => unknown;
+}
+
 /**
  * Loads aggregates from their streams and appends what was decided. The log alone is the truth: a fold that is kept from an
  * earlier call only saves folding again what was read and checked before, and every load reads what came after it.
  */
 export class Ledger {
-  readonly #kept = new Map<string, Loaded<unknown>>();
+  readonly #kept = new Map<string, Kept>();
 
   constructor(readonly store: EventStore) {}
 
@@ -89,9 +93,12 @@ export class Ledger {
     const { events, ...history } = await this.store.read(stream, kept?.history);
     // The category of a stream decides its event types; the kit parsed each against its schema.
     const state = (events as readonly Event[]).reduce(evolve, kept?.state ?? initial);
-    const loaded = { history, state };
-    this.#keep(stream, loaded);
-    return loaded;
+    this.#keep(stream, {
+      history,
+      state,
+      goOn: (from, more) => (more as readonly Event[]).reduce(evolve, from as State),
+    });
+    return { history, state };
   }
 
   /** What was kept of a stream is folded anew by its next load: an event of it was found not to be what was written. */
@@ -99,10 +106,17 @@ export class Ledger {
     this.#kept.delete(stream);
   }
 
-  #keep(stream: string, loaded: Loaded<unknown>): void {
-    if (loaded.history.revision === NO_STREAM) return;
+  /** What was just appended is folded at once, where it follows what is kept. */
+  #advance(at: StreamPosition, { events, ...history }: History): void {
+    const kept = this.#kept.get(at.stream);
+    if (kept?.history.revision !== at.revision) return;
+    this.#keep(at.stream, { ...kept, history, state: kept.goOn(kept.state, events) });
+  }
+
+  #keep(stream: string, kept: Kept): void {
+    if (kept.history.revision === NO_STREAM) return;
     this.#kept.delete(stream);
-    this.#kept.set(stream, loaded);
+    this.#kept.set(stream, kept);
     if (this.#kept.size <= MOST_KEPT) return;
     for (const oldest of this.#kept.keys()) {
       this.#kept.delete(oldest);
@@ -171,8 +185,10 @@ export class Ledger {
     return this.#fold<ClaimState, ClaimEvent>(stream, freeClaim, evolveClaim);
   }
 
-  append(at: StreamPosition, events: readonly NewEvent[], cause: Cause): Promise<History> {
-    return this.store.append(at, events, cause);
+  async append(at: StreamPosition, events: readonly NewEvent[], cause: Cause): Promise<History> {
+    const appended = await this.store.append(at, events, cause);
+    this.#advance(at, appended);
+    return appended;
   }
 
   /**
@@ -197,7 +213,7 @@ export class Ledger {
       const events = decide(state);
       if (events.length === 0) return { history, state, events: [] };
       try {
-        const appended = await this.store.append(history, events, cause(state));
+        const appended = await this.append(history, events, cause(state));
         return { history: appended, state, events: appended.events };
       } catch (error) {
         if (
