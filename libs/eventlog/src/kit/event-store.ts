@@ -237,7 +237,8 @@ class SealingEventStore implements EventStore {
   async treeSizeOf(stream: StreamId, revision: number): Promise<number | undefined> {
     const fresh = this.#fresh.at(stream, revision);
     if (fresh !== undefined) return fresh.treeSize;
-    for await (const event of this.log.readStream(stream, { from: revision, limit: 1 })) return event.treeSize;
+    for await (const event of this.log.readStream(stream, { from: revision, limit: 1 }))
+      return event.treeSize;
     return undefined;
   }
 
