@@ -49,6 +49,7 @@ export const rotationSchema = z.looseObject({
       approvalDueAt: z.string(),
       reviewDueAt: z.string(),
       approved: z.boolean(),
+      refused: z.looseObject({ by: z.string(), at: z.string(), reason: z.string() }).nullable().optional(),
       reviewed: z.boolean(),
     })
     .nullable(),
@@ -102,6 +103,17 @@ export const familySchema = z.looseObject({
   current: z.string().nullable(),
   runningRotation: z.string().nullable(),
   coverageStart: z.string().nullable(),
+  deviations: z
+    .array(
+      z.looseObject({
+        id: z.string(),
+        departs: z.looseObject({}),
+        reason: z.string(),
+        until: z.string(),
+        approvedBy: z.string().nullable(),
+      }),
+    )
+    .optional(),
   revision: z.number(),
 });
 export type Family = z.output<typeof familySchema>;
@@ -174,6 +186,8 @@ export type Preview = z.output<typeof previewSchema>;
 export const timelineSchema = z.looseObject({
   entries: z.array(
     z.looseObject({
+      /** What a correction names. */
+      eventId: z.string(),
       type: z.string(),
       at: z.string(),
       recordedAt: z.string(),
@@ -218,15 +232,18 @@ export type Due = z.output<typeof dueSchema>;
 
 export const containmentSchema = z.looseObject({
   id: z.string(),
+  family: z.string(),
   status: z.string(),
   versions: z.array(z.string()),
   trustEndsAt: z.string().nullable(),
   suspendedFor: z.string().nullable(),
   waitsFor: z.string().nullish(),
 });
+export type Containment = z.output<typeof containmentSchema>;
 
 export const destructionSchema = z.looseObject({
   id: z.string(),
+  family: z.string(),
   status: z.string(),
   versions: z.array(z.string()),
   notBefore: z.string().nullable(),

@@ -82,7 +82,7 @@ export function rotationPage(session: Session, rotation: Rotation): readonly str
       : [
           row('compromised', emergency.compromisedVersions.join(', '), 'red'),
           row('discovered', dayAndDistance(emergency.discoveredAt, now)),
-          ...(emergency.approved
+          ...(emergency.approved || (emergency.refused ?? null) !== null
             ? []
             : [
                 row(

@@ -21,6 +21,9 @@ const OUTCOMES: Readonly<Record<string, string>> = {
   RotationSuperseded: 'superseded',
 };
 
+/** Of an emergency, which it does not end. */
+const refusedInRetrospect = z.object({ inRetrospect: z.literal(true) });
+
 const lastBackup = z.object({ takenAt: z.string() });
 
 /** What is looked at row by row, and so not at every scrape. */
@@ -75,10 +78,10 @@ export class Metrics {
     });
     this.#gauges(registers);
     keyturn.readModel.onApplied((events) => {
-      for (const { type, treeSize, provenance } of events) {
+      for (const { type, treeSize, provenance, data } of events) {
         if (treeSize <= this.#countedTo) continue;
         this.#countedTo = treeSize;
-        const outcome = OUTCOMES[type];
+        const outcome = refusedInRetrospect.safeParse(data).success ? undefined : OUTCOMES[type];
         if (outcome !== undefined && provenance !== 'imported') this.#ended.inc({ outcome });
         if (type === 'RotationSuspended') this.#suspensions.inc();
       }

@@ -18,9 +18,11 @@ export interface RunbookInput {
   readonly policy?: {
     readonly name: string;
     readonly revision: number;
-    /** ISO 8601. */
+    /** ISO 8601. What binds the family: a departure's, where one is in force. */
     readonly stopEmitting: string;
     readonly stopAccepting: string;
+    /** In words: what of the policy does not bind now, and until when. */
+    readonly departures: readonly string[];
   };
   /** Of which kind the family's back end is; absent where this installation has none of that name. */
   readonly backEndKind?: BackEndKind;

@@ -12,6 +12,7 @@ export {
 export type { CalendarRule } from './domain/calendar.js';
 export { calendarText, lastOccurrence, nextOccurrence } from './domain/calendar-rule.js';
 export { durationSchema, formatDuration, milliseconds, parseDuration } from './domain/duration.js';
+export { departedTerms, departuresText, departureText, type FamilyDeviation } from './domain/deviations.js';
 export { familyEvents, type FamilyEvent, type NewFamilyEvent } from './domain/family.events.js';
 export { importEvents, type ImportEvent, type NewImportEvent } from './domain/import.events.js';
 export { personEvents, type NewPersonEvent, type PersonEvent } from './domain/person.events.js';
@@ -102,6 +103,7 @@ export type { DestructionState } from './domain/destruction.state.js';
 export { familyDecider, type FamilyConsumer, type FamilyState } from './domain/family.decider.js';
 export {
   consumerDetailsSchema,
+  departureSchema,
   emergencyRequestSchema,
   familyDetailsSchema,
   authoritySchema,

@@ -1,6 +1,8 @@
 import { formatInstant, parseInstant, type Provenance } from '#eventlog';
 import {
   boundAt,
+  departedTerms,
+  departureText,
   milliseconds,
   selectPolicy,
   type FamilyState,
@@ -50,6 +52,7 @@ export function obligationRows(input: ObligationInput): readonly ObligationRow[]
     ...ofRunbooks(input),
     ...ofDepartures(input),
     ...ofRotations(input),
+    ...ofDeviations(input),
   ].sort((left, right) => (left.due < right.due ? -1 : left.due > right.due ? 1 : 0));
 }
 
@@ -71,7 +74,7 @@ function ofEmergencies({ families, rotations, now }: ObligationInput): readonly 
       ...judged(dueAt, now),
     });
     return [
-      ...(rotation.approvals.length > 0 || rotation.phase === 'rejected'
+      ...(rotation.approvals.length > 0 || rotation.refused !== undefined || rotation.phase === 'rejected'
         ? []
         : [owed('emergency-approval', 'approval of an emergency, in retrospect', emergency.approvalDueAt)]),
       ...(rotation.reviewedAt !== undefined
@@ -135,7 +138,8 @@ function ofDepartures({ families, policies, now }: ObligationInput): readonly Ob
     const { details, custodians, retired } = family;
     if (details === undefined || retired) return [];
     const policy = selectPolicy(bound, details);
-    const within = policy?.terms.departureWithin;
+    const within =
+      policy === undefined ? undefined : departedTerms(policy.terms, family.deviations, now).departureWithin;
     return custodians.flatMap(({ departed }): readonly ObligationRow[] => {
       if (departed === undefined || departed.settledBy !== undefined) return [];
       return [
@@ -155,6 +159,29 @@ function ofDepartures({ families, policies, now }: ObligationInput): readonly Ob
       ];
     });
   });
+}
+
+/** A family that departed from its policy: past the end the policy binds again, and somebody closes what ended. */
+function ofDeviations({ families, now }: ObligationInput): readonly ObligationRow[] {
+  return families.flatMap((family): readonly ObligationRow[] =>
+    (family.deviations ?? [])
+      .filter(
+        ({ approvedAt, closedAt }) => approvedAt !== undefined && closedAt === undefined && !family.retired,
+      )
+      .map((deviation) => ({
+        ...aboutFamily(family),
+        kind: 'deviation-end' as const,
+        rotation: null,
+        policy: null,
+        what:
+          now < deviation.until
+            ? `a deviation from the policy ends: ${departureText(deviation)}`
+            : `a deviation from the policy ended, the policy binds again: ${departureText(deviation)}`,
+        basis: `approved until then: ${deviation.reason}`.slice(0, 300),
+        provenance: 'attested' as const,
+        ...judged(deviation.until, now),
+      })),
+  );
 }
 
 /** A deviation that runs out while its rotation still uses it, and steps that were attested and never compared. */

@@ -2,6 +2,8 @@ import { formatInstant, type Provenance } from '#eventlog';
 import {
   boundAt,
   calendarText,
+  departedTerms,
+  departuresText,
   lastOccurrence,
   nextOccurrence,
   selectPolicy,
@@ -55,6 +57,8 @@ export interface RotationRow {
   readonly version: string | null;
   readonly provenance: Provenance | null;
   readonly policy: { readonly id: string; readonly name: string } | null;
+  /** In words: what of the policy does not bind this family now, and until when. */
+  readonly departures: readonly string[];
   readonly runningRotation: string | null;
 }
 
@@ -109,17 +113,18 @@ function rowOf(
   const { details, slot } = family;
   if (details === undefined) return undefined;
   const policy = selectPolicy(bound, details);
+  const terms = policy === undefined ? undefined : departedTerms(policy.terms, family.deviations, now);
   const running =
     slot?.open === true ? rotations.find((rotation) => rotation.rotationId === slot.rotation) : undefined;
   const due = dueOf({
     versions: family.versions,
     running,
     past: [...rotations.filter((rotation) => rotation !== running), ...past],
-    policyTerms: policy?.terms,
+    policyTerms: terms,
     coverageStart: family.registeredAt,
     now,
   });
-  const calendar = family.schedule?.calendar ?? policy?.terms.calendar;
+  const calendar = family.schedule?.calendar ?? terms?.calendar;
   return {
     kind: 'rotation',
     family: { id: family.familyId, qualifiedName: `${details.environment}/${details.name}` },
@@ -144,6 +149,7 @@ function rowOf(
     version: due.basis?.versionId ?? null,
     provenance: due.basis?.provenance ?? null,
     policy: policy === undefined ? null : { id: policy.policyId, name: policy.name },
+    departures: departuresText(family.deviations, now),
     runningRotation: slot?.open === true ? slot.rotation : null,
   };
 }

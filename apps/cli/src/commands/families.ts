@@ -86,6 +86,14 @@ function page(session: Session, family: Family): void {
   row('back end', family.backEnd === null ? 'none' : `${family.backEnd.instance}: ${family.backEnd.object}`);
   row('watched', family.coverageStart === null ? 'not recorded' : `since ${day(family.coverageStart)}`);
   if (family.runningRotation !== null) row('rotation', `keyturn status ${family.runningRotation}`);
+  for (const deviation of family.deviations ?? []) {
+    row(
+      'deviation',
+      `${shortId(deviation.id)}  ${Object.keys(deviation.departs).join(', ')}, until ${day(deviation.until)}: ${
+        deviation.approvedBy === null ? 'waits for an approval by another' : deviation.reason
+      }`,
+    );
+  }
   session.line();
   if (family.versions.length === 0) session.line('  No version was ever recorded.');
   else {

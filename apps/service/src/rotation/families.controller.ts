@@ -2,12 +2,15 @@ import { Controller, Delete, Get, HttpCode, Inject, Post, Put, Res, StreamableFi
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiProduces, ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
-import type { Principal } from '#access';
+import type { Permission, Principal } from '#access';
 import { DomainError, formatInstant, instantSchema } from '#eventlog';
 import { PAPERS, renderEmergencyCard, renderRunbook, type Paper } from '#evidence';
 import {
   boundAt,
   consumerDetailsSchema,
+  departedTerms,
+  departureSchema,
+  departuresText,
   durationSchema,
   familyDetailsSchema,
   lineSchema,
@@ -37,7 +40,9 @@ import {
   RegisterFamily,
   RequestRotation,
   ReviseFamily,
+  AskDeviation,
   SetSchedule,
+  type DeviationAsk,
 } from '#rotation/application';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
@@ -113,6 +118,15 @@ export const wishBody = z.strictObject({
     })
     .optional(),
 });
+
+const deviationBody = z.strictObject({
+  /** The terms that bind in the place of the policy's. */
+  departs: departureSchema,
+  reason: textSchema,
+  until: instantSchema,
+});
+const deviationApproval = z.strictObject({ note: textSchema.optional() });
+const deviationClosing = z.strictObject({ reason: textSchema });
 
 const planQuery = z.strictObject({ plan: z.string().optional() });
 
@@ -259,6 +273,66 @@ export class FamiliesController {
     return this.#revise(reference, command, { type: 'ReviseRunbook', runbook }, expected, reply);
   }
 
+  /** Asks that it may depart from its policy for a while; changes nothing until somebody else approves it. */
+  @Post(':family/deviations')
+  @RequiresPermission('family:write')
+  requestDeviation(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodBody(deviationBody) body: z.output<typeof deviationBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<FamilyView> {
+    return this.#deviation(reference, 'family:write', { type: 'request', ...body }, command, expected, reply);
+  }
+
+  @Post(':family/deviations/:deviation/approve')
+  @HttpCode(200)
+  @RequiresPermission('policy:approve')
+  approveDeviation(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodParam('deviation', uuidSchema) deviation: string,
+    @ZodBody(deviationApproval) { note }: z.output<typeof deviationApproval>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<FamilyView> {
+    const ask = { type: 'approve', deviation, note } as const;
+    return this.#deviation(reference, 'policy:approve', ask, command, expected, reply);
+  }
+
+  /** Withdraws it, ends it before its time, or says that its end was looked at. */
+  @Post(':family/deviations/:deviation/close')
+  @HttpCode(200)
+  @RequiresPermission('family:write')
+  closeDeviation(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodParam('deviation', uuidSchema) deviation: string,
+    @ZodBody(deviationClosing) { reason }: z.output<typeof deviationClosing>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<FamilyView> {
+    const ask = { type: 'close', deviation, reason } as const;
+    return this.#deviation(reference, 'family:write', ask, command, expected, reply);
+  }
+
+  async #deviation(
+    reference: string,
+    permission: Permission,
+    ask: DeviationAsk,
+    command: CommandContext,
+    expected: number | undefined,
+    reply: HttpReply,
+  ): Promise<FamilyView> {
+    const { id } = this.#allowed(reference, command.principal, permission);
+    const placed = await this.commands.execute<AskDeviation, Placed>(
+      new AskDeviation(command, id, ask, expected),
+    );
+    await settlePlaced(this.keyturn, placed, reply);
+    return this.directory.familyView(id);
+  }
+
   /** Places its rotations inside its policy's periods; never lengthens them. */
   @Put(':family/schedule')
   @RequiresPermission('family:write')
@@ -367,12 +441,15 @@ export class FamiliesController {
     @Caller() caller: Principal,
   ): Readonly<Record<string, unknown>> {
     this.#allowed(reference, caller, 'policy:read');
-    const { details } = this.directory.family(reference).state;
+    const { details, deviations } = this.directory.family(reference).state;
     const now = this.keyturn.clock.now();
     const bound = this.directory.policyStates().flatMap((state) => boundAt(state, now) ?? []);
     const selected = details === undefined ? undefined : selectPolicy(bound, details);
     return {
       policy: selected ?? null,
+      // What binds: the policy's terms, with what the family departs from in their place.
+      terms: selected === undefined ? null : departedTerms(selected.terms, deviations, now),
+      departures: departuresText(deviations, now),
       why:
         selected === undefined
           ? 'no policy that is in force selects this family: default terms apply, shown as an exception'

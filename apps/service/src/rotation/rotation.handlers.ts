@@ -12,6 +12,8 @@ import {
   RecordDepartureHandler,
   RequestDestruction,
   RequestDestructionHandler,
+  AskDeviation,
+  AskDeviationHandler,
   AskRotation,
   AskRotationHandler,
   ChangePolicy,
@@ -71,6 +73,7 @@ CommandHandler(CorrectFact)(CorrectFactHandler);
 CommandHandler(RecordDeparture)(RecordDepartureHandler);
 CommandHandler(RequestDestruction)(RequestDestructionHandler);
 CommandHandler(AskDestruction)(AskDestructionHandler);
+CommandHandler(AskDeviation)(AskDeviationHandler);
 CommandHandler(SetSchedule)(SetScheduleHandler);
 CommandHandler(SampleTelemetry)(SampleTelemetryHandler);
 CommandHandler(ImportHistory)(ImportHistoryHandler);
@@ -155,6 +158,11 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     useFactory: (ledger: Ledger, backEnds: BackEnds, policies: PolicyDirectory) =>
       new RequestRotationHandler(ledger, backEnds, policies),
     inject: [Ledger, BackEnds, PolicyDirectory],
+  },
+  {
+    provide: AskDeviationHandler,
+    useFactory: (ledger: Ledger, policies: PolicyDirectory) => new AskDeviationHandler(ledger, policies),
+    inject: [Ledger, PolicyDirectory],
   },
   {
     provide: SetScheduleHandler,

@@ -1,6 +1,13 @@
 import { DomainError } from '#eventlog';
 import type { RunbookInput } from '#evidence';
-import { boundAt, selectPolicy, type FamilyView, type RotationPlan } from '#rotation';
+import {
+  boundAt,
+  departedTerms,
+  departuresText,
+  selectPolicy,
+  type FamilyView,
+  type RotationPlan,
+} from '#rotation';
 import type { Keyturn } from '../composition.js';
 import type { Directory } from './directory.js';
 import type { Timetable } from './schedule-rows.js';
@@ -17,6 +24,7 @@ export async function runbookInput(
   const { status, due, overdueDays } = timetable.rowOf(state, asOf);
   const bound = directory.policyStates().flatMap((policy) => boundAt(policy, asOf) ?? []);
   const policy = state.details === undefined ? undefined : selectPolicy(bound, state.details);
+  const terms = policy === undefined ? undefined : departedTerms(policy.terms, state.deviations, asOf);
   // While one runs, its own plan is what holds.
   const running =
     family.runningRotation === null ? undefined : directory.rotation(family.runningRotation).state.plan;
@@ -29,14 +37,15 @@ export async function runbookInput(
     family,
     windows: running?.windows ?? (await orReason(windows)),
     due: { status, due, overdueDays },
-    ...(policy === undefined
+    ...(policy === undefined || terms === undefined
       ? {}
       : {
           policy: {
             name: policy.name,
             revision: policy.revision,
-            stopEmitting: policy.terms.stopEmitting,
-            stopAccepting: policy.terms.stopAccepting,
+            stopEmitting: terms.stopEmitting,
+            stopAccepting: terms.stopAccepting,
+            departures: departuresText(state.deviations, asOf),
           },
         }),
     ...(kind === undefined ? {} : { backEndKind: kind }),

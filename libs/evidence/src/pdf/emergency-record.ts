@@ -50,6 +50,9 @@ export function composeEmergencyRecord(sheet: Sheet, facts: RecordFacts): void {
             : `as of ${instantText(dossier.asOf)} UTC`,
           style: STYLES.small,
         },
+        ...(refusalOf(facts) === undefined
+          ? []
+          : [{ words: 'Approval refused in retrospect: an exception', style: STYLES.strong }]),
       ],
     ],
     [
@@ -85,10 +88,28 @@ export function composeEmergencyRecord(sheet: Sheet, facts: RecordFacts): void {
     sheet.bullets(deviations);
   }
   exceptionsSection(sheet, facts);
+  refusalSection(sheet, facts);
   confirmationsSection(sheet, facts);
   failuresSection(sheet, facts);
   howToRead(sheet, facts);
   timelineSection(sheet, facts);
+}
+
+function refusalOf({ dossier }: RecordFacts): RotationFact<'RotationRejected'> | undefined {
+  return firstOf(dossier.rotationEvents, 'RotationRejected');
+}
+
+/** What was done stands; that it was not approved stands too. */
+function refusalSection(sheet: Sheet, facts: RecordFacts): void {
+  const refused = refusalOf(facts);
+  if (refused === undefined) return;
+  const at = instantOf(refused);
+  sheet.section('Exception: not approved');
+  sheet.bullets([
+    `The approval of this emergency was refused in retrospect by ${facts.nameOf(refused.actor)}, ${
+      at === undefined ? `time ${NOT_RECORDED}` : `${instantText(at)} UTC`
+    }: ${refused.data.reason}. What the emergency did stands; nothing of it was undone.`,
+  ]);
 }
 
 function orNone(text: string | undefined): string {
@@ -351,7 +372,7 @@ function obligationsSection(sheet: Sheet, facts: RecordFacts): void {
   sheet.section('Obligations');
   const { declared, dossier } = facts;
   const approved = firstOf(dossier.rotationEvents, 'RotationApproved');
-  const refused = firstOf(dossier.rotationEvents, 'RotationRejected');
+  const refused = refusalOf(facts);
   const reviewed = firstOf(dossier.rotationEvents, 'PostIncidentReviewed');
   const settledApproval = approved ?? refused;
   sheet.table(

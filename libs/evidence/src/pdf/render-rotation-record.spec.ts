@@ -183,6 +183,27 @@ describe('an emergency', () => {
   });
 });
 
+describe('an emergency that was refused afterwards', () => {
+  it('is shown as refused, as an exception, and nowhere as approved', async () => {
+    const dossier = emergencyDossier();
+    const rotationEvents = dossier.rotationEvents.map((event): typeof event =>
+      event.type === 'RotationApproved'
+        ? {
+            ...event,
+            type: 'RotationRejected',
+            data: { reason: 'It was a test key.', inRetrospect: true },
+          }
+        : event,
+    );
+    const text = await textOf({ ...dossier, rotationEvents });
+    expect(text).toMatch(/Outcome Completed .* Approval refused in retrospect: an exception/u);
+    expect(text).toContain('by Bob Tanaka; refused: It was a test key.');
+    expect(text).toContain('Exception: not approved');
+    expect(text).toContain('What the emergency did stands; nothing of it was undone.');
+    expect(text).not.toMatch(/Approved in retrospect/iu);
+  });
+});
+
 describe('an imported history with gaps', () => {
   it('says "not recorded" and invents nothing', async () => {
     const text = await textOnce(stockEaseDossier);

@@ -99,6 +99,9 @@ export function runbookFields(input: RunbookInput): readonly RunbookField[] {
           : {
               text: `Policy ${policy.name}, revision ${policy.revision}: stop emitting after ${length(policy.stopEmitting)}, accepting after ${length(policy.stopAccepting)}`,
             },
+        ...(policy?.departures ?? []).map((departure) => ({
+          text: `By deviation, not as the policy says: ${departure}`,
+        })),
         {
           text: `Owner ${owner.role}; deputy ${owner.deputy ?? 'missing'}; escalation ${owner.escalation ?? 'missing'}`,
           ...(owner.deputy === undefined || owner.escalation === undefined ? { missing: true as const } : {}),

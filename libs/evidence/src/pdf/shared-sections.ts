@@ -274,7 +274,13 @@ export function deviationLines(facts: RecordFacts): readonly (readonly Span[])[]
   const recorded = allOf(facts.dossier.rotationEvents, 'DeviationRecorded').map(
     ({ data }): readonly Span[] => [
       { text: `${data.what}, `, style: { face: 'strong' } },
-      { text: `until ${instantTextOf(data.until) ?? data.until}: ${data.reason}` },
+      {
+        text: `until ${instantTextOf(data.until) ?? data.until}: ${data.reason}${
+          data.family === undefined
+            ? ''
+            : ` (a deviation of the family, approved by ${facts.nameOf(data.family.approvedBy)})`
+        }`,
+      },
     ],
   );
   // A deviation asked for and then recorded is one deviation.

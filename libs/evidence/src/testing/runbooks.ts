@@ -47,6 +47,7 @@ const family: FamilyView = {
   frameworks: ['SOC 2'],
   illustrative: false,
   schedule: null,
+  deviations: [],
   runbook: {
     scope:
       'Signs the session tokens that the order front end hands to browsers and to the mobile app. Nothing else may use it.',
@@ -111,7 +112,13 @@ export function runbookInput(
       drain: windowOf('P2D', 'twice the longest cache, P1D, is more than all terms together'),
     },
     due: { status: 'ok', due: '2026-04-05T09:00:00.000Z', overdueDays: null },
-    policy: { name: 'Signing keys, 90 days', revision: 3, stopEmitting: 'P90D', stopAccepting: 'P97D' },
+    policy: {
+      name: 'Signing keys, 90 days',
+      revision: 3,
+      stopEmitting: 'P90D',
+      stopAccepting: 'P97D',
+      departures: [],
+    },
     backEndKind: 'local',
     ...around,
   };
@@ -190,7 +197,7 @@ export function longRunbook(filler: (characters: number) => string): RunbookInpu
         accept: windowOf('P1DT5M30S', filler(500)),
         drain: windowOf('P2D', filler(500)),
       },
-      policy: { name: filler(120), revision: 3, stopEmitting: 'P90D', stopAccepting: 'P97D' },
+      policy: { name: filler(120), revision: 3, stopEmitting: 'P90D', stopAccepting: 'P97D', departures: [] },
       due: { status: 'overdue', due: '2025-04-05T09:00:00.000Z', overdueDays: 331 },
     },
   );

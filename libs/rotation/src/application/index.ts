@@ -28,5 +28,6 @@ export { DeclareFreeze, DeclareFreezeHandler, type FreezeWish } from './declare-
 export { LiftFreeze, LiftFreezeHandler } from './lift-freeze.js';
 export { ConfirmHold, ConfirmHoldHandler } from './confirm-hold.js';
 export { HoldRestored, type RestoreFinding } from './restore-hold.js';
+export { AskDeviation, AskDeviationHandler, type DeviationAsk } from './family-deviations.js';
 export { SetSchedule, SetScheduleHandler } from './set-schedule.js';
 export { SampleTelemetry, SampleTelemetryHandler, type TelemetryCounts } from './sample-telemetry.js';

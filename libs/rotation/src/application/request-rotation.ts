@@ -1,5 +1,6 @@
 import { DomainError, formatInstant, parseInstant } from '#eventlog';
 import { derivedId, failpoint } from '#platform';
+import { departedTerms, deviationsInForce } from '../domain/deviations.js';
 import { openRotation, type FamilyState } from '../domain/family.decider.js';
 import type { RotationRequest } from '../domain/family.events.js';
 import { planEmergency, whoBreaks } from '../domain/plan.js';
@@ -98,7 +99,8 @@ async function requestOf(
     });
   }
   // What departs from the policy was not approved with it.
-  const covered = emergency === undefined && wish.deviation === undefined ? found : undefined;
+  const departs = wish.deviation !== undefined || deviationsInForce(family.deviations, now).length > 0;
+  const covered = emergency === undefined && !departs ? found : undefined;
   const standing =
     covered === undefined
       ? undefined
@@ -126,7 +128,12 @@ async function requestOf(
     ...(policy === undefined
       ? {}
       : {
-          policy: { id: policy.policyId, revision: policy.revision, name: policy.name, terms: policy.terms },
+          policy: {
+            id: policy.policyId,
+            revision: policy.revision,
+            name: policy.name,
+            terms: departedTerms(policy.terms, family.deviations, now),
+          },
         }),
   };
 }

@@ -1,8 +1,15 @@
-import { DomainError, SYSTEM_ACTOR, WrongExpectedRevisionError, type NewEvent } from '#eventlog';
+import {
+  DomainError,
+  formatInstant,
+  SYSTEM_ACTOR,
+  WrongExpectedRevisionError,
+  type NewEvent,
+} from '#eventlog';
 import type { Cause, StreamPosition } from '#eventlog/kit';
+import { departureText, deviationsInForce } from '../domain/deviations.js';
 import type { FamilySlot, FamilyState } from '../domain/family.decider.js';
 import { emergencyDecisions, planRotation, TERMS_WITHOUT_POLICY } from '../domain/plan.js';
-import { rotationDecider } from '../domain/rotation.decider.js';
+import { rotationDecider, type RotationCommand } from '../domain/rotation.decider.js';
 import type { NewRotationEvent, RotationPlan } from '../domain/rotation.events.js';
 import type { Ledger } from './ledger.js';
 import { emergencyContainmentId, incomingVersionId } from './streams.js';
@@ -45,7 +52,14 @@ export async function completeOpening(ledger: Ledger, family: FamilyState, slot:
   try {
     decided =
       request.emergency === undefined
-        ? rotationDecider.decide({ ...base, plan: plannedRotation(ledger, family, slot) }, state)
+        ? rotationDecider.decide(
+            {
+              ...base,
+              plan: plannedRotation(ledger, family, slot),
+              departures: request.policy === undefined ? [] : departuresOf(family, slot.openedAt),
+            },
+            state,
+          )
         : rotationDecider.decide(
             {
               ...base,
@@ -75,6 +89,19 @@ export async function completeOpening(ledger: Ledger, family: FamilyState, slot:
     return;
   }
   await appendFirst(ledger, history, decided, cause);
+}
+
+/** The plan's terms are those it was asked with; what of them is the family's own is said beside it. */
+function departuresOf(
+  family: FamilyState,
+  openedAt: number,
+): NonNullable<Extract<RotationCommand, { readonly type: 'RequestRotation' }>['departures']> {
+  return deviationsInForce(family.deviations, openedAt).map((deviation) => ({
+    what: `the family departs from its policy: ${departureText(deviation)}`,
+    reason: deviation.reason,
+    until: formatInstant(deviation.until),
+    family: { deviation: deviation.deviation, approvedBy: deviation.approvedBy },
+  }));
 }
 
 /** The command that opened it and the runner may both come here: whoever is second finds it done. */

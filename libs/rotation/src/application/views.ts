@@ -4,6 +4,7 @@ import type { FamilyState } from '../domain/family.decider.js';
 import type { ContainmentState } from '../domain/containment.state.js';
 import type { DestructionState } from '../domain/destruction.state.js';
 import { boundAt, type PolicyState, type StandingApproval } from '../domain/policy.decider.js';
+import type { FamilyDeviation } from '../domain/deviations.js';
 import type { FamilySchedule } from '../domain/family.events.js';
 import type { PolicyDetails } from '../domain/policy.events.js';
 import type { RotationPlan } from '../domain/rotation.events.js';
@@ -50,6 +51,8 @@ export interface FamilyView {
   readonly runbookMissing: readonly string[];
   /** Where the family's own rules place its rotations; `null`: its policy's. */
   readonly schedule: FamilySchedule | null;
+  /** How it departs, departed or is to depart from its policy; closed ones are left out. */
+  readonly deviations: readonly DeviationView[];
   readonly consumers: readonly ConsumerView[];
   readonly custodians: readonly {
     readonly subject: string;
@@ -81,6 +84,34 @@ export interface ConsumerView {
   readonly instances: number;
 }
 
+export interface DeviationView {
+  readonly id: string;
+  readonly departs: FamilyDeviation['departs'];
+  readonly reason: string;
+  readonly until: string;
+  readonly requestedBy: string;
+  /** `null`: it waits for an approval by another, and changes nothing. */
+  readonly approvedBy: string | null;
+}
+
+function deviationView({
+  deviation,
+  departs,
+  reason,
+  until,
+  requestedBy,
+  approvedBy,
+}: FamilyDeviation): DeviationView {
+  return {
+    id: deviation,
+    departs,
+    reason,
+    until: formatInstant(until),
+    requestedBy,
+    approvedBy: approvedBy ?? null,
+  };
+}
+
 export function familyView(state: FamilyState, revision: number): FamilyView | undefined {
   const { details } = state;
   if (details === undefined) return undefined;
@@ -107,6 +138,7 @@ export function familyView(state: FamilyState, revision: number): FamilyView | u
     runbook: state.runbook,
     runbookMissing: runbookCompleteness(state).missing,
     schedule: state.schedule ?? null,
+    deviations: (state.deviations ?? []).filter(({ closedAt }) => closedAt === undefined).map(deviationView),
     consumers: state.consumers.map((consumer) => ({
       id: consumer.consumerId,
       name: consumer.name,
@@ -178,6 +210,8 @@ export interface RotationViewJson {
     readonly reviewDueAt: string;
     readonly containment: string | null;
     readonly approved: boolean;
+    /** Its approval in retrospect was refused: an exception, never shown as approved. */
+    readonly refused: { readonly by: string; readonly at: string; readonly reason: string } | null;
     readonly reviewed: boolean;
   } | null;
   readonly trustEndsAt: string | null;
@@ -282,10 +316,23 @@ export function rotationView(state: RotationState, around: RotationSurroundings)
             reviewDueAt: formatInstant(emergency.reviewDueAt),
             containment: emergency.containment ?? null,
             approved: state.approvals.length > 0,
+            refused:
+              state.refused === undefined
+                ? null
+                : {
+                    by: state.refused.subject,
+                    at: formatInstant(state.refused.at),
+                    reason: state.refused.reason,
+                  },
             reviewed: state.reviewedAt !== undefined,
           },
     trustEndsAt: instant(state.revoked?.trustEndsAt),
-    exceptions: plan?.exceptions ?? [],
+    exceptions: [
+      ...(plan?.exceptions ?? []),
+      ...(state.refused === undefined
+        ? []
+        : [`the approval of this emergency was refused in retrospect: ${state.refused.reason}`]),
+    ],
     plan: plan ?? null,
     next: nextCommands(state, confirmations, attestedStep(ended, around.waitsFor)),
     revision: around.revision,
@@ -307,7 +354,9 @@ function nextCommands(
   if (state.imported) return [];
   const id = state.rotationId;
   if (ENDED.includes(state.phase)) {
-    return state.emergency !== undefined && state.approvals.length === 0 ? [`keyturn approve ${id}`] : [];
+    return state.emergency !== undefined && state.approvals.length === 0 && state.refused === undefined
+      ? [`keyturn approve ${id}`]
+      : [];
   }
   if (state.suspended !== undefined) {
     return [

@@ -9,6 +9,12 @@ import type {
   SlotProcess,
 } from './family.events.js';
 import { requireNone, scheduleProblems } from './cadence.js';
+import {
+  decideDeviation,
+  evolveDeviations,
+  type DeviationCommand,
+  type FamilyDeviation,
+} from './deviations.js';
 import type { VersionSnapshot } from './vocabulary.js';
 import { markCompromised, markDestroyed, mergeVersions } from './versions.js';
 
@@ -90,6 +96,7 @@ export interface FamilyState {
   /** The largest max-age a document of this family was served with, seconds. */
   readonly largestMaxAge: number;
   readonly schedule?: FamilySchedule;
+  readonly deviations?: readonly FamilyDeviation[];
   readonly closed: readonly { readonly rotation: string; readonly outcome: string }[];
 }
 
@@ -110,6 +117,7 @@ export const initialFamily: FamilyState = {
 };
 
 export type FamilyCommand =
+  | DeviationCommand
   | { readonly type: 'RegisterFamily'; readonly details: FamilyDetails }
   | { readonly type: 'ReviseRunbook'; readonly runbook: Readonly<Record<string, string>> }
   | { readonly type: 'AssignOwner'; readonly owner: FamilyDetails['owner'] }
@@ -321,6 +329,11 @@ function decide(command: FamilyCommand, state: FamilyState): readonly NewFamilyE
         details.owner.escalation === command.owner.escalation;
       return same ? [] : [{ type: 'OwnerAssigned', data: command.owner }];
     }
+    case 'RequestDeviation':
+    case 'ApproveDeviation':
+    case 'CloseDeviation':
+      existing(state);
+      return decideDeviation(command, state.deviations);
     case 'SetSchedule': {
       existing(state);
       const { schedule, stopEmitting } = command;
@@ -526,6 +539,10 @@ function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
       return state.details === undefined
         ? state
         : { ...state, details: { ...state.details, owner: event.data } };
+    case 'FamilyDeviationRequested':
+    case 'FamilyDeviationApproved':
+    case 'FamilyDeviationClosed':
+      return { ...state, deviations: evolveDeviations(state.deviations, event) };
     case 'ScheduleSet':
       return { ...state, schedule: event.data };
     case 'ExposureScoped':

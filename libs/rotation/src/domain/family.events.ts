@@ -76,6 +76,14 @@ export const scheduleSchema = z.object({
 });
 export type FamilySchedule = z.output<typeof scheduleSchema>;
 
+/** What of its policy's terms a family departs from; the rest binds. */
+export const departureSchema = policyTermsSchema
+  .partial()
+  .refine((departs) => Object.values(departs).some((value) => value !== undefined), {
+    message: 'must name at least one of the policy’s terms, such as stopEmitting',
+  });
+export type FamilyDeparture = z.output<typeof departureSchema>;
+
 export const coverageSchema = z.object({ from: instantSchema, basis: textSchema });
 
 export const CONSUMER_ROLES = ['emitter', 'verifier'] as const;
@@ -172,6 +180,26 @@ export const familyEvents = {
     version: 1,
     about: 'When rotations of this family are started and changed; inside the policy’s periods.',
     schema: scheduleSchema,
+  },
+  FamilyDeviationRequested: {
+    version: 1,
+    about: 'Somebody wants this family to depart from its policy for a while.',
+    schema: z.object({
+      deviation: uuidSchema,
+      departs: departureSchema,
+      reason: textSchema,
+      until: instantSchema,
+    }),
+  },
+  FamilyDeviationApproved: {
+    version: 1,
+    about: 'Somebody else approved the departure: it binds in the place of the policy until it ends.',
+    schema: z.object({ deviation: uuidSchema, note: textSchema.optional() }),
+  },
+  FamilyDeviationClosed: {
+    version: 1,
+    about: 'A departure was withdrawn, refused, ended before its time, or looked at after its end.',
+    schema: z.object({ deviation: uuidSchema, reason: textSchema }),
   },
   OwnerAssigned: { version: 1, about: 'A family has a new owner.', schema: ownerSchema },
   ConsumerRegistered: {

@@ -68,6 +68,8 @@ function reached(name: string): Reached {
     const emergency = world.emergency(['old']).id;
     world.run();
     if (name === 'emergency, over') world.elapse(DAY);
+    if (name === 'emergency, approved') world.ask(emergency, commands.approve());
+    if (name === 'emergency, refused') world.ask(emergency, commands.reject(), APPROVER);
     return { events: world.rotationEvents(emergency), incoming: world.incomingOf(emergency) };
   }
   return { events: world.rotationEvents(id), incoming: world.incomingOf(id) };
@@ -157,6 +159,7 @@ const over: Row = {
 const emergency: Row = {
   ...planned,
   approve: 'RotationApproved',
+  reject: 'RotationRejected',
   'confirm acceptance': 'AcceptanceConfirmed',
   'confirm emission': 'EmissionConfirmed',
   'roll back': 'rotation.emergency-rolls-forward',
@@ -198,7 +201,14 @@ const table: Readonly<Record<string, Row>> = {
   rejected: { ...over, reject: 'nothing' },
   superseded: over,
   'emergency, running': emergency,
-  'emergency, over': { ...over, approve: 'RotationApproved', review: 'PostIncidentReviewed' },
+  'emergency, approved': { ...emergency, reject: 'rotation.already-approved' },
+  'emergency, refused': { ...emergency, approve: 'rotation.approval-refused', reject: 'nothing' },
+  'emergency, over': {
+    ...over,
+    approve: 'RotationApproved',
+    reject: 'RotationRejected',
+    review: 'PostIncidentReviewed',
+  },
 };
 
 function decided(command: RotationCommand, events: readonly RotationEvent[]): string {
@@ -243,7 +253,7 @@ describe('every command in every phase', () => {
   });
 
   it('the whole table was proved', () => {
-    expect(proved).toBe(21 * 13);
+    expect(proved).toBe(23 * 13);
   });
 
   it('the request of a rotation that exists decides nothing', () => {
@@ -483,5 +493,49 @@ describe('rolling back', () => {
       reversible: true,
     } as const;
     expect(world.ask(id, command)).toBe('rotation.old-destroyed');
+  });
+});
+
+describe('an emergency refused in retrospect', () => {
+  const types = (world: SimulatedWorld, id: string): readonly string[] =>
+    world
+      .rotationEvents(id)
+      .map(({ type }) => type)
+      .filter((type) => type !== 'RotationRejected');
+
+  const declared = (): { readonly world: SimulatedWorld; readonly id: string } => {
+    const world = new SimulatedWorld();
+    return { world, id: world.emergency(['old']).id };
+  };
+
+  it('undoes and ends nothing, whenever it is refused', () => {
+    const approved = declared();
+    approved.world.elapse(2 * DAY);
+    const undisturbed = types(approved.world, approved.id);
+    expect(approved.world.rotation(approved.id).phase).toBe('completed');
+    for (const after of [0, 1_000, 60_000, HOUR, DAY, 2 * DAY]) {
+      const { world, id } = declared();
+      world.elapse(after);
+      expect(world.ask(id, commands.reject(), APPROVER)).toBeUndefined();
+      world.elapse(2 * DAY - after);
+      expect(types(world, id)).toEqual(undisturbed);
+      expect(world.rotation(id)).toMatchObject({
+        phase: 'completed',
+        approvals: [],
+        refused: { subject: APPROVER, reason: 'not now' },
+      });
+      expect(world.backEnd.accepted()).toEqual(approved.world.backEnd.accepted());
+    }
+  });
+
+  it('is refused once, by another than declared it, and never approved after', () => {
+    const { world, id } = declared();
+    const refuse = (subject: string): string | undefined =>
+      world.ask(id, { type: 'RejectRotation', subject, reason: 'a test key' }, subject);
+    expect(refuse(REQUESTER)).toBe('rotation.own-approval');
+    expect(refuse(APPROVER)).toBeUndefined();
+    expect(refuse(APPROVER)).toBeUndefined();
+    expect(refuse('subject-second')).toBe('rotation.approval-refused');
+    expect(world.rotationEvents(id).filter(({ type }) => type === 'RotationRejected')).toHaveLength(1);
   });
 });

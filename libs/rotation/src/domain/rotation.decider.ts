@@ -25,6 +25,13 @@ export type RotationCommand =
       readonly supersedes?: string;
       /** A planned rotation's plan is frozen at its start; an emergency's is made from the observed state. */
       readonly plan?: RotationPlan;
+      /** How the family departs from its policy while this is planned. */
+      readonly departures?: readonly {
+        readonly what: string;
+        readonly reason: string;
+        readonly until: string;
+        readonly family: { readonly deviation: string; readonly approvedBy: string };
+      }[];
       readonly declaration?: {
         readonly terms: PolicyTerms['emergency'];
         readonly now: number;
@@ -169,6 +176,10 @@ function request(
     ...(standing === undefined || command.plan.approvals === 0
       ? []
       : [{ type: 'RotationApproved' as const, data: { standing } }]),
+    ...(command.departures ?? []).map((departure) => ({
+      type: 'DeviationRecorded' as const,
+      data: departure,
+    })),
     ...(deviation === undefined
       ? []
       : [
@@ -406,6 +417,33 @@ function attest(
   ];
 }
 
+/** An emergency runs first and is approved afterwards: whoever refuses then undoes nothing, and the record says so for good. */
+function refuseInRetrospect(
+  command: RotationCommand & { readonly type: 'RejectRotation' },
+  state: RotationState,
+): readonly NewRotationEvent[] {
+  if (command.subject === state.requestedBy) {
+    throw new DomainError(
+      'rotation.own-approval',
+      'an emergency is approved or refused in retrospect by a subject other than the one that declared it',
+    );
+  }
+  if (state.refused?.subject === command.subject) return [];
+  if (state.refused !== undefined) {
+    throw new DomainError(
+      'rotation.approval-refused',
+      'the approval of this emergency was refused already: record your own reasons as a note',
+    );
+  }
+  if (state.approvals.length > 0) {
+    throw new DomainError(
+      'rotation.already-approved',
+      'this emergency was approved in retrospect, and the approval stands: record your objection as a note',
+    );
+  }
+  return [{ type: 'RotationRejected', data: { reason: command.reason, inRetrospect: true } }];
+}
+
 function decide(command: RotationCommand, state: RotationState): readonly NewRotationEvent[] {
   switch (command.type) {
     case 'RequestRotation':
@@ -419,6 +457,12 @@ function decide(command: RotationCommand, state: RotationState): readonly NewRot
         );
       }
       if (state.approvals.some((approval) => approval.subject === command.subject)) return [];
+      if (state.refused !== undefined) {
+        throw new DomainError(
+          'rotation.approval-refused',
+          'the approval of this emergency was refused in retrospect, and stays refused: record what changed as a note',
+        );
+      }
       // An emergency is approved in retrospect, also after its end; a planned rotation only while it waits.
       if (state.emergency === undefined) {
         open(state);
@@ -429,9 +473,10 @@ function decide(command: RotationCommand, state: RotationState): readonly NewRot
       return [{ type: 'RotationApproved', data: command.note === undefined ? {} : { note: command.note } }];
     }
     case 'RejectRotation':
+      if (state.emergency !== undefined && !state.imported) return refuseInRetrospect(command, state);
       if (state.phase === 'rejected' && !state.imported) return [];
       open(state);
-      if (state.phase !== 'requested' || state.emergency !== undefined) {
+      if (state.phase !== 'requested') {
         throw new DomainError(
           'rotation.not-waiting',
           'only a rotation that waits for approval can be rejected; roll it back or abandon it instead',

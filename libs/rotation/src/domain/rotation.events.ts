@@ -196,9 +196,15 @@ export const rotationEvents = {
     }),
   },
   RotationRejected: {
-    version: 1,
-    about: 'An approver refused it.',
-    schema: z.object({ reason: textSchema }),
+    version: 2,
+    upcast: { 1: widened },
+    about:
+      'An approver refused it. A planned rotation ends; of an emergency the approval is refused in retrospect: an exception that undoes and ends nothing.',
+    schema: z.object({
+      reason: textSchema,
+      /** Of an emergency, which ran before anybody was asked. */
+      inRetrospect: z.literal(true).optional(),
+    }),
   },
   EmergencyDeclared: {
     version: 1,
@@ -429,9 +435,17 @@ export const rotationEvents = {
     schema: z.object({ leftAccepted: z.array(versionIdSchema).max(100), ...importedFactFields }),
   },
   DeviationRecorded: {
-    version: 1,
-    about: 'A written departure: reason, and until when. Who approved it is who approved the rotation.',
-    schema: z.object({ what: lineSchema, reason: textSchema, until: instantSchema }),
+    version: 2,
+    upcast: { 1: widened },
+    about:
+      'A written departure: reason, and until when. Who approved the rotation approved it, unless it is its family’s.',
+    schema: z.object({
+      what: lineSchema,
+      reason: textSchema,
+      until: instantSchema,
+      /** Its family's, approved on its own: it stood when the rotation was asked for. */
+      family: z.object({ deviation: uuidSchema, approvedBy: z.string() }).optional(),
+    }),
   },
   NoteAdded: {
     version: 1,

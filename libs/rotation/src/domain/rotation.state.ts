@@ -70,6 +70,8 @@ export interface RotationState {
   readonly supersedes?: string;
   readonly plan?: RotationPlan;
   readonly approvals: readonly { readonly subject: string; readonly at: number }[];
+  /** Of an emergency: its approval in retrospect was refused. An exception; what was done stands. */
+  readonly refused?: { readonly subject: string; readonly at: number; readonly reason: string };
   readonly emergency?: {
     readonly compromised: readonly string[];
     readonly discoveredAt: number;
@@ -328,7 +330,10 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
       return { ...moved, approvals, phase: state.phase === 'requested' && enough ? 'approved' : state.phase };
     }
     case 'RotationRejected':
-      return { ...moved, phase: 'rejected', ended: mark(event) };
+      // An emergency ran before anybody was asked: refusing it afterwards undoes and ends nothing.
+      return event.data.inRetrospect === true
+        ? { ...moved, refused: { subject: event.actor, at: event.recordedAt, reason: event.data.reason } }
+        : { ...moved, phase: 'rejected', ended: mark(event) };
     case 'EmergencyDeclared':
       return {
         ...moved,

@@ -485,7 +485,11 @@ function wordsOf(event: TimelineEvent, context: Context): Words {
       return {
         kind: 'decision',
         title: 'Deviation recorded',
-        detail: `${event.data.what}, until ${minuteText(event.data.until)}: ${oneLine(event.data.reason)}`,
+        detail: `${event.data.what}, until ${minuteText(event.data.until)}: ${oneLine(event.data.reason)}${
+          event.data.family === undefined
+            ? ''
+            : `; approved by ${nameOf(event.data.family.approvedBy, context.names)}`
+        }`,
       };
     case 'FactCorrected':
       return {

@@ -86,7 +86,10 @@ const STATE = 'state TEXT NOT NULL';
  * What of a family's versions says that it may be late, without a policy and without the rotation that runs: whoever
  * lists what is late looks closer at these rows alone (`directory.ts`). A row too many costs a look; one too few hides it.
  */
-function clocksOf(versions: readonly VersionSnapshot[]): {
+function clocksOf(
+  versions: readonly VersionSnapshot[],
+  deviations: FamilyState['deviations'] = [],
+): {
   readonly accepted_since: number | null;
   readonly emitting_since: number | null;
   readonly unclear: number;
@@ -103,13 +106,19 @@ function clocksOf(versions: readonly VersionSnapshot[]): {
     emitting_since: since(
       open.filter(({ emittingShare }) => emittingShare === undefined || emittingShare > 0),
     ),
-    unclear: undated || open.some(({ compromised }) => compromised) ? 1 : 0,
+    // A family that departs from its policy keeps other terms than its kind: it is always looked at.
+    unclear:
+      undated ||
+      open.some(({ compromised }) => compromised) ||
+      deviations.some(({ approvedAt, closedAt }) => approvedAt !== undefined && closedAt === undefined)
+        ? 1
+        : 0,
   };
 }
 
 export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent>({
   name: 'families',
-  version: 4,
+  version: 5,
   schema: [
     `CREATE TABLE families (
       ${ROW}, environment TEXT NOT NULL, name TEXT NOT NULL, team TEXT NOT NULL, mode TEXT NOT NULL,
@@ -128,14 +137,14 @@ export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent
   initial: familyDecider.initialState,
   evolve: familyDecider.evolve,
   exists: ({ details }) => details !== undefined,
-  columns: ({ details, versions, runbook, custodians }) => ({
+  columns: ({ details, versions, runbook, custodians, deviations }) => ({
     environment: details?.environment ?? '',
     name: details?.name ?? '',
     team: details?.team ?? '',
     mode: details?.mode ?? '',
     kind: details?.kind ?? '',
     protects: details?.protects ?? '',
-    ...clocksOf(versions),
+    ...clocksOf(versions, deviations),
     next_review: runbook['nextReview'] ?? null,
     left_at: firstLeft(custodians),
   }),
@@ -150,10 +159,19 @@ function firstLeft(custodians: FamilyState['custodians']): number | null {
 }
 
 /** The earliest date by which a person still owes something for an emergency. */
-function owedAt({ emergency, imported, approvals, phase, reviewedAt }: RotationState): number | null {
+function owedAt({
+  emergency,
+  imported,
+  approvals,
+  refused,
+  phase,
+  reviewedAt,
+}: RotationState): number | null {
   if (emergency === undefined || imported) return null;
   const open = [
-    ...(approvals.length > 0 || phase === 'rejected' ? [] : [emergency.approvalDueAt]),
+    ...(approvals.length > 0 || refused !== undefined || phase === 'rejected'
+      ? []
+      : [emergency.approvalDueAt]),
     ...(reviewedAt === undefined ? [emergency.reviewDueAt] : []),
   ];
   return open.length === 0 ? null : Math.min(...open);
@@ -198,10 +216,11 @@ export const rotationsProjection: Projection = aggregate<RotationState, Rotation
 
 export const containmentsProjection: Projection = aggregate<ContainmentState, ContainmentEvent>({
   name: 'containments',
-  version: 3,
+  version: 4,
   schema: [
     `CREATE TABLE containments (${ROW}, family_id TEXT NOT NULL, status TEXT NOT NULL, ${STATE}) STRICT`,
     'CREATE INDEX containments_by_family ON containments (family_id)',
+    'CREATE INDEX containments_by_status ON containments (status, id)',
   ],
   category: 'containment',
   initial: initialContainment,
@@ -212,10 +231,11 @@ export const containmentsProjection: Projection = aggregate<ContainmentState, Co
 
 export const destructionsProjection: Projection = aggregate<DestructionState, DestructionEvent>({
   name: 'destructions',
-  version: 1,
+  version: 2,
   schema: [
     `CREATE TABLE destructions (${ROW}, family_id TEXT NOT NULL, status TEXT NOT NULL, ${STATE}) STRICT`,
     'CREATE INDEX destructions_by_family ON destructions (family_id)',
+    'CREATE INDEX destructions_by_status ON destructions (status, id)',
   ],
   category: 'destruction',
   initial: initialDestruction,
