@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { packAppends, packOutcomes, unpackAppends, unpackOutcomes, type Settled } from './writer-messages.js';
 
 const text = fc.string({ unit: 'binary' });
