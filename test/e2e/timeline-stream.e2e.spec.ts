@@ -1,8 +1,8 @@
 import { request as httpRequest } from 'node:http';
 import { jest } from '@jest/globals';
-import { EventReader, type ServerSentEvent } from '../../cli/src/event-reader.js';
-import { Stage } from '../../../test/e2e/support.js';
-import { startService, type StartedService } from './testing/started-service.js';
+import { EventReader, type ServerSentEvent } from '../../apps/cli/src/event-reader.js';
+import { Stage } from './support.js';
+import { startService, type StartedService } from '../../apps/service/src/testing/started-service.js';
 
 // A starting service is slow where the machine is busy.
 jest.setTimeout(60_000);
