@@ -63,6 +63,7 @@ describe('help', () => {
         'import',
         'local rekey',
         'note',
+        'obligations',
         'overdue',
         'override',
         'pause',

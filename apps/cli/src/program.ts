@@ -24,6 +24,7 @@ import { registerLeft } from './commands/left.js';
 import { registerLift } from './commands/lift.js';
 import { registerLocal } from './commands/local.js';
 import { registerNote } from './commands/note.js';
+import { registerObligations } from './commands/obligations.js';
 import { registerOverdue } from './commands/overdue.js';
 import { registerOverride } from './commands/override.js';
 import { registerPause } from './commands/pause.js';
@@ -146,6 +147,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   program.commandsGroup('Look:');
   registerStatus(program, around);
   registerOverdue(program, around);
+  registerObligations(program, around);
   registerSchedule(program, around);
   registerReplay(program, around);
   registerReport(program, around);
