@@ -13,8 +13,6 @@ const SILENCE_MS = 60_000;
 /** Waits before a safe request is repeated. */
 const AGAIN_AFTER_MS = [200, 800];
 const PASSING = [502, 503, 504];
-/** More than this nobody lists on a terminal. */
-const MOST_PAGES = 200;
 
 export interface ClientOptions {
   readonly url: string;
@@ -25,6 +23,8 @@ export interface ClientOptions {
   readonly sleep: (milliseconds: number, signal: AbortSignal) => Promise<void>;
   /** For people: what somebody typed must not reach their terminal as escape sequences. */
   readonly forPeople: boolean;
+  /** How many items of a list are read so far; `undefined`: it is read to its end. Only lists of several pages tell. */
+  readonly onItems?: (count: number | undefined) => void;
 }
 
 export type Query = Readonly<Record<string, string | number | undefined>>;
@@ -67,7 +67,7 @@ export class ApiClient {
     return this.#read(await this.#repeatable({ method: 'GET', path, query }), schema);
   }
 
-  /** Every item of a list, page by page. */
+  /** Every item of a list, page by page, to its end: a list that looks whole is whole. */
   async all<Item extends z.ZodType>(path: string, item: Item, query: Query = {}): Promise<Listed<Item>> {
     const page = z.looseObject({
       items: z.array(item),
@@ -76,14 +76,22 @@ export class ApiClient {
       asOf: z.string().optional(),
     });
     const items: z.output<Item>[] = [];
-    let cursor: string | undefined;
+    const seen = new Set<string>();
     let first: { treeSize?: number | undefined; asOf?: string | undefined } | undefined;
-    for (let pages = 0; pages < MOST_PAGES; pages += 1) {
-      const got = await this.get(path, page, { ...query, cursor });
-      first ??= got;
-      items.push(...got.items);
-      if (got.next === null || got.next === undefined) break;
-      cursor = got.next;
+    try {
+      for (let cursor: string | undefined; ;) {
+        const got = await this.get(path, page, { ...query, cursor });
+        first ??= got;
+        for (const item of got.items) items.push(item);
+        if (got.next === null || got.next === undefined) break;
+        // Else a service that goes round in circles would be asked for ever.
+        if (seen.has(got.next)) throw this.#strange('a list comes back to a page it had already');
+        seen.add(got.next);
+        cursor = got.next;
+        this.options.onItems?.(items.length);
+      }
+    } finally {
+      if (seen.size > 0) this.options.onItems?.(undefined);
     }
     return { items, treeSize: first?.treeSize, asOf: first?.asOf };
   }

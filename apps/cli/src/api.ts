@@ -197,6 +197,8 @@ export type Preview = z.output<typeof previewSchema>;
 export const timelineSchema = z.looseObject({
   entries: z.array(
     z.looseObject({
+      /** What a correction names. */
+      eventId: z.string(),
       type: z.string(),
       at: z.string(),
       recordedAt: z.string(),
@@ -241,15 +243,18 @@ export type Due = z.output<typeof dueSchema>;
 
 export const containmentSchema = z.looseObject({
   id: z.string(),
+  family: z.string(),
   status: z.string(),
   versions: z.array(z.string()),
   trustEndsAt: z.string().nullable(),
   suspendedFor: z.string().nullable(),
   waitsFor: z.string().nullish(),
 });
+export type Containment = z.output<typeof containmentSchema>;
 
 export const destructionSchema = z.looseObject({
   id: z.string(),
+  family: z.string(),
   status: z.string(),
   versions: z.array(z.string()),
   notBefore: z.string().nullable(),

@@ -34,6 +34,8 @@ afterEach(async () => {
 });
 
 async function runAgainst(routes: StandInRoutes, argv: readonly string[], options: RunOptions = {}) {
+  // One at a time: a stand-in nobody closes keeps the run from ending.
+  await standIn?.close();
   standIn = await startStandIn(routes);
   const ran = await run(argv, { url: standIn.url, ...options });
   // Whatever happens, the token is never shown.
@@ -187,6 +189,38 @@ describe('requests', () => {
       '/api/v1/families?environment=production',
       '/api/v1/families?environment=production&cursor=more',
     ]);
+  });
+});
+
+describe('a long list', () => {
+  const PAGES = 230;
+  const long = (times: number) => ({
+    body: {
+      items: [{ ...FAMILY, id: `${String(times).padStart(8, '0')}${FAMILY_ID.slice(8)}` }],
+      next: times < PAGES - 1 ? `page ${times + 1}` : null,
+      treeSize: 42,
+    },
+  });
+
+  it('is read to its end, however many pages it has', async () => {
+    const { code, out } = await runAgainst({ 'GET /families': long }, ['families', '--json']);
+    const { items } = JSON.parse(out) as { readonly items: readonly { readonly id: string }[] };
+    expect([code, new Set(items.map(({ id }) => id)).size]).toEqual([0, PAGES]);
+  });
+
+  it('says on a terminal how far it is, and leaves no trace of it', async () => {
+    const { err } = await runAgainst({ 'GET /families': long }, ['families'], { terminal: {} });
+    expect(err).toContain('\r\u001B[K229 read …');
+    expect(err.endsWith('\r\u001B[K')).toBe(true);
+    await standIn?.close();
+    expect((await runAgainst({ 'GET /families': long }, ['families'])).err).toBe('');
+  });
+
+  it('that goes round in circles is said, not followed', async () => {
+    const round = { body: { items: [FAMILY], next: 'again', treeSize: 42 } };
+    const { code, err, asked } = await runAgainst({ 'GET /families': round }, ['families']);
+    expect([code, asked.length]).toEqual([3, 2]);
+    expect(err).toContain('comes back to a page');
   });
 });
 

@@ -39,6 +39,10 @@ export const FAMILY_ARGUMENT = 'environment/name, or the id of a secret family';
 export const ROTATION_ARGUMENT =
   "a rotation's id, the beginning of one, or environment/name for the rotation that runs there";
 
+export const CONTAINMENT_ARGUMENT =
+  'its id, the beginning of one, or environment/name of the family it denies';
+export const DESTRUCTION_ARGUMENT = 'its id, the beginning of one, or environment/name of its family';
+
 /** An option's parser that may throw our own failures. */
 export function parsedBy<Value>(parse: (text: string) => Value): (text: string) => Value {
   return (text) => {

@@ -12,10 +12,10 @@ import {
 import { ProblemError, RefusedError, UsageError } from './failures.js';
 import type { Session } from './session.js';
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 /** Fewer characters of an id are a typing slip. */
-const SHORTEST_PREFIX = 4;
-const PREFIX = /^[0-9a-f][0-9a-f-]*$/;
+export const SHORTEST_PREFIX = 4;
+export const PREFIX = /^[0-9a-f][0-9a-f-]*$/;
 
 export async function findFamily({ client }: Session, text: string): Promise<Family> {
   if (!text.includes('/') && !UUID.test(text)) {
@@ -66,7 +66,7 @@ export async function findRotation(
 }
 
 /** By id, the beginning of one, or name. */
-async function findPolicy({ client }: Session, text: string): Promise<Policy> {
+export async function findPolicy({ client }: Session, text: string): Promise<Policy> {
   const { items } = await client.all('/policies', policySchema);
   const found = items.filter(
     (policy) => policy.name === text || (text.length >= SHORTEST_PREFIX && policy.id.startsWith(text)),

@@ -12,6 +12,9 @@ export interface CommonOptions {
   readonly idempotencyKey?: string;
 }
 
+/** To the beginning of the line, and nothing on it. */
+const ERASE_LINE = '\r\u001B[K';
+
 /** One run of a command against a service: the client and the page it writes on. */
 export class Session {
   readonly client: ApiClient;
@@ -46,6 +49,12 @@ export class Session {
       interrupted: around.interrupted,
       sleep: around.sleep,
       forPeople: !this.json,
+      onItems: (count) => {
+        if (this.json || !around.err.isTTY) return;
+        around.err.write(
+          count === undefined ? ERASE_LINE : `${ERASE_LINE}${count.toLocaleString('en')} read …`,
+        );
+      },
     });
   }
 

@@ -11,6 +11,8 @@ const LISTS = [
   '/api/v1/families',
   '/api/v1/rotations',
   '/api/v1/rotations?state=open',
+  '/api/v1/containments',
+  '/api/v1/destructions?state=all',
   '/api/v1/consumers',
   '/api/v1/policies',
   '/api/v1/tokens',
@@ -97,6 +99,26 @@ describe('lists come in pages', () => {
         },
       }),
     );
+    // What a back end would have to hold first is written down as it is recorded: lists show what is on record.
+    const backEnd = { instance: 'local', object: `keys/${name}` };
+    const about = { family: id, backEnd, versions: ['k1'], reason: 'paging' };
+    for (const [category, type] of [
+      ['containment', 'ContainmentRequested'],
+      ['destruction', 'DestructionRequested'],
+    ] as const) {
+      const stream = `${category}-${service.keyturn.ids.random()}`;
+      await service.keyturn.store.append(
+        { stream, revision: -1, lastRecordedAt: 0 },
+        [{ type, data: about }],
+        {
+          actor: service.subject,
+          correlationId: id,
+          causationId: id,
+          origin: { via: 'http' },
+        },
+      );
+      await service.keyturn.settle({ stream, revision: 0 });
+    }
     await service.tokenWith(['viewer']);
     ok(
       await service.call('POST', '/api/v1/freezes', {

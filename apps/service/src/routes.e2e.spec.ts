@@ -83,6 +83,8 @@ const TABLE: Readonly<Record<string, RouteAccess>> = {
   'POST /api/v1/people/:subject/departure': 'token:admin',
   'POST /api/v1/rotations/:rotation/corrections': 'rotation:operate',
   'POST /api/v1/rotations/:rotation/confirmations/withdraw': 'rotation:confirm',
+  'GET /api/v1/containments': 'rotation:read',
+  'GET /api/v1/destructions': 'rotation:read',
   'GET /api/v1/containments/:containment': 'rotation:read',
   'GET /api/v1/freezes': 'rotation:read',
   'POST /api/v1/freezes': 'freeze:write',

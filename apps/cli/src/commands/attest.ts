@@ -2,19 +2,13 @@ import { Option, type Command } from 'commander';
 import { askRotation } from '../ask.js';
 import { defineCommand, ROTATION_ARGUMENT } from '../define-command.js';
 import { UsageError } from '../failures.js';
-import type { CommonOptions } from '../session.js';
+import { attestationOf, takesEvidence, type EvidenceOptions } from '../evidence.js';
 import type { Surroundings } from '../surroundings.js';
-import { instantArgument } from '../words.js';
 
-interface AttestOptions extends CommonOptions {
+interface AttestOptions extends EvidenceOptions {
   readonly step: string;
   readonly takeOver?: boolean;
   readonly reason?: string;
-  readonly evidence?: string;
-  readonly sha256?: string;
-  readonly note?: string;
-  readonly by?: string;
-  readonly at?: string;
   readonly version?: string;
   readonly algorithm?: string;
   readonly fingerprint?: string;
@@ -34,7 +28,7 @@ const STEPS = [
 ];
 
 export function registerAttest(program: Command, around: Surroundings): void {
-  defineCommand(program, {
+  const command = defineCommand(program, {
     usage: 'attest',
     summary: 'Say, with evidence, that people or a pipeline performed a step',
     about:
@@ -49,12 +43,8 @@ export function registerAttest(program: Command, around: Surroundings): void {
     .argument('<rotation>', ROTATION_ARGUMENT)
     .addOption(new Option('--step <step>', 'which step').choices(STEPS).makeOptionMandatory())
     .option('--take-over', 'take the step out of the back end’s hands; needs --reason, attests nothing yet')
-    .option('--reason <text>', 'why it is taken over')
-    .option('--evidence <url>', 'where the evidence can be looked at')
-    .option('--sha256 <hex>', 'SHA-256 of the evidence')
-    .option('--note <text>', 'what else is worth knowing; in an emergency enough by itself')
-    .option('--by <who>', 'who performed it, where that is not you')
-    .option('--at <instant>', 'when it was so; left out: not recorded')
+    .option('--reason <text>', 'why it is taken over');
+  takesEvidence(command)
     .option('--version <id>', 'of generate: what the new version is called there')
     .option('--algorithm <name>', 'of generate')
     .option('--fingerprint <text>', 'of generate; never the value')
@@ -78,20 +68,14 @@ export function registerAttest(program: Command, around: Surroundings): void {
 }
 
 function bodyOf(options: AttestOptions, now: number): Readonly<Record<string, unknown>> {
-  const { evidence, sha256, note, by, at, version, algorithm, fingerprint } = options;
+  const { version, algorithm, fingerprint } = options;
   const generated = {
     ...(version === undefined ? {} : { versionId: version }),
     ...(algorithm === undefined ? {} : { algorithm }),
     ...(fingerprint === undefined ? {} : { fingerprint }),
   };
   return {
-    evidence: {
-      ...(evidence === undefined ? {} : { link: evidence }),
-      ...(sha256 === undefined ? {} : { sha256 }),
-      ...(note === undefined ? {} : { note }),
-    },
-    ...(by === undefined ? {} : { by }),
-    ...(at === undefined ? {} : { occurredAt: instantArgument(at, now) }),
+    ...attestationOf(options, now),
     ...(Object.keys(generated).length === 0 ? {} : { generated }),
   };
 }

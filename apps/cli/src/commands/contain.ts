@@ -45,7 +45,12 @@ export function registerContain(program: Command, around: Surroundings): void {
         if (shown.trustEndsAt !== null) {
           session.line(`  trust ends  ${day(shown.trustEndsAt)} at the latest (computed, not observed)`);
         }
-        if (shown.suspendedFor !== null) session.line(`  waits for   ${shown.suspendedFor}`);
+        if (shown.suspendedFor !== null) {
+          session.line(`  needs       ${shown.suspendedFor}`);
+          session.line(
+            `  ${session.paint('next', 'dim')}        ${session.paint(`keyturn containment retry ${shown.id}`, 'cyan')}`,
+          );
+        }
         session.line(
           `  ${session.paint('next', 'dim')}        ${session.paint(
             `keyturn emergency ${family.qualifiedName} --compromised ${shown.versions.join(' ')}`,

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { containmentSchema } from '../api.js';
+import { containmentSchema, familySchema } from '../api.js';
 import { defineCommand, listedBy } from '../define-command.js';
 import { UsageError } from '../failures.js';
 import { Session, type CommonOptions } from '../session.js';
@@ -35,7 +35,7 @@ export function registerLift(program: Command, around: Surroundings): void {
       if (clear.length > 0) {
         if (family === undefined) throw new UsageError('--clear needs --family');
         const path = `/families/${encodeURIComponent(family)}/compromises/clear`;
-        await session.client.post(path, containmentSchema.partial(), { body: { versions: clear, reason } });
+        await session.client.post(path, familySchema, { body: { versions: clear, reason } });
       }
       const shown = await session.client.post(`/containments/${id}/lift`, containmentSchema, {
         body: { reason },

@@ -37,7 +37,7 @@ export function registerReplay(program: Command, around: Surroundings): void {
       parsedBy(treeSizeArgument),
     )
     .option('--speed <factor>', 'times faster than it happened; max or 0 for all at once', '60x')
-    .option('--full', 'with the intents and other lines a short view leaves out')
+    .option('--full', 'with the intents and other lines a short view leaves out, and the ids of the events')
     .action(async (text: string, options: ReplayOptions) => {
       const speed = speedArgument(options.speed);
       const at = options.at === undefined ? undefined : instantArgument(options.at, around.clock.now());
@@ -89,7 +89,7 @@ async function play(session: Session, { rotation, timeline, speed, full }: Playe
   for (const [index, entry] of entries.entries()) {
     const pause = rhythm[index] ?? 0;
     if (pause > 0) await around.sleep(pause, around.interrupted);
-    session.lines(entryLines(session, entry, zero));
+    session.lines(entryLines(session, entry, zero, full));
   }
   if (entries.length === 0) session.line('Nothing was recorded until then.');
   if (targets.length > 0) {
@@ -107,7 +107,7 @@ async function play(session: Session, { rotation, timeline, speed, full }: Playe
   }
 }
 
-function entryLines({ paint }: Session, entry: TimelineLine, zero: string): readonly string[] {
+function entryLines({ paint }: Session, entry: TimelineLine, zero: string, full: boolean): readonly string[] {
   const { at, recordedAt, instantNotRecorded, title, detail, actorName, doneBy, provenance, kind } = entry;
   const time = instantNotRecorded ? 'not recorded'.padEnd(19) : at.slice(0, 19).replace('T', ' ');
   const since = (instantNotRecorded ? '' : offset(zero, at)).padStart(13);
@@ -118,6 +118,7 @@ function entryLines({ paint }: Session, entry: TimelineLine, zero: string): read
     `${paint(time, 'dim')} ${paint(since, 'dim')}  ${paint(title, 'bold', ...kindStyle(kind))}`,
     ...(detail === '' ? [] : [`${indent}${detail}`]),
     paint(`${indent}${who}, ${provenance}${later}`, 'dim'),
+    ...(full ? [paint(`${indent}event ${entry.eventId}`, 'dim')] : []),
   ];
 }
 

@@ -49,7 +49,7 @@ const sorted = (text: string): readonly string[] =>
 const CASES: readonly (readonly [readonly string[], readonly string[]])[] = [
   [
     ['keyturn', 're'],
-    ['rebuild', 'reject', 'replay', 'report', 'restore', 'resume', 'retry', 'review'],
+    ['rebuild', 'reject', 'replay', 'report', 'restore', 'resume', 'retire', 'retry', 'review', 'reviewed'],
   ],
   [['keyturn', 'token', 'c'], ['create']],
   [

@@ -45,9 +45,16 @@ export function stateIn<State>(row: SqlRow): State {
 
 const familiesCursor = new Cursor('families', z.tuple([z.string(), z.string(), z.string()]));
 const rotationsCursor = new Cursor('rotations', z.tuple([z.literal([0, 1]), z.int(), z.string()]));
+const containmentsCursor = new Cursor('containments', z.tuple([z.string()]));
+const destructionsCursor = new Cursor('destructions', z.tuple([z.string()]));
 const policiesCursor = new Cursor('policies', z.tuple([z.string(), z.string()]));
 const CONSUMER_KEY = z.tuple([z.string(), z.string(), z.string(), z.string()]);
 const consumersCursor = new Cursor('consumers', CONSUMER_KEY);
+
+export type ProcessFilter = PageQuery & {
+  readonly family?: string | undefined;
+  readonly state: 'open' | 'ended' | 'all';
+};
 
 /** What lists and pages read: the folds in the read model, within a token's scope. Never decides anything. */
 export class Directory {
@@ -228,6 +235,55 @@ export class Directory {
     const row = this.readModel.db.prepare('SELECT revision, state FROM destructions WHERE id = ?').get(id);
     if (row === undefined) throw new DomainError('destruction.not-found', `there is no destruction ${id}`);
     return destructionView(stateIn<DestructionState>(row), Number(row['revision']), this.#waitsFor(id));
+  }
+
+  /** By id: nothing that happens to one of them moves it to another page. An applied containment is open until it is lifted. */
+  containments(filter: ProcessFilter, scope: Scope): Page<ContainmentView> {
+    return this.#processes('containments', ['lifted'], containmentsCursor, filter, scope, (id) =>
+      this.containment(id),
+    );
+  }
+
+  destructions(filter: ProcessFilter, scope: Scope): Page<DestructionView> {
+    return this.#processes(
+      'destructions',
+      ['rejected', 'destroyed'],
+      destructionsCursor,
+      filter,
+      scope,
+      (id) => this.destruction(id),
+    );
+  }
+
+  #processes<View>(
+    table: 'containments' | 'destructions',
+    ended: readonly string[],
+    cursor: Cursor<z.ZodTuple<[z.ZodString]>>,
+    filter: ProcessFilter,
+    scope: Scope,
+    viewOf: (id: string) => View,
+  ): Page<View> {
+    const [after] = cursor.read(filter.cursor) ?? [];
+    const family = filter.family === undefined ? undefined : this.family(filter.family).state.familyId;
+    const negated = filter.state === 'open' ? 'NOT ' : '';
+    const where = new Where()
+      .and(equal('p.family_id', family))
+      .and(within('f.environment', scope.environments))
+      .and(within('f.team', scope.teams));
+    if (filter.state !== 'all') {
+      where.and([`p.status ${negated}IN (SELECT value FROM json_each(?))`, JSON.stringify(ended)]);
+    }
+    if (after !== undefined) where.and(['p.id > ?', after]);
+    const { rows, next } = cut(
+      this.readModel.db
+        .prepare(
+          `SELECT p.id AS id FROM ${table} p CROSS JOIN families f ON f.id = p.family_id ${where.sql} ORDER BY p.id LIMIT ?`,
+        )
+        .all(...where.values, filter.limit + 1),
+      filter.limit,
+      (row) => cursor.write([String(row['id'])]),
+    );
+    return { items: rows.map((row) => viewOf(String(row['id']))), next, treeSize: this.treeSize() };
   }
 
   /** Families whose custodian this was when they left. */

@@ -22,12 +22,18 @@ import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';
 import { IfMatch, setETag } from '../http/etag.js';
+import { pageQuery, type Page } from '../http/cursor.js';
 import { Caller, RequestCommand, type HttpReply } from '../http/request-context.js';
-import { ZodBody, ZodParam } from '../http/validation.js';
+import { ZodBody, ZodParam, ZodQuery } from '../http/validation.js';
 import { KEYTURN } from '../injection-tokens.js';
 import { Directory } from './directory.js';
 import { settlePlaced } from './placing.js';
 
+const processesQuery = pageQuery.extend({
+  /** Its id, or `environment/name`. */
+  family: z.string().max(200).optional(),
+  state: z.enum(['open', 'ended', 'all']).default('open'),
+});
 const reasonBody = z.strictObject({ reason: textSchema });
 const optionalReasonBody = z.strictObject({ reason: textSchema.optional() });
 const noteBody = z.strictObject({ note: textSchema.optional() });
@@ -51,6 +57,26 @@ export class ProcessesController {
     @Inject(KEYTURN) private readonly keyturn: Keyturn,
     @Inject(Directory) private readonly directory: Directory,
   ) {}
+
+  /** Those that deny something or wait for somebody; with `?state=all` also those that were lifted. */
+  @Get('containments')
+  @RequiresPermission('rotation:read')
+  containments(
+    @ZodQuery(processesQuery) query: z.output<typeof processesQuery>,
+    @Caller() caller: Principal,
+  ): Page<ContainmentView> {
+    return this.directory.containments(query, caller.scope);
+  }
+
+  /** Those that wait for an approval, for their date or for a person; with `?state=all` also those that ended. */
+  @Get('destructions')
+  @RequiresPermission('rotation:read')
+  destructions(
+    @ZodQuery(processesQuery) query: z.output<typeof processesQuery>,
+    @Caller() caller: Principal,
+  ): Page<DestructionView> {
+    return this.directory.destructions(query, caller.scope);
+  }
 
   /** Takes a containment back, once the suspicion is cleared; never for a confirmed compromise. */
   @Post('containments/:containment/lift')

@@ -224,10 +224,11 @@ export const rotationsProjection: Projection = aggregate<RotationState, Rotation
 
 export const containmentsProjection: Projection = aggregate<ContainmentState, ContainmentEvent>({
   name: 'containments',
-  version: 3,
+  version: 4,
   schema: [
     `CREATE TABLE containments (${ROW}, family_id TEXT NOT NULL, status TEXT NOT NULL, ${STATE}) STRICT`,
     'CREATE INDEX containments_by_family ON containments (family_id)',
+    'CREATE INDEX containments_by_status ON containments (status, id)',
   ],
   category: 'containment',
   initial: initialContainment,
@@ -238,10 +239,11 @@ export const containmentsProjection: Projection = aggregate<ContainmentState, Co
 
 export const destructionsProjection: Projection = aggregate<DestructionState, DestructionEvent>({
   name: 'destructions',
-  version: 1,
+  version: 2,
   schema: [
     `CREATE TABLE destructions (${ROW}, family_id TEXT NOT NULL, status TEXT NOT NULL, ${STATE}) STRICT`,
     'CREATE INDEX destructions_by_family ON destructions (family_id)',
+    'CREATE INDEX destructions_by_status ON destructions (status, id)',
   ],
   category: 'destruction',
   initial: initialDestruction,

@@ -1,0 +1,74 @@
+import type { Containment, Destruction } from './api.js';
+import type { Session } from './session.js';
+import type { Column } from './table.js';
+import { day, shortId } from './words.js';
+
+type Process = Pick<Containment | Destruction, 'id' | 'status' | 'versions' | 'suspendedFor' | 'waitsFor'>;
+
+/** What containments and destructions show in a list. `familyOf` names the family, which they know by its id. */
+export function processColumns(
+  familyOf: (id: string) => string,
+): readonly Column<Process & { family: string }>[] {
+  return [
+    { title: 'ID', cell: ({ id }) => shortId(id), style: () => ['dim'] },
+    { title: 'FAMILY', cell: ({ family }) => familyOf(family), shrinks: true },
+    { title: 'VERSIONS', cell: ({ versions }) => versions.join(', '), shrinks: true },
+    {
+      title: 'STATUS',
+      cell: ({ status }) => status,
+      style: ({ status }) => (status === 'suspended' ? ['yellow', 'bold'] : []),
+    },
+    { title: 'WAITS FOR', cell: (each) => each.suspendedFor ?? each.waitsFor ?? '', shrinks: true },
+  ];
+}
+
+export function containmentLines(session: Session, shown: Containment): readonly string[] {
+  return [
+    ...head(session, 'Containment', shown),
+    ...(shown.trustEndsAt === null
+      ? []
+      : [row(session, 'trust ends', `${day(shown.trustEndsAt)} at the latest (computed, not observed)`)]),
+    ...(shown.status === 'suspended'
+      ? [
+          next(session, `keyturn containment retry ${shown.id}`),
+          next(session, `keyturn containment attest ${shown.id} --note "what was denied by hand"`),
+        ]
+      : []),
+  ];
+}
+
+export function destructionLines(session: Session, shown: Destruction): readonly string[] {
+  return [
+    ...head(session, 'Destruction', shown),
+    ...(shown.notBefore === null ? [] : [row(session, 'not before', day(shown.notBefore))]),
+    ...(shown.status === 'requested'
+      ? [
+          next(session, `keyturn approve ${shown.id}`),
+          next(session, `keyturn destruction reject ${shown.id} --reason "…"`),
+        ]
+      : []),
+    ...(shown.status === 'suspended' ? [next(session, `keyturn destruction retry ${shown.id}`)] : []),
+    ...(shown.waitsFor?.includes('attestation') === true
+      ? [next(session, `keyturn destruction attest ${shown.id} --evidence URL`)]
+      : []),
+  ];
+}
+
+function head(session: Session, kind: string, shown: Process): readonly string[] {
+  return [
+    session.paint(`${kind} ${shown.id}: ${shown.status}`, 'bold'),
+    row(session, 'versions', shown.versions.join(', ')),
+    ...(shown.suspendedFor === null ? [] : [row(session, 'needs', shown.suspendedFor)]),
+    ...(typeof shown.waitsFor === 'string' && shown.suspendedFor === null
+      ? [row(session, 'waits for', shown.waitsFor)]
+      : []),
+  ];
+}
+
+function row({ paint }: Session, name: string, text: string): string {
+  return `  ${paint(name.padEnd(11), 'dim')} ${text}`;
+}
+
+function next({ paint }: Session, command: string): string {
+  return `  ${paint('next'.padEnd(11), 'dim')} ${paint(command, 'cyan')}`;
+}
