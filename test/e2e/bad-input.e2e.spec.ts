@@ -7,7 +7,14 @@ import { jest } from '@jest/globals';
 import { LogCorruptError } from '#eventlog';
 import { LOG_FILE } from '#eventlog/sqlite';
 import { loadConfig } from '#platform';
-import { BackEnds, RotationRunner, type FamilyView, type PolicyView, type RotationViewJson } from '#rotation';
+import {
+  BackEnds,
+  RotationRunner,
+  rotationStream,
+  type FamilyView,
+  type PolicyView,
+  type RotationViewJson,
+} from '#rotation';
 import { openKeyturn, serve } from '#service';
 import {
   startService,
@@ -751,8 +758,8 @@ it('an outcome is never refused: a rollback asked for while the emitter is being
   });
   await runner.advance(id);
 
-  const { history } = await ledger.rotation(id);
-  const types = history.events.map((event) => event.type);
+  const { events } = await ledger.store.read(rotationStream(id));
+  const types = events.map((event) => event.type);
   const asked = types.indexOf('RollbackRequested');
   expect(types[asked - 1]).toBe('StepStarted');
   expect(types.slice(asked + 1)).toEqual(['EmitterSwitched', 'StepStarted', 'EmissionReturned']);

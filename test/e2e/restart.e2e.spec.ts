@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { jest } from '@jest/globals';
 import { loadConfig } from '#platform';
-import type { FamilyView, PolicyView, RotationViewJson } from '#rotation';
+import { rotationStream, type FamilyView, type PolicyView, type RotationViewJson } from '#rotation';
 import { serve, type Serving } from '#service';
 import { startWorkers } from '../../apps/service/src/rotation/workers.js';
 import { EVERYWHERE, familyBody, policyBody, wish } from './support.js';
@@ -139,7 +139,7 @@ it('a rotation closed in the middle of its accept window wakes in the next proce
   expect((await look()).phase).toBe('accepting');
   startWorkers(serving.keyturn);
   await until('emitting');
-  const { events } = (await serving.keyturn.ledger.rotation(rotation.id)).history;
+  const { events } = await serving.keyturn.store.read(rotationStream(rotation.id));
   expect(events.find(({ type }) => type === 'EmitterSwitched')?.recordedAt).toBeGreaterThanOrEqual(ends);
   await confirm('emission');
   expect((await look()).phase).toBe('draining');

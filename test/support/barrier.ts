@@ -97,9 +97,10 @@ export class Barrier {
       ids: real.ids,
       decode: (logged) => real.decode(logged),
       newestRecordedAt: () => real.newestRecordedAt(),
-      read: async (stream) => {
+      treeSizeOf: (stream, revision) => real.treeSizeOf(stream, revision),
+      read: async (stream, since) => {
         if (this.place === 'after-intent') await this.#standStill();
-        return real.read(stream);
+        return real.read(stream, since);
       },
       append: async (at, events, cause, options) => {
         const appended = await real.append(at, events, cause, options);

@@ -1,5 +1,12 @@
 import { chmodSync, existsSync, mkdirSync } from 'node:fs';
-import { OpenBootstrap, tokenDirectory, type OneTimeSignIn, type TokenDirectory } from '#access';
+import {
+  isAccessEvent,
+  OpenBootstrap,
+  RememberedTokens,
+  tokenDirectory,
+  type OneTimeSignIn,
+  type TokenDirectory,
+} from '#access';
 import {
   createMasterKeyFile,
   loadMasterKey,
@@ -132,7 +139,7 @@ class OpenedKeyturn implements Keyturn {
   readonly store: EventStore;
   readonly integrity: IntegrityFindings;
   readonly readModel: ReplaceableReadModel;
-  readonly tokens: TokenDirectory;
+  readonly tokens: RememberedTokens;
   readonly backend: LocalKeyBackend;
   readonly ledger: Ledger;
   readonly backEnds: BackEnds;
@@ -153,7 +160,14 @@ class OpenedKeyturn implements Keyturn {
     this.backend = parts.backend;
     this.ledger = new Ledger(parts.store);
     this.backEnds = new BackEnds([parts.backend, openAttestedKeyBackend(ATTESTED_INSTANCE)]);
-    this.tokens = tokenDirectory(parts.readModel.db);
+    this.tokens = new RememberedTokens(tokenDirectory(parts.readModel.db));
+    this.readModel.onApplied((events) => {
+      if (events.some(isAccessEvent)) this.tokens.forget();
+    });
+    this.integrity.onFailure(({ stream }) => {
+      this.tokens.stopRemembering();
+      this.ledger.forget(stream);
+    });
     this.#parts = close;
     this.readModel.caughtUp().then(
       () => {
@@ -167,7 +181,9 @@ class OpenedKeyturn implements Keyturn {
   }
 
   rebuildReadModel(onProgress: (progress: RebuildProgress) => void): Promise<void> {
-    return this.readModel.rebuild(onProgress);
+    return this.readModel.rebuild(onProgress).finally(() => {
+      this.tokens.forget();
+    });
   }
 
   unready(): string | undefined {

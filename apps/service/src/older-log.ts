@@ -1,7 +1,7 @@
 import type { LocalKeyBackend, StoredEffect } from '#custody/local';
 import { formatInstant, parseInstant } from '#eventlog';
 import type { EventStore } from '#eventlog/kit';
-import { Ledger } from '#rotation';
+import { HOLDS_STREAM, Ledger } from '#rotation';
 import { HoldRestored } from '#rotation/application';
 
 /** More are not counted: one is enough to hold. */
@@ -16,8 +16,9 @@ export async function holdIfOlder(store: EventStore, backend: LocalKeyBackend): 
   const unknown = await effectsNotOnRecord(store, backend);
   const [newest] = unknown;
   if (newest === undefined) return;
-  const { state, history } = await new Ledger(store).holds();
-  const confirmedAt = history.events.findLast(({ type }) => type === 'RestoreConfirmed')?.recordedAt;
+  const { state } = await new Ledger(store).holds();
+  const { events } = await store.read(HOLDS_STREAM);
+  const confirmedAt = events.findLast(({ type }) => type === 'RestoreConfirmed')?.recordedAt;
   const at = parseInstant(newest.at);
   if (state.restore === undefined && confirmedAt !== undefined && at !== undefined && at <= confirmedAt)
     return;

@@ -37,4 +37,5 @@ export {
   type Scope,
   type Target,
 } from './domain/permissions.js';
-export { accessProjection, tokenDirectory } from './infrastructure/access.projection.js';
+export { accessProjection, isAccessEvent, tokenDirectory } from './infrastructure/access.projection.js';
+export { RememberedTokens } from './infrastructure/remembered-tokens.js';

@@ -68,10 +68,8 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const STREAM = /^[a-z][a-z0-9-]*-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const LEAF = /^[0-9a-f]{64}$/;
-// SQLite ends text at a NUL, and UTF-8 has no lone surrogate: both would be changed silently.
-// oxlint-disable-next-line no-control-regex
-const CHANGED_ON_THE_WAY = /[\0\p{Surrogate}]/u;
 
+/** SQLite ends text at a NUL, and UTF-8 has no lone surrogate: both would be changed silently. */
 function isKeptByteForByte(text: string): boolean {
-  return !CHANGED_ON_THE_WAY.test(text);
+  return text.isWellFormed() && !text.includes('\0');
 }

@@ -89,7 +89,8 @@ function fold(db: SqlDatabase, event: AccessEvent): void {
   }
 }
 
-function isAccessEvent(event: RecordedEvent): event is AccessEvent {
+/** Whether an event may change who is let in. */
+export function isAccessEvent(event: RecordedEvent): event is AccessEvent {
   return Object.hasOwn(accessEvents, event.type);
 }
 

@@ -51,7 +51,7 @@ const PLAIN_NAME = /^[A-Za-z_$][\w$]*$/;
 function check(value: unknown, path: string, depth: number): void {
   switch (typeof value) {
     case 'string':
-      if (!isWellFormed(value)) throw new InvalidValueError(path, 'must be well-formed Unicode');
+      if (!value.isWellFormed()) throw new InvalidValueError(path, 'must be well-formed Unicode');
       return;
     case 'number':
       if (!Number.isSafeInteger(value)) {
@@ -90,7 +90,7 @@ function checkObject(value: object, path: string, depth: number): void {
   }
   for (const [name, inner] of Object.entries(value)) {
     const innerPath = join(path, name);
-    if (!isWellFormed(name))
+    if (!name.isWellFormed())
       throw new InvalidValueError(path, 'must have well-formed Unicode property names');
     if (name === '__proto__') throw new InvalidValueError(innerPath, 'must not be named __proto__');
     if (INTEGER_NAME.test(name)) {
@@ -110,10 +110,3 @@ function join(path: string, name: string): string {
   if (!PLAIN_NAME.test(name)) return `${path}[${JSON.stringify(name)}]`;
   return path === '' ? name : `${path}.${name}`;
 }
-
-/** `String.prototype.isWellFormed` of Node 20, which the ES2023 library types do not know yet. */
-function isWellFormed(text: string): boolean {
-  return !LONE_SURROGATE.test(text);
-}
-
-const LONE_SURROGATE = /\p{Surrogate}/u;

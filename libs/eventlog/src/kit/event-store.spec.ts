@@ -130,6 +130,44 @@ describe('event store', () => {
     ).rejects.toBeInstanceOf(WrongExpectedRevisionError);
   });
 
+  it('reads on from a position: only what is new, and the same end', async () => {
+    const store = await open();
+    const stream = probeStream();
+    const first = await store.append(
+      await store.read(stream),
+      [{ type: 'Renamed', data: { name: 'a' } }],
+      cause,
+    );
+    expect(await store.read(stream, first)).toEqual({ ...first, events: [] });
+    const second = await store.append(first, [{ type: 'Renamed', data: { name: 'b' } }], cause);
+    const { events, ...end } = await store.read(stream, first);
+    expect(events).toEqual(second.events);
+    const { events: _, ...whole } = await store.read(stream);
+    expect(end).toEqual(whole);
+    expect(await store.treeSizeOf(stream, 1)).toBe(second.events[0]?.treeSize);
+    expect(await store.treeSizeOf(stream, 2)).toBeUndefined();
+  });
+
+  it('takes an event it has just appended from memory only where the stored bytes are the same', async () => {
+    const store = await open();
+    const stream = probeStream();
+    const [kept] = (
+      await store.append(await store.read(stream), [{ type: 'Renamed', data: { name: 'a' } }], cause)
+    ).events;
+    const [logged] = await collect(log.readStream(stream));
+    if (logged === undefined) throw new Error('it was not stored');
+    expect(store.decode(logged)).toBe(kept);
+    const swapped = {
+      ...logged,
+      body: Uint8Array.from(logged.body, (byte) => (byte === 0x61 ? 0x62 : byte)),
+    };
+    expect(() => store.decode(swapped)).toThrow(LogIntegrityError);
+    expect(() => store.decode({ ...logged, record: logged.record.replace('Renamed', 'renamed') })).toThrow(
+      LogIntegrityError,
+    );
+    expect(() => store.decode({ ...logged, leaf: '0'.repeat(64) })).toThrow(LogIntegrityError);
+  });
+
   it('uses the event ids it is given', async () => {
     const store = await open();
     const at = await store.read(probeStream());

@@ -68,7 +68,8 @@ export interface EventStore {
   readonly logId: string;
   readonly clock: Clock;
   readonly ids: Ids;
-  read(stream: StreamId): Promise<History>;
+  /** The stream, or what follows `since`: then the position is that of its end, and the events are only the new ones. */
+  read(stream: StreamId, since?: StreamPosition): Promise<History>;
   /**
    * Appends at exactly `at.revision` and gives back the appended events and the new position. Bytes are made once.
    * `eventIds`, where given, are used instead of random ids (one per event).
@@ -81,6 +82,8 @@ export interface EventStore {
   ): Promise<History>;
   /** Parses and upcasts one stored event; an unknown type or a hash that does not match throws. */
   decode(logged: LoggedEvent): RecordedEvent;
+  /** The tree size at an event; `undefined` where there is no such event. */
+  treeSizeOf(stream: StreamId, revision: number): Promise<number | undefined>;
   /** `recordedAt` of the newest event this store has seen in the log, milliseconds; for the clock rules. */
   newestRecordedAt(): Promise<number>;
 }
@@ -205,6 +208,7 @@ class SealingEventStore implements EventStore {
   readonly ids: Ids;
   readonly #catalogue: Catalogue;
   readonly #findings: IntegrityFindings | undefined;
+  readonly #fresh = new FreshEvents();
   #newest = 0;
 
   constructor(
@@ -219,15 +223,23 @@ class SealingEventStore implements EventStore {
     this.#findings = options.findings;
   }
 
-  async read(stream: StreamId): Promise<History> {
+  async read(stream: StreamId, since: StreamPosition = beginningOf(stream)): Promise<History> {
     const events: RecordedEvent[] = [];
-    for await (const logged of this.log.readStream(stream)) {
-      if (logged.revision !== events.length) {
-        throw this.#found({ stream, revision: events.length, what: 'it is missing' });
-      }
+    let next = since.revision + 1;
+    for await (const logged of this.log.readStream(stream, { from: next })) {
+      if (logged.revision !== next) throw this.#found({ stream, revision: next, what: 'it is missing' });
       events.push(this.decode(logged));
+      next += 1;
     }
-    return historyOf(stream, events);
+    return historyOf(since, events);
+  }
+
+  async treeSizeOf(stream: StreamId, revision: number): Promise<number | undefined> {
+    const fresh = this.#fresh.at(stream, revision);
+    if (fresh !== undefined) return fresh.treeSize;
+    for await (const event of this.log.readStream(stream, { from: revision, limit: 1 }))
+      return event.treeSize;
+    return undefined;
   }
 
   async append(
@@ -258,12 +270,19 @@ class SealingEventStore implements EventStore {
     const result = await this.log.append(at.stream, at.revision, sealed);
     const first = result.treeSize - sealed.length + 1;
     return historyOf(
-      at.stream,
-      sealed.map((event, index) => this.decode({ ...event, treeSize: first + index })),
+      at,
+      sealed.map((event, index) => {
+        const logged = { ...event, treeSize: first + index };
+        const recorded = this.decode(logged);
+        this.#fresh.keep(logged, recorded);
+        return recorded;
+      }),
     );
   }
 
   decode(logged: LoggedEvent): RecordedEvent {
+    const fresh = this.#fresh.find(logged);
+    if (fresh !== undefined) return fresh;
     try {
       const event = parse(logged, this.#catalogue);
       this.#newest = Math.max(this.#newest, event.recordedAt);
@@ -323,9 +342,56 @@ class SealingEventStore implements EventStore {
   }
 }
 
-function historyOf(stream: StreamId, events: readonly RecordedEvent[]): History {
-  const last = events.at(-1);
-  return { stream, revision: last?.revision ?? NO_STREAM, lastRecordedAt: last?.recordedAt ?? 0, events };
+/**
+ * What this store appended last, opened: every event is read back by the feed and by whoever decides next. An event is
+ * taken from here only where the stored bytes are the very bytes it was opened from, so that nothing is believed unread.
+ */
+class FreshEvents {
+  readonly #events = new Map<string, { readonly logged: LoggedEvent; readonly recorded: RecordedEvent }>();
+
+  keep(logged: LoggedEvent, recorded: RecordedEvent): void {
+    this.#events.set(placeOf(logged.stream, logged.revision), { logged, recorded });
+    if (this.#events.size <= MOST_FRESH) return;
+    for (const oldest of this.#events.keys()) {
+      this.#events.delete(oldest);
+      return;
+    }
+  }
+
+  at(stream: StreamId, revision: number): LoggedEvent | undefined {
+    return this.#events.get(placeOf(stream, revision))?.logged;
+  }
+
+  find(read: LoggedEvent): RecordedEvent | undefined {
+    const known = this.#events.get(placeOf(read.stream, read.revision));
+    if (known === undefined) return undefined;
+    const { logged, recorded } = known;
+    return logged.leaf === read.leaf &&
+      logged.record === read.record &&
+      logged.treeSize === read.treeSize &&
+      logged.id === read.id &&
+      logged.type === read.type &&
+      Buffer.compare(logged.body, read.body) === 0
+      ? recorded
+      : undefined;
+  }
+}
+
+/** About 4 MB of small events; the feed is never further behind while it keeps up. */
+const MOST_FRESH = 1_024;
+
+const placeOf = (stream: StreamId, revision: number): string => `${stream}@${revision}`;
+
+function beginningOf(stream: StreamId): StreamPosition {
+  return { stream, revision: NO_STREAM, lastRecordedAt: 0 };
+}
+
+function historyOf(since: StreamPosition, events: readonly RecordedEvent[]): History {
+  const { revision, recordedAt: lastRecordedAt } = events.at(-1) ?? {
+    revision: since.revision,
+    recordedAt: since.lastRecordedAt,
+  };
+  return { stream: since.stream, revision, lastRecordedAt, events };
 }
 
 function parse(logged: LoggedEvent, catalogue: Catalogue): RecordedEvent {

@@ -379,7 +379,7 @@ class FedReadModel implements ReadModel {
   readonly #batch: number;
   readonly #listeners = new Set<(events: readonly RecordedEvent[]) => void>();
   #subscription: Subscription | undefined;
-  #moved = deferred();
+  readonly #waiters = new Set<Waiter>();
   #trouble: string | undefined;
   /** Why nothing more will be applied. */
   #stopped: string | undefined;
@@ -440,17 +440,21 @@ class FedReadModel implements ReadModel {
   }
 
   async waitFor(stream: string, revision: number, timeoutMs: number): Promise<void> {
-    let target: number | undefined;
-    const reached = async (): Promise<boolean> => {
-      target ??= await this.#treeSizeOf(stream, revision);
-      return target !== undefined && target <= this.treeSize();
-    };
-    await this.#wait(reached, `${stream}@${revision}`, timeoutMs);
+    const what = `${stream}@${revision}`;
+    const ends = performance.now() + timeoutMs;
+    for (;;) {
+      // Taken before looking: what is stored and applied while we look must not be slept through.
+      const seen = this.treeSize();
+      const target = await this.#store.treeSizeOf(stream, revision);
+      const left = Math.max(0, ends - performance.now());
+      if (target !== undefined) return this.#reach(target, what, left);
+      await this.#reach(seen + 1, what, left);
+    }
   }
 
   async caughtUp(): Promise<void> {
     const target = await this.#store.log.treeSize();
-    await this.#wait(() => Promise.resolve(target <= this.treeSize()), `tree size ${target}`);
+    await this.#reach(target, `tree size ${target}`);
   }
 
   onApplied(listener: (events: readonly RecordedEvent[]) => void): () => void {
@@ -508,43 +512,45 @@ class FedReadModel implements ReadModel {
   }
 
   #move(): void {
-    this.#moved.resolve();
-    this.#moved = deferred();
+    for (const waiter of this.#waiters) {
+      if (waiter.target > this.treeSize()) continue;
+      this.#waiters.delete(waiter);
+      waiter.reached();
+    }
   }
 
   #stop(reason: string): void {
     this.#stopped ??= reason;
-    this.#move();
+    for (const { what, fail } of this.#waiters) fail(this.#behind(what, this.#stopped));
+    this.#waiters.clear();
   }
 
-  async #treeSizeOf(stream: string, revision: number): Promise<number | undefined> {
-    for await (const event of this.#store.log.readStream(stream, { from: revision, limit: 1 }))
-      return event.treeSize;
-    return undefined;
-  }
-
-  async #wait(reached: () => Promise<boolean>, what: string, timeoutMs?: number): Promise<void> {
-    const late = deferred();
-    let isLate = false;
-    const timer =
-      timeoutMs === undefined
-        ? undefined
-        : setTimeout(() => {
-            isLate = true;
-            late.resolve();
-          }, timeoutMs);
-    try {
-      for (;;) {
-        // Taken before looking: a move while `reached` looks must not be slept through.
-        const moved = this.#moved.promise;
-        if (await reached()) return;
-        if (this.#stopped !== undefined) throw this.#behind(what, this.#stopped);
-        if (isLate) throw this.#behind(what, `not there after ${timeoutMs} ms`);
-        await Promise.race([moved, late.promise]);
-      }
-    } finally {
-      clearTimeout(timer);
-    }
+  /** Resolves when the tables hold `target` events; without a limit it waits for as long as they are fed. */
+  #reach(target: number, what: string, timeoutMs?: number): Promise<void> {
+    if (target <= this.treeSize()) return Promise.resolve();
+    if (this.#stopped !== undefined) return Promise.reject(this.#behind(what, this.#stopped));
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        target,
+        what,
+        reached: () => {
+          clearTimeout(timer);
+          resolve();
+        },
+        fail: (error) => {
+          clearTimeout(timer);
+          reject(error);
+        },
+      };
+      const timer =
+        timeoutMs === undefined
+          ? undefined
+          : setTimeout(() => {
+              this.#waiters.delete(waiter);
+              reject(this.#behind(what, `not there after ${Math.ceil(timeoutMs)} ms`));
+            }, timeoutMs);
+      this.#waiters.add(waiter);
+    });
   }
 
   #behind(what: string, why: string): ReadModelBehindError {
@@ -552,6 +558,14 @@ class FedReadModel implements ReadModel {
       `the read model is at tree size ${this.treeSize()}, not yet at ${what}: ${why}`,
     );
   }
+}
+
+/** Somebody who waits for a tree size. */
+interface Waiter {
+  readonly target: number;
+  readonly what: string;
+  readonly reached: () => void;
+  readonly fail: (error: Error) => void;
 }
 
 interface Deferred {

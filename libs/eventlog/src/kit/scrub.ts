@@ -10,11 +10,14 @@ export interface ScrubOptions {
   readonly misfiled?: (after: number, limit: number) => Promise<readonly IntegrityFailure[]>;
   /** Events read at a time; 200 unless told. */
   readonly page?: number;
-  /** Between two pages; 100 ms unless told: with 200 events a page about a twentieth of one core. */
+  /** Between two pages at least; 100 ms unless told. It is longer where a page took long: never over a twentieth of one core. */
   readonly pauseMs?: number;
   /** Between two rounds; an hour unless told. */
   readonly restMs?: number;
 }
+
+/** For each millisecond of work, so many of rest. */
+const PAUSES_PER_WORK = 19;
 
 export interface Scrub {
   /** Waits for the page that is being read. */
@@ -34,8 +37,10 @@ export function startScrub(options: ScrubOptions): Scrub {
   const run = async (): Promise<void> => {
     while (!stopped.signal.aborted) {
       try {
+        let began = performance.now();
         await scrubOnce(options, async () => {
-          await pause(pauseMs);
+          await pause(Math.max(pauseMs, PAUSES_PER_WORK * (performance.now() - began)));
+          began = performance.now();
           return !stopped.signal.aborted;
         });
       } catch {

@@ -29,7 +29,13 @@ import {
 } from './log-file.js';
 import { takeLock, type LogLock } from './lock.js';
 import { InlineWriter, ThreadWriter, type LogWriter } from './writer-thread.js';
-import type { AppendOutcome, ProbeOutcome, RefusedWrite, WriterStatistics } from './writer.js';
+import {
+  hexOf,
+  type AppendOutcome,
+  type ProbeOutcome,
+  type RefusedWrite,
+  type WriterStatistics,
+} from './writer.js';
 
 /** The log's file in its folder. */
 export const LOG_FILE = 'log.sqlite';
@@ -101,7 +107,7 @@ function openReader(path: string): SqlDatabase {
   });
 }
 
-const COLUMNS = 'tree_size, stream, revision, id, type, record, body, lower(hex(leaf)) AS leaf';
+const COLUMNS = 'tree_size, stream, revision, id, type, record, body, leaf';
 
 type RefusedAppend = Exclude<AppendOutcome, { kind: 'stored' }>;
 
@@ -112,6 +118,7 @@ export class SqliteEventLog implements EventLog {
   readonly #writer: LogWriter | undefined;
   readonly #lock: LogLock | undefined;
   readonly #feeds = new Set<Feed>();
+  readonly #ends = new KnownEnds();
   readonly #probeMs: number;
   #refused: RefusedWrite | undefined;
   #nextProbe: NodeJS.Timeout | undefined;
@@ -166,6 +173,7 @@ export class SqliteEventLog implements EventLog {
     try {
       const outcome = await this.#writer.append(request);
       this.#note(outcome);
+      this.#ends.settle(stream, outcome);
       if (outcome.kind !== 'stored') throw this.#errorOf(outcome, stream, expected);
       for (const feed of this.#feeds) feed.wake();
       return { outcome: outcome.outcome, revision: outcome.revision, treeSize: outcome.treeSize };
@@ -176,6 +184,11 @@ export class SqliteEventLog implements EventLog {
   }
 
   readStream(stream: StreamId, options: ReadStreamOptions = {}): AsyncIterable<LoggedEvent> {
+    // Asked by whoever decides next on a stream just appended to; nobody else writes this file.
+    if (this.#writer !== undefined && this.#ends.isEnd(stream, (options.from ?? 0) - 1)) {
+      this.#assertOpen();
+      return nothing();
+    }
     const sql = `SELECT ${COLUMNS} FROM events WHERE stream = ? AND revision >= ? ORDER BY revision LIMIT ?`;
     return this.#read(
       options.limit,
@@ -234,6 +247,9 @@ export class SqliteEventLog implements EventLog {
 
   // oxlint-disable-next-line typescript/require-await -- so that a failure is a rejection
   async treeSize(): Promise<number> {
+    this.#assertOpen();
+    const known = this.#writer === undefined ? undefined : this.#ends.treeSize;
+    if (known !== undefined) return known;
     const rows = this.#query('SELECT coalesce(max(tree_size), 0) AS size FROM events');
     return Number(rows[0]?.['size']);
   }
@@ -334,6 +350,38 @@ export class SqliteEventLog implements EventLog {
   }
 }
 
+/** Streams whose ends are remembered: about 2 MB of names. */
+const MOST_ENDS = 20_000;
+
+/**
+ * Where the log and its streams end, as far as appends of this very log have said so: it holds the lock, so nobody else
+ * moves them. An append whose outcome is not known makes both unknown again.
+ */
+class KnownEnds {
+  readonly #revisions = new Map<string, number>();
+  treeSize: number | undefined;
+
+  isEnd(stream: StreamId, revision: number): boolean {
+    return this.#revisions.get(stream) === revision;
+  }
+
+  settle(stream: StreamId, outcome: AppendOutcome): void {
+    if (outcome.kind === 'unavailable' || outcome.kind === 'corrupt') {
+      this.#revisions.clear();
+      this.treeSize = undefined;
+    }
+    // A repeat stands somewhere in the middle.
+    if (outcome.kind !== 'stored' || outcome.outcome === 'repeated') return;
+    if (this.#revisions.size >= MOST_ENDS) this.#revisions.clear();
+    this.#revisions.set(stream, outcome.revision);
+    this.treeSize = Math.max(this.treeSize ?? 0, outcome.treeSize);
+  }
+}
+
+async function* nothing(): AsyncGenerator<never> {
+  yield* [];
+}
+
 /** One subscription: reads a page, waits for its handler, reads on; sleeps at the end until it is woken. */
 class Feed {
   readonly #options: SubscribeOptions;
@@ -395,6 +443,8 @@ class Feed {
       this.#sleeper = resolve;
     });
     this.#sleeper = undefined;
+    // What is acknowledged in the same turn is read with it.
+    await breath();
   }
 }
 
@@ -409,7 +459,7 @@ function toLogged(row: SqlRow): LoggedEvent {
     type: String(row['type']),
     record: String(row['record']),
     body: encoder.encode(String(row['body'])),
-    leaf: String(row['leaf']),
+    leaf: hexOf(row['leaf']),
   };
 }
 

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { LogUnavailableError } from '../event-log.js';
 import { builtFile } from './built-file.js';
 import type { SqlDatabase } from './driver.js';
+import { packAppends, unpackOutcomes, type PackedOutcomes, type SentAppend } from './writer-messages.js';
 import {
   LARGEST_GROUP,
   Writer,
@@ -30,19 +31,16 @@ export interface WriterData {
   readonly idleCheckpointMs: number;
 }
 
-export interface AppendMessage {
-  readonly kind: 'append';
-  readonly id: number;
-  readonly request: AppendRequest;
-}
-
-export type ToWriter = AppendMessage | { readonly kind: 'probe' } | { readonly kind: 'close' };
+export type ToWriter =
+  | { readonly kind: 'append'; readonly appends: ReturnType<typeof packAppends> }
+  | { readonly kind: 'probe' }
+  | { readonly kind: 'close' };
 
 export type FromWriter =
   | { readonly kind: 'ready'; readonly statistics: WriterStatistics }
   | {
       readonly kind: 'settled';
-      readonly outcomes: readonly { readonly id: number; readonly outcome: AppendOutcome }[];
+      readonly outcomes: PackedOutcomes;
       readonly statistics: WriterStatistics;
     }
   | { readonly kind: 'probed'; readonly outcome: ProbeOutcome };
@@ -52,6 +50,7 @@ export class ThreadWriter implements LogWriter {
   readonly #worker: Worker;
   readonly #pending = new Map<number, (outcome: AppendOutcome) => void>();
   readonly #probing: ((outcome: ProbeOutcome) => void)[] = [];
+  #collected: SentAppend[] = [];
   #lastId = 0;
   #statistics: WriterStatistics = { appends: 0, commits: 0, largestGroup: 0, synchronous: 0 };
   #gone: Extract<RefusedWrite, { kind: 'unavailable' }> | undefined;
@@ -87,7 +86,9 @@ export class ThreadWriter implements LogWriter {
     const id = this.#lastId;
     return new Promise((resolve) => {
       this.#pending.set(id, resolve);
-      this.#send({ kind: 'append', id, request });
+      // One message, one transaction and one batch of the feed for what one turn of the event loop hands over.
+      if (this.#collected.length === 0) setImmediate(() => this.#sendCollected());
+      this.#collected.push({ id, request });
     });
   }
 
@@ -104,6 +105,7 @@ export class ThreadWriter implements LogWriter {
   }
 
   async close(): Promise<void> {
+    this.#sendCollected();
     if (this.#gone === undefined) {
       this.#worker.ref();
       this.#send({ kind: 'close' });
@@ -116,6 +118,13 @@ export class ThreadWriter implements LogWriter {
     await this.#worker.terminate();
   }
 
+  #sendCollected(): void {
+    const appends = this.#collected;
+    if (appends.length === 0) return;
+    this.#collected = [];
+    this.#send({ kind: 'append', appends: packAppends(appends) });
+  }
+
   #send(message: ToWriter): void {
     this.#worker.postMessage(message, []);
   }
@@ -124,7 +133,7 @@ export class ThreadWriter implements LogWriter {
     switch (message.kind) {
       case 'settled':
         this.#statistics = message.statistics;
-        for (const { id, outcome } of message.outcomes) {
+        for (const { id, outcome } of unpackOutcomes(message.outcomes)) {
           this.#pending.get(id)?.(outcome);
           this.#pending.delete(id);
         }

@@ -1,5 +1,5 @@
 import { NO_STREAM } from '../event-log.js';
-import type { SqlDatabase } from './driver.js';
+import type { SqlDatabase, SqlRow } from './driver.js';
 import { messageOf, sqlFailure } from './failure.js';
 import { corruptMessage } from './log-file.js';
 
@@ -51,12 +51,18 @@ export interface WriterStatistics {
 /** More waits for the next transaction, so that the first of them is not kept waiting for the last. */
 export const LARGEST_GROUP = 512;
 
+/** Ends of streams that are remembered: about 2 MB of names. */
+const MOST_HEADS = 20_000;
+
 /**
  * The one writer of a log file. Synchronous; runs in its worker thread, or on the calling thread where told so.
  * What is handed over together is stored in one transaction with one fsync, each append checked for itself.
  */
 export class Writer {
   readonly #db: SqlDatabase;
+  readonly #synchronous: number;
+  /** Where streams end, as this one writer of the file left them; forgotten with everything it could not commit. */
+  readonly #heads = new Map<string, number>();
   #stopped: RefusedWrite | undefined;
   #appends = 0;
   #commits = 0;
@@ -64,11 +70,16 @@ export class Writer {
 
   constructor(db: SqlDatabase) {
     this.#db = db;
+    this.#synchronous = Number(db.prepare('PRAGMA synchronous').get()?.['synchronous']);
   }
 
   statistics(): WriterStatistics {
-    const synchronous = Number(this.#db.prepare('PRAGMA synchronous').get()?.['synchronous']);
-    return { appends: this.#appends, commits: this.#commits, largestGroup: this.#largestGroup, synchronous };
+    return {
+      appends: this.#appends,
+      commits: this.#commits,
+      largestGroup: this.#largestGroup,
+      synchronous: this.#synchronous,
+    };
   }
 
   /** Stores a group; the outcomes stand in the order of the requests and are on disk when this returns. */
@@ -150,10 +161,13 @@ export class Writer {
   }
 
   #append({ stream, expected, events }: AppendRequest, size: number): AppendOutcome {
-    const repeated = this.#repeated(stream, events);
+    const find = this.#db.prepare('SELECT tree_size, stream, revision, leaf FROM events WHERE id = ?');
+    const known = events.map(({ id }) => find.get(id));
+    const isNew = known.every((row) => row === undefined);
+    const repeated = isNew ? undefined : repeatedOf(stream, events, known);
     if (repeated !== undefined) return repeated;
     const actual = this.#revision(stream);
-    if (actual !== expected || this.#knowsAnyOf(events)) return { kind: 'wrong-revision', actual };
+    if (actual !== expected || !isNew) return { kind: 'wrong-revision', actual };
     const insert = this.#db.prepare(
       'INSERT INTO events (tree_size, stream, revision, id, type, record, body, leaf) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
     );
@@ -162,30 +176,14 @@ export class Writer {
       treeSize += 1;
       insert.run(treeSize, stream, revision, id, type, record, body, Buffer.from(leaf, 'hex'));
     }
+    if (this.#heads.size === MOST_HEADS) this.#heads.clear();
+    this.#heads.set(stream, expected + events.length);
     return { kind: 'stored', outcome: 'appended', revision: expected + events.length, treeSize };
   }
 
-  /** The very same events, all of them, where they stand: nothing to write. */
-  #repeated(stream: string, events: readonly WrittenEvent[]): AppendOutcome | undefined {
-    const find = this.#db.prepare(
-      'SELECT tree_size, stream, revision, lower(hex(leaf)) AS leaf FROM events WHERE id = ?',
-    );
-    let last: { revision: number; treeSize: number } | undefined;
-    for (const event of events) {
-      const row = find.get(event.id);
-      if (row?.['stream'] !== stream || row['revision'] !== event.revision || row['leaf'] !== event.leaf)
-        return undefined;
-      last = { revision: event.revision, treeSize: Number(row['tree_size']) };
-    }
-    return last === undefined ? undefined : { kind: 'stored', outcome: 'repeated', ...last };
-  }
-
-  #knowsAnyOf(events: readonly WrittenEvent[]): boolean {
-    const find = this.#db.prepare('SELECT 1 FROM events WHERE id = ?');
-    return events.some(({ id }) => find.get(id) !== undefined);
-  }
-
   #revision(stream: string): number {
+    const head = this.#heads.get(stream);
+    if (head !== undefined) return head;
     const row = this.#db.prepare('SELECT max(revision) AS revision FROM events WHERE stream = ?').get(stream);
     const revision = row?.['revision'];
     return typeof revision === 'number' ? revision : NO_STREAM;
@@ -196,6 +194,7 @@ export class Writer {
   }
 
   #rollBack(): void {
+    this.#heads.clear();
     try {
       if (this.#db.inTransaction()) this.#db.exec('ROLLBACK');
     } catch (error) {
@@ -228,6 +227,29 @@ export class Writer {
       message: `${this.#db.path}: ${why}. What was being written is unknown until Keyturn has been restarted.`,
     };
   }
+}
+
+/** The very same events, all of them, where they stand: nothing to write. */
+function repeatedOf(
+  stream: string,
+  events: readonly WrittenEvent[],
+  known: readonly (SqlRow | undefined)[],
+): AppendOutcome | undefined {
+  let last: { revision: number; treeSize: number } | undefined;
+  for (const [index, { revision, leaf }] of events.entries()) {
+    const row = known[index];
+    if (row?.['stream'] !== stream || row['revision'] !== revision || hexOf(row['leaf']) !== leaf)
+      return undefined;
+    last = { revision, treeSize: Number(row['tree_size']) };
+  }
+  return last === undefined ? undefined : { kind: 'stored', outcome: 'repeated', ...last };
+}
+
+/** Lower-case hex of a stored hash; empty where the column holds none. */
+export function hexOf(value: SqlRow[string] | undefined): string {
+  return value instanceof Uint8Array
+    ? Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex')
+    : '';
 }
 
 function isAppended(outcome: AppendOutcome): outcome is AppendOutcome & { kind: 'stored' } {

@@ -1,14 +1,15 @@
 import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads';
 import { openDatabase } from './driver.js';
 import { LARGEST_GROUP, Writer } from './writer.js';
-import type { AppendMessage, FromWriter, ToWriter, WriterData } from './writer-thread.js';
+import { packOutcomes, unpackAppends, type SentAppend } from './writer-messages.js';
+import type { FromWriter, ToWriter, WriterData } from './writer-thread.js';
 
 /** The thread the log is written on: takes whatever is waiting, stores it with one fsync, answers, takes again. */
 
 const { path, idleCheckpointMs }: WriterData = workerData;
 const port = ownPort();
 const writer = new Writer(openDatabase(path));
-const waiting: AppendMessage[] = [];
+const waiting: SentAppend[] = [];
 let closing = false;
 let idle: NodeJS.Timeout | undefined;
 
@@ -21,10 +22,12 @@ port.on('message', (first: ToWriter) => {
     const outcomes = writer.commit(group.map(({ request }) => request));
     answer({
       kind: 'settled',
-      outcomes: group.flatMap(({ id }, index) => {
-        const outcome = outcomes[index];
-        return outcome === undefined ? [] : [{ id, outcome }];
-      }),
+      outcomes: packOutcomes(
+        group.flatMap(({ id }, index) => {
+          const outcome = outcomes[index];
+          return outcome === undefined ? [] : [{ id, outcome }];
+        }),
+      ),
       statistics: writer.statistics(),
     });
     acceptArrived();
@@ -51,7 +54,7 @@ function acceptArrived(): void {
 function accept(message: ToWriter): void {
   switch (message.kind) {
     case 'append':
-      waiting.push(message);
+      waiting.push(...unpackAppends(message.appends));
       return;
     case 'probe':
       answer({ kind: 'probed', outcome: writer.probe() });

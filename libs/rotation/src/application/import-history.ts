@@ -1,5 +1,5 @@
 import { DomainError, parseInstant, WrongExpectedRevisionError, type NewEvent } from '#eventlog';
-import type { Cause, StreamPosition } from '#eventlog/kit';
+import type { Cause, History, StreamPosition } from '#eventlog/kit';
 import { derivedId, failpoint } from '#platform';
 import { familyDecider, registerFamily, type FamilyState } from '../domain/family.decider.js';
 import type { NewImportEvent } from '../domain/import.events.js';
@@ -9,7 +9,7 @@ import { splitQualifiedName } from './files/declared-shapes.js';
 import type { FileError } from './files/file-problems.js';
 import { secretProblem } from './files/secret-shapes.js';
 import { readImportFile, type ImportEntry, type ImportFact, type ImportFile } from './import-file.js';
-import { causeOf, type CommandContext, type Ledger, type Loaded } from './ledger.js';
+import { causeOf, type CommandContext, type Ledger } from './ledger.js';
 import type { Placed } from './placed.js';
 import { consumerIdOf } from './revise-family.js';
 import { claimStream, familyStream, idOf, importStream, rotationStream } from './streams.js';
@@ -76,9 +76,14 @@ function nameOf(fileName: string): string {
   ]);
 }
 
+interface WithHistory<State> {
+  readonly history: History;
+  readonly state: State;
+}
+
 /** A stream lines are appended to: its state, where it stands, and which commands it has facts of. */
 interface Target<State> {
-  readonly load: () => Promise<Loaded<State>>;
+  readonly load: () => Promise<WithHistory<State>>;
   state: State;
   /** Something was appended since `state` was read; it is read again where a decision needs it. */
   stale: boolean;
@@ -268,7 +273,7 @@ class ImportRun {
     const familyId = await this.#familyId(entry.family);
     const correlation = this.#commandId(entry.line);
     const stream = rotationStream(derivedId(this.ledger.logId, correlation));
-    const load = async (): Promise<Loaded<undefined>> => ({
+    const load = async (): Promise<WithHistory<undefined>> => ({
       history: await this.ledger.store.read(stream),
       state: undefined,
     });
@@ -341,7 +346,11 @@ class ImportRun {
   async #familyTarget(id: string): Promise<Target<FamilyState>> {
     const known = this.#families.get(id);
     if (known !== undefined) return known;
-    const target = await open(() => this.ledger.family(id));
+    const target = await open(async () => {
+      // The history first: where the state is newer, the append finds that the stream has moved on.
+      const history = await this.ledger.store.read(familyStream(id));
+      return { history, state: (await this.ledger.family(id)).state };
+    });
     this.#families.set(id, target);
     return target;
   }
@@ -456,7 +465,7 @@ function positionOf({ stream, revision, lastRecordedAt }: StreamPosition): Strea
   return { stream, revision, lastRecordedAt };
 }
 
-async function loaded<State>(load: () => Promise<Loaded<State>>): Promise<Omit<Target<State>, 'load'>> {
+async function loaded<State>(load: () => Promise<WithHistory<State>>): Promise<Omit<Target<State>, 'load'>> {
   const { history, state } = await load();
   return {
     state,
@@ -466,6 +475,6 @@ async function loaded<State>(load: () => Promise<Loaded<State>>): Promise<Omit<T
   };
 }
 
-async function open<State>(load: () => Promise<Loaded<State>>): Promise<Target<State>> {
+async function open<State>(load: () => Promise<WithHistory<State>>): Promise<Target<State>> {
   return { load, ...(await loaded(load)) };
 }

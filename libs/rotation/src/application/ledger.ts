@@ -1,5 +1,5 @@
 import type { EventOrigin, NewEvent, RecordedEvent } from '#eventlog';
-import { WrongExpectedRevisionError } from '#eventlog';
+import { NO_STREAM, WrongExpectedRevisionError } from '#eventlog';
 import type { Cause, EventStore, History, StreamPosition } from '#eventlog/kit';
 import { evolveClaim, freeClaim, type ClaimEvent, type ClaimState } from '../domain/claim.events.js';
 import type { ContainmentEvent } from '../domain/containment.events.js';
@@ -30,7 +30,7 @@ import {
 
 /** One aggregate as it was read: its fold, and where its stream stands. */
 export interface Loaded<State> {
-  readonly history: History;
+  readonly history: StreamPosition;
   readonly state: State;
 }
 
@@ -63,8 +63,20 @@ export function causeOf(context: CommandContext, correlationId?: string): Cause 
   };
 }
 
-/** Loads aggregates from their streams and appends what was decided; nothing is kept between calls. */
+/** Folds that are kept; the oldest of them gives way. A family with its history folded is about 10 KB. */
+const MOST_KEPT = 2_048;
+
+interface Kept extends Loaded<unknown> {
+  readonly goOn: (state: unknown, events: readonly RecordedEvent[]) => unknown;
+}
+
+/**
+ * Loads aggregates from their streams and appends what was decided. The log alone is the truth: a fold that is kept from an
+ * earlier call only saves folding again what was read and checked before, and every load reads what came after it.
+ */
 export class Ledger {
+  readonly #kept = new Map<string, Kept>();
+
   constructor(readonly store: EventStore) {}
 
   get logId(): string {
@@ -76,10 +88,40 @@ export class Ledger {
     initial: State,
     evolve: (state: State, event: Event) => State,
   ): Promise<Loaded<State>> {
-    const history = await this.store.read(stream);
+    // A stream is always folded by the same fold: its category says which.
+    const kept = this.#kept.get(stream) as Loaded<State> | undefined;
+    const { events, ...history } = await this.store.read(stream, kept?.history);
     // The category of a stream decides its event types; the kit parsed each against its schema.
-    const state = (history.events as readonly Event[]).reduce(evolve, initial);
+    const state = (events as readonly Event[]).reduce(evolve, kept?.state ?? initial);
+    this.#keep(stream, {
+      history,
+      state,
+      goOn: (from, more) => (more as readonly Event[]).reduce(evolve, from as State),
+    });
     return { history, state };
+  }
+
+  /** What was kept of a stream is folded anew by its next load: an event of it was found not to be what was written. */
+  forget(stream: string): void {
+    this.#kept.delete(stream);
+  }
+
+  /** What was just appended is folded at once, where it follows what is kept. */
+  #advance(at: StreamPosition, { events, ...history }: History): void {
+    const kept = this.#kept.get(at.stream);
+    if (kept?.history.revision !== at.revision) return;
+    this.#keep(at.stream, { ...kept, history, state: kept.goOn(kept.state, events) });
+  }
+
+  #keep(stream: string, kept: Kept): void {
+    if (kept.history.revision === NO_STREAM) return;
+    this.#kept.delete(stream);
+    this.#kept.set(stream, kept);
+    if (this.#kept.size <= MOST_KEPT) return;
+    for (const oldest of this.#kept.keys()) {
+      this.#kept.delete(oldest);
+      return;
+    }
   }
 
   family(id: string): Promise<Loaded<FamilyState>> {
@@ -143,8 +185,10 @@ export class Ledger {
     return this.#fold<ClaimState, ClaimEvent>(stream, freeClaim, evolveClaim);
   }
 
-  append(at: StreamPosition, events: readonly NewEvent[], cause: Cause): Promise<History> {
-    return this.store.append(at, events, cause);
+  async append(at: StreamPosition, events: readonly NewEvent[], cause: Cause): Promise<History> {
+    const appended = await this.store.append(at, events, cause);
+    this.#advance(at, appended);
+    return appended;
   }
 
   /**
@@ -157,7 +201,7 @@ export class Ledger {
     cause: (state: State) => Cause,
     expectedRevision?: number,
   ): Promise<{
-    readonly history: History;
+    readonly history: StreamPosition;
     readonly state: State;
     readonly events: readonly RecordedEvent[];
   }> {
@@ -169,7 +213,7 @@ export class Ledger {
       const events = decide(state);
       if (events.length === 0) return { history, state, events: [] };
       try {
-        const appended = await this.store.append(history, events, cause(state));
+        const appended = await this.append(history, events, cause(state));
         return { history: appended, state, events: appended.events };
       } catch (error) {
         if (

@@ -5,7 +5,7 @@ import {
   WrongExpectedRevisionError,
   type NewEvent,
 } from '#eventlog';
-import type { Cause, History } from '#eventlog/kit';
+import type { Cause, StreamPosition } from '#eventlog/kit';
 import { departureText, deviationsInForce } from '../domain/deviations.js';
 import type { FamilySlot, FamilyState } from '../domain/family.decider.js';
 import { emergencyDecisions, planRotation, TERMS_WITHOUT_POLICY } from '../domain/plan.js';
@@ -107,7 +107,7 @@ function departuresOf(
 /** The command that opened it and the runner may both come here: whoever is second finds it done. */
 async function appendFirst(
   ledger: Ledger,
-  at: History,
+  at: StreamPosition,
   events: readonly NewEvent[],
   cause: Cause,
 ): Promise<void> {

@@ -6,7 +6,7 @@ import {
   type NewEvent,
   type RecordedEvent,
 } from '#eventlog';
-import type { Cause, History } from '#eventlog/kit';
+import type { Cause, StreamPosition } from '#eventlog/kit';
 import { failpoint } from '#platform';
 import { LEASE_MS, type Perform } from '../domain/rotation.saga.js';
 import type { NewStepEvent, StepName } from '../domain/step.events.js';
@@ -19,7 +19,7 @@ import type { Ledger } from './ledger.js';
 export interface StepTarget {
   readonly stream: string;
   /** Position the decision was made at. */
-  readonly history: History;
+  readonly history: StreamPosition;
   readonly correlationId: string;
   readonly familyId: string;
   readonly backEnd: KeyBackend;

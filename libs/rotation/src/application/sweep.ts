@@ -19,8 +19,7 @@ export async function sweepClaims(ledger: Ledger, readModel: ReadModel): Promise
     const stream = String(row.stream);
     const holder = String(row.holder);
     if (await factCame(ledger, String(row.kind), stream, holder)) continue;
-    const { history } = await ledger.claim(stream);
-    const last = history.events.at(-1);
+    const last = (await ledger.store.read(stream)).events.at(-1);
     if (last === undefined) continue;
     const done = await release(ledger, stream, holder, 'the fact it was made for never came', {
       actor: SYSTEM_ACTOR,

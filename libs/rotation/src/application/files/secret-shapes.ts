@@ -32,7 +32,7 @@ const SECRET_REFUSED =
 /** What is wrong with a text as such, whatever its field: half a character, or what looks like a secret. */
 export function secretProblem(text: string, field: string | number | undefined): string | undefined {
   if (text.length > LONGEST_TEXT) return `must not be longer than ${LONGEST_TEXT} characters`;
-  if (/\p{Surrogate}/u.test(text)) return 'must be well-formed Unicode';
+  if (!text.isWellFormed()) return 'must be well-formed Unicode';
   return looksSecret(text, field === 'fingerprint') ? SECRET_REFUSED : undefined;
 }
 
