@@ -137,13 +137,14 @@ export class ObligationWatch {
     const { ledger } = this.#options;
     const id = idOf(stream);
     const now = ledger.store.clock.now();
+    const { events } = await ledger.store.read(stream);
     if (stream.startsWith('rotation-')) {
-      const { history, state } = await ledger.rotation(id);
+      const { state } = await ledger.rotation(id);
       const { state: family } = await ledger.family(state.familyId);
       let rotation = initialRotation;
       // The category of a stream decides its event types, here and below.
       return owedHistories(
-        history.events as readonly RotationEvent[],
+        events as readonly RotationEvent[],
         (event) => {
           rotation = evolveRotation(rotation, event);
           const rows = obligationRows({ families: [family], rotations: [rotation], policies: [], now });
@@ -153,11 +154,11 @@ export class ObligationWatch {
       );
     }
     if (stream.startsWith('family-')) {
-      const { history, state } = await ledger.family(id);
+      const { state } = await ledger.family(id);
       const policies = state.custodians.length === 0 ? [] : await this.#policies();
       let family: FamilyState = familyDecider.initialState;
       return owedHistories(
-        history.events as readonly FamilyEvent[],
+        events as readonly FamilyEvent[],
         (event) => {
           family = familyDecider.evolve(family, event);
           return obligationRows({ families: [family], rotations: [], policies, now }).filter(
@@ -168,10 +169,9 @@ export class ObligationWatch {
       );
     }
     if (!stream.startsWith('policy-')) return new Map();
-    const { history } = await ledger.policy(id);
     let policy: PolicyState = policyDecider.initialState;
     return owedHistories(
-      history.events as readonly PolicyEvent[],
+      events as readonly PolicyEvent[],
       (event) => {
         policy = policyDecider.evolve(policy, event);
         return obligationRows({ families: [], rotations: [], policies: [policy], now });
