@@ -59,6 +59,17 @@ export const rotationSchema = z.looseObject({
 });
 export type Rotation = z.output<typeof rotationSchema>;
 
+export const missedSchema = z.looseObject({
+  id: z.string(),
+  kind: z.string(),
+  family: z.looseObject({ id: z.string(), qualifiedName: z.string() }).nullable(),
+  rotation: z.string().nullable(),
+  policy: z.looseObject({ id: z.string(), name: z.string() }).nullable(),
+  what: z.string(),
+  due: z.string(),
+  settled: z.looseObject({ at: z.string(), how: z.string(), by: z.string() }).nullable(),
+});
+
 export const familySchema = z.looseObject({
   id: z.string(),
   qualifiedName: z.string(),

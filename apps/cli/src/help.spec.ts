@@ -82,6 +82,7 @@ describe('help', () => {
         'import',
         'local rekey',
         'note',
+        'obligations',
         'overdue',
         'override',
         'pause',

@@ -35,6 +35,7 @@ import { registerLeft } from './commands/left.js';
 import { registerLift } from './commands/lift.js';
 import { registerLocal } from './commands/local.js';
 import { registerNote } from './commands/note.js';
+import { registerObligations } from './commands/obligations.js';
 import { registerOverdue } from './commands/overdue.js';
 import { registerOverride } from './commands/override.js';
 import { registerPause } from './commands/pause.js';
@@ -168,6 +169,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerStatus(program, around);
   registerRotations(program, around);
   registerOverdue(program, around);
+  registerObligations(program, around);
   registerSchedule(program, around);
   registerWindows(program, around);
   registerTimeline(program, around);

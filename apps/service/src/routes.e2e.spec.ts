@@ -70,6 +70,7 @@ const TABLE: Readonly<Record<string, RouteAccess>> = {
   'POST /api/v1/policies/:policy/standing-approvals/:approval/revoke': 'policy:approve',
   'POST /api/v1/policies/:policy/retire': 'policy:write',
   'GET /api/v1/schedule': 'schedule:read',
+  'GET /api/v1/obligations': 'schedule:read',
   'GET /api/v1/schedule/overdue': 'schedule:read',
   'GET /api/v1/consumers': 'family:read',
   'POST /api/v1/families/:family/compromises/clear': 'containment:apply',
