@@ -1,6 +1,9 @@
 import { jest } from '@jest/globals';
+import { formatInstant } from '#eventlog';
 import type { RotationViewJson } from '#rotation';
+import { ObligationWatch } from '#schedule';
 import { readPdf } from '../../libs/evidence/src/testing/pdf-reader.js';
+import { Timetable } from '../../apps/service/src/rotation/schedule-rows.js';
 import { startService, type StartedService } from '../../apps/service/src/testing/started-service.js';
 import { bodyOf, Stage, wish } from './support.js';
 
@@ -82,4 +85,52 @@ it('refused in retrospect: settled as refused, shown as an exception, undone in 
   expect(bodyOf<{ current: string }>(await stage.get(`/families/${family.id}`), 200).current).toBe(
     declared.incoming ?? refused.incoming,
   );
+});
+
+it('an approval that was missed is on record, and who settled it late, when and how; the record is cut by scope and paged', async () => {
+  const family = await stage.familyWithKey();
+  const { id } = bodyOf<RotationViewJson>(
+    await stage.post(
+      `/families/${family.id}/rotations`,
+      wish({ strategy: 'emergency', trigger: 'compromise' }),
+    ),
+    201,
+  );
+  const { emergency } = await stage.driveTo(id, 'completed');
+  const missed = async (query = ''): Promise<readonly Record<string, unknown>[]> => {
+    await service.keyturn.readModel.caughtUp();
+    const { body } = await stage.get(`/obligations${query}`);
+    return (body['items'] as Record<string, unknown>[]).filter(
+      (item) => item['rotation'] === id && item['kind'] === 'emergency-approval',
+    );
+  };
+  const { ledger, readModel, clock } = service.keyturn;
+  const timetable = new Timetable(readModel);
+  const watch = new ObligationWatch({ ledger, readModel, overdue: () => timetable.owedLate(clock.now()) });
+  service.clock.advance(Date.parse(emergency?.approvalDueAt ?? '') - 1 - stage.now);
+  await watch.sweep();
+  expect(await missed()).toEqual([]);
+  service.clock.advance(1);
+  await watch.sweep();
+  expect(await missed()).toMatchObject([
+    { kind: 'emergency-approval', due: emergency?.approvalDueAt, family: { id: family.id }, settled: null },
+  ]);
+  service.clock.advance(3_600_000);
+  await stage.approve(id);
+  await watch.sweep();
+  expect(await missed('?state=open')).toEqual([]);
+  expect(await missed('?state=settled')).toMatchObject([
+    {
+      kind: 'emergency-approval',
+      settled: { how: 'met', at: formatInstant(stage.now), fact: { type: 'RotationApproved' } },
+    },
+  ]);
+  const elsewhere = await service.tokenWith(['auditor'], {
+    scope: { environments: ['elsewhere'], teams: 'all' },
+  });
+  const { body } = await service.call('GET', '/api/v1/obligations', { token: elsewhere.token });
+  expect(body['items']).toEqual([]);
+  const wrong = await stage.get('/obligations?state=late');
+  expect([wrong.status, wrong.body['code']]).toEqual([400, 'query.invalid']);
+  watch.stop();
 });

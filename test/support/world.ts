@@ -87,6 +87,7 @@ import {
   type RotationAsk,
   type RotationWish,
 } from '#rotation/application';
+import { obligationEvents, obligationsProjection } from '#schedule';
 import { COMPLETE_RUNBOOK } from './runbook.js';
 
 export interface WorldOptions {
@@ -146,6 +147,7 @@ export class World {
         personEvents,
         claimEvents,
         importEvents,
+        obligationEvents,
       ],
     });
     const keyFile = join(directory, 'master.key');
@@ -167,6 +169,7 @@ export class World {
         peopleProjection,
         claimsProjection,
         wakeupsProjection,
+        obligationsProjection,
       ],
     });
     const ledger = new Ledger(store);

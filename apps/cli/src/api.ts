@@ -59,6 +59,17 @@ export const rotationSchema = z.looseObject({
 });
 export type Rotation = z.output<typeof rotationSchema>;
 
+export const missedSchema = z.looseObject({
+  id: z.string(),
+  kind: z.string(),
+  family: z.looseObject({ id: z.string(), qualifiedName: z.string() }).nullable(),
+  rotation: z.string().nullable(),
+  policy: z.looseObject({ id: z.string(), name: z.string() }).nullable(),
+  what: z.string(),
+  due: z.string(),
+  settled: z.looseObject({ at: z.string(), how: z.string(), by: z.string() }).nullable(),
+});
+
 export const familySchema = z.looseObject({
   id: z.string(),
   qualifiedName: z.string(),
@@ -188,6 +199,7 @@ export const timelineSchema = z.looseObject({
     z.looseObject({
       /** What a correction names. */
       eventId: z.string(),
+      treeSize: z.number(),
       type: z.string(),
       at: z.string(),
       recordedAt: z.string(),
@@ -214,6 +226,16 @@ export const timelineSchema = z.looseObject({
 });
 export type Timeline = z.output<typeof timelineSchema>;
 export type TimelineLine = Timeline['entries'][number];
+
+/** A line of the timeline of everything: it says whose it is. */
+export const followedSchema = timelineSchema.shape.entries.element.extend({
+  rotation: z.string().nullish(),
+  family: familyRef.optional(),
+});
+export type FollowedLine = z.output<typeof followedSchema>;
+
+/** Why a stream ended. */
+export const streamEndSchema = z.looseObject({ code: z.string(), detail: z.string() });
 
 export const dueSchema = z.looseObject({
   /** `null`: owed for a policy, which is no one family's. */

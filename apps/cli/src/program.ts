@@ -35,6 +35,7 @@ import { registerLeft } from './commands/left.js';
 import { registerLift } from './commands/lift.js';
 import { registerLocal } from './commands/local.js';
 import { registerNote } from './commands/note.js';
+import { registerObligations } from './commands/obligations.js';
 import { registerOverdue } from './commands/overdue.js';
 import { registerOverride } from './commands/override.js';
 import { registerPause } from './commands/pause.js';
@@ -56,6 +57,7 @@ import { registerServe } from './commands/serve.js';
 import { registerStanding } from './commands/standing.js';
 import { registerStatus } from './commands/status.js';
 import { registerTelemetry } from './commands/telemetry.js';
+import { registerTimeline } from './commands/timeline.js';
 import { registerToken } from './commands/token.js';
 import { EXIT, EXIT_CODES_TEXT, type ExitCode } from './exit-codes.js';
 import {
@@ -167,8 +169,10 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerStatus(program, around);
   registerRotations(program, around);
   registerOverdue(program, around);
+  registerObligations(program, around);
   registerSchedule(program, around);
   registerWindows(program, around);
+  registerTimeline(program, around);
   registerReplay(program, around);
   registerReport(program, around);
   registerRunbook(program, around);

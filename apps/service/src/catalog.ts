@@ -23,6 +23,7 @@ import {
   stepEvents,
   telemetryEvents,
 } from '#rotation';
+import { obligationEvents, obligationsProjection } from '#schedule';
 import { commandIndexProjection } from './command-index.projection.js';
 
 /** Everything this Keyturn can read and fold. An event type or projection that is not here does not exist for it. */
@@ -36,6 +37,7 @@ export const DEFINITIONS: readonly EventDefinitions[] = [
   familyEvents,
   holdEvents,
   importEvents,
+  obligationEvents,
   personEvents,
   policyEvents,
   rotationEvents,
@@ -55,4 +57,5 @@ export const PROJECTIONS: readonly Projection[] = [
   peopleProjection,
   wakeupsProjection,
   deliveriesProjection,
+  obligationsProjection,
 ];

@@ -1,4 +1,6 @@
 import { jest } from '@jest/globals';
+import { ObligationWatch } from '#schedule';
+import { Timetable } from './rotation/schedule-rows.js';
 import { startService, type Answer, type StartedService } from './testing/started-service.js';
 
 // A starting service is slow where the machine is busy.
@@ -17,6 +19,7 @@ const LISTS = [
   '/api/v1/freezes',
   '/api/v1/schedule',
   '/api/v1/schedule/overdue',
+  '/api/v1/obligations',
 ];
 
 type Item = Readonly<Record<string, unknown>>;
@@ -131,6 +134,14 @@ describe('lists come in pages', () => {
       // Two that were asked for in the same millisecond are told apart by their ids.
       if (name !== 'm2') service.clock.advance(1_000);
     }
+    // The day of each policy's review is over.
+    const { ledger, readModel, clock } = service.keyturn;
+    await readModel.caughtUp();
+    const timetable = new Timetable(readModel);
+    const watch = new ObligationWatch({ ledger, readModel, overdue: () => timetable.owedLate(clock.now()) });
+    await watch.sweep();
+    watch.stop();
+    await readModel.caughtUp();
   });
   afterAll(() => service.stop());
 

@@ -10,11 +10,15 @@ export {
   type PastRotation,
 } from './due.js';
 export {
-  obligationRows,
-  type ObligationInput,
+  OBLIGATION_KINDS,
+  obligationEvents,
+  type NewObligationEvent,
+  type ObligationEvent,
   type ObligationKind,
-  type ObligationRow,
-} from './obligations.js';
+} from './obligation.events.js';
+export { obligationStream, ObligationWatch, type ObligationWatchOptions } from './obligation-watch.js';
+export { obligationsProjection } from './obligations.projection.js';
+export { obligationRows, type ObligationInput, type ObligationRow } from './obligations.js';
 export {
   comparePlaces,
   overdueRows,

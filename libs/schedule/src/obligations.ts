@@ -9,20 +9,13 @@ import {
   type PolicyState,
   type RotationState,
 } from '#rotation';
+import type { ObligationKind } from './obligation.events.js';
 import { DAY_MS, LONGEST_NOTICE_MS, wholeDays } from './due.js';
-
-/** Anything owed by a date, other than a rotation itself. Settled ones are not listed. */
-export type ObligationKind =
-  | 'emergency-approval'
-  | 'post-incident-review'
-  | 'policy-review'
-  | 'runbook-review'
-  | 'departure'
-  | 'deviation-end'
-  | 'reconciliation';
 
 export interface ObligationRow {
   readonly kind: ObligationKind;
+  /** What tells it from every other of its kind, for good: whose it is, and which of theirs. */
+  readonly key: string;
   /** `null`: owed for a policy, which is no one family's. */
   readonly family: { readonly id: string; readonly qualifiedName: string } | null;
   readonly rotation: string | null;
@@ -66,6 +59,7 @@ function ofEmergencies({ families, rotations, now }: ObligationInput): readonly 
     const owed = (kind: ObligationKind, what: string, dueAt: number): ObligationRow => ({
       ...aboutFamily(family),
       kind,
+      key: rotation.rotationId,
       rotation: rotation.rotationId,
       policy: null,
       what,
@@ -92,6 +86,7 @@ function ofPolicies({ policies, now }: ObligationInput): readonly ObligationRow[
     return [
       {
         kind: 'policy-review',
+        key: `${policy.policyId} ${details.basis.nextReview}`,
         family: null,
         rotation: null,
         policy: { id: policy.policyId, name: details.name },
@@ -115,6 +110,7 @@ function ofRunbooks({ families, now }: ObligationInput): readonly ObligationRow[
       {
         ...aboutFamily(family),
         kind: 'runbook-review',
+        key: `${family.familyId} ${nextReview}`,
         rotation: null,
         policy: null,
         what: 'review of the runbook',
@@ -140,12 +136,13 @@ function ofDepartures({ families, policies, now }: ObligationInput): readonly Ob
     const policy = selectPolicy(bound, details);
     const within =
       policy === undefined ? undefined : departedTerms(policy.terms, family.deviations, now).departureWithin;
-    return custodians.flatMap(({ departed }): readonly ObligationRow[] => {
+    return custodians.flatMap(({ subject, departed }): readonly ObligationRow[] => {
       if (departed === undefined || departed.settledBy !== undefined) return [];
       return [
         {
           ...aboutFamily(family),
           kind: 'departure',
+          key: `${family.familyId} ${subject} ${formatInstant(departed.leftAt)}`,
           rotation: null,
           policy: policy === undefined ? null : { id: policy.policyId, name: policy.name },
           what: 'rotation: somebody who knew this secret left',
@@ -171,6 +168,7 @@ function ofDeviations({ families, now }: ObligationInput): readonly ObligationRo
       .map((deviation) => ({
         ...aboutFamily(family),
         kind: 'deviation-end' as const,
+        key: deviation.deviation,
         rotation: null,
         policy: null,
         what:
@@ -193,6 +191,7 @@ function ofRotations({ families, rotations, now }: ObligationInput): readonly Ob
     const owed = (kind: ObligationKind, what: string, basis: string, dueAt: number): ObligationRow => ({
       ...aboutFamily(family),
       kind,
+      key: rotation.rotationId,
       rotation: rotation.rotationId,
       policy: null,
       what,

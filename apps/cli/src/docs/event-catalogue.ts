@@ -18,6 +18,7 @@ import {
   telemetryEvents,
   uuidSchema,
 } from '#rotation';
+import { obligationEvents } from '#schedule';
 import { DEFINITIONS } from '#service';
 
 /** `docs/events.md`: every event type Keyturn knows, from the definitions it parses with. */
@@ -42,6 +43,7 @@ const GROUPS: readonly Group[] = [
   { title: 'Holds', streams: '`holds-<nil id>`', definitions: holdEvents },
   { title: 'Telemetry', streams: '`telemetry-<rotation’s id>`', definitions: telemetryEvents },
   { title: 'Policy', streams: '`policy-<id>`', definitions: policyEvents },
+  { title: 'Obligations', streams: '`obligation-<derived id>`', definitions: obligationEvents },
   { title: 'Claims', streams: '`claim-<derived id>`', definitions: claimEvents },
   { title: 'Imports', streams: '`import-<id>`', definitions: importEvents },
   { title: 'Deliveries', streams: '`delivery-<derived id>`', definitions: deliveryEvents },

@@ -16,7 +16,7 @@ import { ZodBody, ZodParam, ZodQuery } from '../http/validation.js';
 import { KEYTURN } from '../injection-tokens.js';
 import { Directory, type ConsumerEntry } from './directory.js';
 import { settlePlaced } from './placing.js';
-import { Timetable, type SchedulePage } from './schedule-rows.js';
+import { Timetable, type MissedObligation, type SchedulePage } from './schedule-rows.js';
 
 const importBody = z.strictObject({
   /** The file's name, for the record. */
@@ -24,6 +24,8 @@ const importBody = z.strictObject({
   /** The file's text, exactly as it is: its lines are what errors and repeats are named by. */
   content: z.string().min(2).max(1_000_000),
 });
+
+const obligationsQuery = pageQuery.extend({ state: z.enum(['open', 'settled', 'all']).default('all') });
 
 @ApiTags('schedule, imports, containments')
 @Controller('api/v1')
@@ -49,6 +51,16 @@ export class OperationsController {
   @RequiresPermission('schedule:read')
   overdue(@ZodQuery(pageQuery) query: z.output<typeof pageQuery>, @Caller() caller: Principal): SchedulePage {
     return this.timetable.overdue(query, caller.scope, this.keyturn.clock.now());
+  }
+
+  /** What was owed by a date and not done by it, the latest date first: when it was settled, how and by whom. */
+  @Get('obligations')
+  @RequiresPermission('schedule:read')
+  obligations(
+    @ZodQuery(obligationsQuery) query: z.output<typeof obligationsQuery>,
+    @Caller() caller: Principal,
+  ): Page<MissedObligation> {
+    return this.timetable.missed(query, caller.scope);
   }
 
   @Get('consumers')

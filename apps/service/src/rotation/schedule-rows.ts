@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Scope } from '#access';
+import { UNLIMITED, type Scope } from '#access';
 import { DomainError, formatInstant } from '#eventlog';
 import type { ReadModel } from '#eventlog/kit';
 import type { SqlDatabase, SqlRow, SqlValue } from '#eventlog/sqlite';
@@ -17,14 +17,16 @@ import {
 } from '#rotation';
 import {
   comparePlaces,
+  obligationRows,
   overdueRows,
   placeOf,
   scheduleRows,
+  type ObligationRow,
   type PastRotation,
   type ScheduleInput,
   type ScheduleRow,
 } from '#schedule';
-import { Cursor, cut, type PageQuery } from '../http/cursor.js';
+import { Cursor, cut, type Page, type PageQuery } from '../http/cursor.js';
 import { stateIn } from './directory.js';
 
 export type ScheduleItem = ScheduleRow;
@@ -38,8 +40,30 @@ export interface SchedulePage {
 }
 
 const PLACE = z.tuple([z.int(), z.string(), z.string(), z.string()]);
+const missedCursor = new Cursor('obligations', z.tuple([z.int(), z.string()]));
 const scheduleCursor = new Cursor('schedule', z.tuple([z.int(), PLACE]));
 const overdueCursor = new Cursor('overdue', z.tuple([z.int(), PLACE]));
+
+/** What was owed by a date and not done by it: that it was missed is on record, and how it ended. */
+export interface MissedObligation {
+  readonly id: string;
+  readonly kind: string;
+  readonly family: { readonly id: string; readonly qualifiedName: string } | null;
+  readonly rotation: string | null;
+  readonly policy: { readonly id: string; readonly name: string } | null;
+  readonly what: string;
+  readonly basis: string;
+  readonly due: string;
+  /** When it was recorded as missed: never before it was due. */
+  readonly recordedAt: string;
+  /** `null`: still owed. */
+  readonly settled: {
+    readonly at: string;
+    readonly how: string;
+    readonly by: string;
+    readonly fact: { readonly id: string; readonly type: string };
+  } | null;
+}
 
 /** What is due and when, from the read model, within a token's scope. Never decides anything. */
 export class Timetable {
@@ -53,6 +77,48 @@ export class Timetable {
   /** Looks at what may be late, and at nothing else: its cost does not grow with what is on time. */
   overdue(query: PageQuery, scope: Scope, now: number): SchedulePage {
     return this.#page(query, overdueCursor, now, (asOf) => overdueRows(this.#suspects(scope, asOf)));
+  }
+
+  /** What is owed and past its date, of everybody: looks at what may be late. */
+  owedLate(now: number): readonly ObligationRow[] {
+    return obligationRows(this.#suspects(UNLIMITED, now)).filter(({ status }) => status === 'overdue');
+  }
+
+  /** What was missed, late or never settled: from the record of it. */
+  missed(
+    filter: PageQuery & { readonly state: 'open' | 'settled' | 'all' },
+    scope: Scope,
+  ): Page<MissedObligation> {
+    const after = missedCursor.read(filter.cursor);
+    const conditions = [
+      // What is owed for a policy is no one family's: everybody sees it.
+      `(o.family_id IS NULL OR f.id IS NOT NULL)`,
+      ...(scope.environments === 'all'
+        ? []
+        : ['(o.family_id IS NULL OR f.environment IN (SELECT value FROM json_each(?)))']),
+      ...(scope.teams === 'all'
+        ? []
+        : ['(o.family_id IS NULL OR f.team IN (SELECT value FROM json_each(?)))']),
+      ...(filter.state === 'all' ? [] : [`o.settled_at IS ${filter.state === 'open' ? '' : 'NOT '}NULL`]),
+      ...(after === undefined ? [] : ['(o.due_at, o.id) < (?, ?)']),
+    ];
+    const values = [
+      ...(scope.environments === 'all' ? [] : [JSON.stringify(scope.environments)]),
+      ...(scope.teams === 'all' ? [] : [JSON.stringify(scope.teams)]),
+      ...(after ?? []),
+    ];
+    const { rows, next } = cut(
+      this.#db
+        .prepare(
+          `SELECT o.*, f.environment AS environment, f.name AS family_name, p.name AS policy_name
+           FROM obligations o LEFT JOIN families f ON f.id = o.family_id LEFT JOIN policies p ON p.id = o.policy_id
+           WHERE ${conditions.join(' AND ')} ORDER BY o.due_at DESC, o.id DESC LIMIT ?`,
+        )
+        .all(...values, filter.limit + 1),
+      filter.limit,
+      (row) => missedCursor.write([Number(row['due_at']), String(row['id'])]),
+    );
+    return { items: rows.map(missedIn), next, treeSize: this.readModel.treeSize() };
   }
 
   /** One family's own line. */
@@ -214,6 +280,34 @@ export class Timetable {
       .all(...values)
       .map((row) => String(row['id']));
   }
+}
+
+function missedIn(row: SqlRow): MissedObligation {
+  const text = (column: string): string => String(row[column]);
+  const { family_id: family, policy_id: policy, rotation_id: rotation, settled_at: settledAt } = row;
+  return {
+    id: text('id'),
+    kind: text('kind'),
+    family:
+      family === null
+        ? null
+        : { id: String(family), qualifiedName: `${text('environment')}/${text('family_name')}` },
+    rotation: rotation === null ? null : String(rotation),
+    policy: policy === null ? null : { id: String(policy), name: text('policy_name') },
+    what: text('what'),
+    basis: text('basis'),
+    due: formatInstant(Number(row['due_at'])),
+    recordedAt: formatInstant(Number(row['missed_at'])),
+    settled:
+      settledAt === null
+        ? null
+        : {
+            at: formatInstant(Number(settledAt)),
+            how: text('how'),
+            by: text('settled_by'),
+            fact: { id: text('fact_id'), type: text('fact') },
+          },
+  };
 }
 
 const PAST = 'family_id, imported, phase, strategy, made, outgoing';

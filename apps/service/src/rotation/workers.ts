@@ -1,9 +1,11 @@
 import { Logger } from '@nestjs/common';
 import { ClockWatch, holdIntegrity, RotationRunner, sweepClaims, sweepDepartures, Waker } from '#rotation';
+import { ObligationWatch } from '#schedule';
 import type { Keyturn } from '../composition.js';
 import { hookOf } from '../notify/hook.js';
+import { Timetable } from './schedule-rows.js';
 
-/** How often is looked for what a crash left between two streams: claims without a fact, departures not yet marked. */
+/** How often is looked for what a crash left between two streams, and for what was owed by a date that has passed. */
 const SWEEP_MS = 30_000;
 
 /**
@@ -39,8 +41,25 @@ export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
       });
     },
   });
+  const timetable = new Timetable(keyturn.readModel);
+  const obligations = new ObligationWatch({
+    ledger: keyturn.ledger,
+    readModel: keyturn.readModel,
+    overdue: () => timetable.owedLate(keyturn.clock.now()),
+  });
+  let watching: Promise<unknown> = Promise.resolve();
+  const watch = async (): Promise<void> => {
+    // A leap of the clock is a hold before it is a date that has passed.
+    await clockWatch.check();
+    await obligations.sweep();
+  };
   const sweep = (): void => {
     const { ledger, readModel } = keyturn;
+    watching = watching.then(watch).catch((error: unknown) => {
+      logger.error('what is owed could not be looked at; it is tried again', {
+        reason: error instanceof Error ? error.message : 'unknown',
+      });
+    });
     Promise.all([sweepClaims(ledger, readModel), sweepDepartures(ledger, readModel)]).catch(
       (error: unknown) => {
         logger.error('claims and departures could not be swept; it is tried again', {
@@ -67,6 +86,8 @@ export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
   const stop = async (): Promise<void> => {
     clearInterval(timer);
     unlisten();
+    obligations.stop();
+    await watching;
     await clockWatch.stop();
     await waker.stop();
     await hook?.stop();

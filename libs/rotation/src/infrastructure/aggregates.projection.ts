@@ -158,39 +158,46 @@ function firstLeft(custodians: FamilyState['custodians']): number | null {
   return left.length === 0 ? null : Math.min(...left);
 }
 
-/** The earliest date by which a person still owes something for an emergency. */
-function owedAt({
-  emergency,
-  imported,
-  approvals,
-  refused,
-  phase,
-  reviewedAt,
-}: RotationState): number | null {
-  if (emergency === undefined || imported) return null;
+/** The earliest instant from which a person may owe something late; earlier than its date costs a look, later would hide it. */
+function owedAt(state: RotationState): number | null {
+  const { emergency, imported, approvals, refused, phase, reviewedAt, request, unreconciled, lastMove } =
+    state;
+  if (imported) return null;
+  const until = ENDED.includes(phase) ? undefined : parseInstant(request?.deviation?.until ?? '');
   const open = [
-    ...(approvals.length > 0 || refused !== undefined || phase === 'rejected'
+    ...(emergency === undefined || approvals.length > 0 || refused !== undefined || phase === 'rejected'
       ? []
       : [emergency.approvalDueAt]),
-    ...(reviewedAt === undefined ? [emergency.reviewDueAt] : []),
+    ...(emergency === undefined || reviewedAt !== undefined ? [] : [emergency.reviewDueAt]),
+    ...(until === undefined ? [] : [until]),
+    ...(unreconciled.length === 0 || lastMove === undefined ? [] : [lastMove.at]),
   ];
   return open.length === 0 ? null : Math.min(...open);
 }
 
+/** What an emergency owed was done after its date: whoever records what was missed looks here again when it starts. */
+function answeredLate({ emergency, imported, approvals, refused, reviewedAt }: RotationState): boolean {
+  if (emergency === undefined || imported) return false;
+  const answeredAt = approvals[0]?.at ?? refused?.at ?? 0;
+  return answeredAt >= emergency.approvalDueAt || (reviewedAt ?? 0) >= emergency.reviewDueAt;
+}
+
 export const rotationsProjection: Projection = aggregate<RotationState, RotationEvent>({
   name: 'rotations',
-  version: 3,
+  version: 4,
   schema: [
     `CREATE TABLE rotations (
       ${ROW}, family_id TEXT NOT NULL, strategy TEXT NOT NULL, phase TEXT NOT NULL, ended INTEGER NOT NULL,
       imported INTEGER NOT NULL, requested_at INTEGER NOT NULL, made TEXT, made_at INTEGER,
-      outgoing INTEGER NOT NULL, revoked INTEGER NOT NULL, owed_at INTEGER, ${STATE}
+      outgoing INTEGER NOT NULL, revoked INTEGER NOT NULL, owed_at INTEGER,
+      answered_late INTEGER NOT NULL, ${STATE}
     ) STRICT`,
     'CREATE INDEX rotations_by_family ON rotations (family_id, ended, requested_at DESC, id DESC)',
     'CREATE INDEX rotations_listed ON rotations (ended, requested_at DESC, id DESC)',
     "CREATE INDEX rotations_rehearsed ON rotations (family_id) WHERE strategy = 'rehearsal'",
     'CREATE INDEX rotations_made ON rotations (made_at) WHERE ended = 0',
     'CREATE INDEX rotations_revoked ON rotations (id) WHERE ended = 0 AND revoked = 1',
+    'CREATE INDEX rotations_answered_late ON rotations (id) WHERE answered_late = 1',
     'CREATE INDEX rotations_owed ON rotations (owed_at) WHERE owed_at IS NOT NULL',
   ],
   category: 'rotation',
@@ -210,6 +217,7 @@ export const rotationsProjection: Projection = aggregate<RotationState, Rotation
     made_at: parseInstant(state.generated?.createdAt ?? '') ?? null,
     outgoing: state.plan?.outgoing.length ?? 0,
     revoked: state.revoked === undefined ? 0 : 1,
+    answered_late: answeredLate(state) ? 1 : 0,
     owed_at: owedAt(state),
   }),
 });
