@@ -103,6 +103,7 @@ export type { DestructionState } from './domain/destruction.state.js';
 export { familyDecider, type FamilyConsumer, type FamilyState } from './domain/family.decider.js';
 export {
   consumerDetailsSchema,
+  classificationSchema,
   departureSchema,
   emergencyRequestSchema,
   familyDetailsSchema,
@@ -144,6 +145,7 @@ export {
   type RotationState,
 } from './domain/rotation.state.js';
 export { RUNBOOK_WORDS, runbookCompleteness, type RunbookCompleteness } from './domain/runbook.js';
+export { registrationMissing } from './domain/registration.js';
 export { rotationDecider, type RotationCommand } from './domain/rotation.decider.js';
 export { SEAMS, STEP_BOUNDARIES, stepTable, type Seam, type StepBoundary } from './domain/step-table.js';
 export { emittingVersion, mergeVersions } from './domain/versions.js';

@@ -7,6 +7,7 @@ import { DomainError, formatInstant, instantSchema } from '#eventlog';
 import { PAPERS, renderEmergencyCard, renderRunbook, type Paper } from '#evidence';
 import {
   boundAt,
+  classificationSchema,
   consumerDetailsSchema,
   departedTerms,
   departureSchema,
@@ -118,6 +119,8 @@ export const wishBody = z.strictObject({
     })
     .optional(),
 });
+
+const classificationBody = classificationSchema.strict();
 
 const deviationBody = z.strictObject({
   /** The terms that bind in the place of the policy's. */
@@ -271,6 +274,22 @@ export class FamiliesController {
       Object.entries(body).filter((entry): entry is [string, string] => entry[1] !== undefined),
     );
     return this.#revise(reference, command, { type: 'ReviseRunbook', runbook }, expected, reply);
+  }
+
+  /** Says what a family registered in haste is: part of what its registration owes. */
+  @Put(':family/classification')
+  @RequiresPermission('family:write')
+  classify(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodBody(classificationBody) classification: z.output<typeof classificationBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<FamilyView> {
+    // Whoever moves it to another team may act there too.
+    const { environment } = this.#allowed(reference, command.principal, 'family:write');
+    requireAllowed(command.principal, 'family:write', { environment, team: classification.team });
+    return this.#revise(reference, command, { type: 'ClassifyFamily', classification }, expected, reply);
   }
 
   /** Asks that it may depart from its policy for a while; changes nothing until somebody else approves it. */
