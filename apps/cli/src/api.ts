@@ -198,24 +198,24 @@ export const previewSchema = z.looseObject({
 });
 export type Preview = z.output<typeof previewSchema>;
 
+export const timelineLineSchema = z.looseObject({
+  /** What a correction names. */
+  eventId: z.string(),
+  type: z.string(),
+  at: z.string(),
+  recordedAt: z.string(),
+  instantNotRecorded: z.boolean(),
+  title: z.string(),
+  detail: z.string(),
+  actorName: z.string(),
+  doneBy: z.string().optional(),
+  provenance: z.string(),
+  kind: z.string(),
+  minor: z.boolean().optional(),
+});
+
 export const timelineSchema = z.looseObject({
-  entries: z.array(
-    z.looseObject({
-      /** What a correction names. */
-      eventId: z.string(),
-      type: z.string(),
-      at: z.string(),
-      recordedAt: z.string(),
-      instantNotRecorded: z.boolean(),
-      title: z.string(),
-      detail: z.string(),
-      actorName: z.string(),
-      doneBy: z.string().optional(),
-      provenance: z.string(),
-      kind: z.string(),
-      minor: z.boolean().optional(),
-    }),
-  ),
+  entries: z.array(timelineLineSchema),
   targets: z.array(
     z.looseObject({
       name: z.string(),
@@ -228,7 +228,7 @@ export const timelineSchema = z.looseObject({
   treeSize: z.number(),
 });
 export type Timeline = z.output<typeof timelineSchema>;
-export type TimelineLine = Timeline['entries'][number];
+export type TimelineLine = z.output<typeof timelineLineSchema>;
 
 export const dueSchema = z.looseObject({
   /** `null`: owed for a policy, which is no one family's. */

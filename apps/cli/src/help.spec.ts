@@ -67,6 +67,7 @@ describe('help', () => {
         'lift',
         'attest',
         'demo',
+        'timeline',
         'classify',
         'deviation approve',
         'deviation close',

@@ -43,6 +43,7 @@ import { registerPause } from './commands/pause.js';
 import { registerPolicies } from './commands/policies.js';
 import { registerRebuild } from './commands/rebuild.js';
 import { registerReject } from './commands/reject.js';
+import { registerTimeline } from './commands/timeline.js';
 import { registerReplay } from './commands/replay.js';
 import { registerReport } from './commands/report.js';
 import { registerResume } from './commands/resume.js';
@@ -174,6 +175,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerSchedule(program, around);
   registerWindows(program, around);
   registerReplay(program, around);
+  registerTimeline(program, around);
   registerReport(program, around);
   registerRunbook(program, around);
   program.helpCommand('help [command]', 'help for a command');

@@ -32,6 +32,7 @@ export {
   confirmationsOf,
   countedInstant,
   emergencyTargets,
+  entryOf,
   planOf,
   spanText,
   timelineOf,
@@ -44,6 +45,7 @@ export {
   type TimelineKind,
   type WindowRun,
 } from './domain/timeline.js';
+export { familyFactsOf } from './domain/family-timeline.js';
 export { changeText, type FieldChange } from './application/apply/differences.js';
 export {
   planApply,
@@ -96,6 +98,7 @@ export {
   incomingVersionId,
   policyStream,
   rotationStream,
+  telemetryStream,
 } from './application/streams.js';
 export { Waker, type WakerOptions } from './application/waker.js';
 export type { ContainmentState } from './domain/containment.state.js';

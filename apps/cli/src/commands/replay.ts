@@ -107,7 +107,12 @@ async function play(session: Session, { rotation, timeline, speed, full }: Playe
   }
 }
 
-function entryLines({ paint }: Session, entry: TimelineLine, zero: string, full: boolean): readonly string[] {
+export function entryLines(
+  { paint }: Pick<Session, 'paint'>,
+  entry: TimelineLine,
+  zero: string,
+  full: boolean,
+): readonly string[] {
   const { at, recordedAt, instantNotRecorded, title, detail, actorName, doneBy, provenance, kind } = entry;
   const time = instantNotRecorded ? 'not recorded'.padEnd(19) : at.slice(0, 19).replace('T', ' ');
   const since = (instantNotRecorded ? '' : offset(zero, at)).padStart(13);

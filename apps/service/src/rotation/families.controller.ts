@@ -54,6 +54,7 @@ import { Caller, RequestCommand, type HttpReply } from '../http/request-context.
 import { ZodBody, ZodParam, ZodQuery } from '../http/validation.js';
 import { KEYTURN } from '../injection-tokens.js';
 import { Directory } from './directory.js';
+import { familyTimeline, type FamilyTimelineLine } from './family-timeline.js';
 import { settlePlaced } from './placing.js';
 import { runbookInput } from './runbook-input.js';
 import { Timetable, type ScheduleItem } from './schedule-rows.js';
@@ -443,6 +444,18 @@ export class FamiliesController {
   }
 
   /** The windows a graceful rotation would get now, with the constraint that binds each. */
+  /** Every fact of it, its own and its rotations', in the log's order. Read from the log itself. */
+  @Get(':family/timeline')
+  @RequiresPermission('rotation:read')
+  timeline(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodQuery(pageQuery) query: z.output<typeof pageQuery>,
+    @Caller() caller: Principal,
+  ): Promise<Page<FamilyTimelineLine>> {
+    const { id } = this.#allowed(reference, caller, 'rotation:read');
+    return familyTimeline(this.keyturn, id, query);
+  }
+
   @Get(':family/windows')
   @RequiresPermission('family:read')
   async windows(

@@ -9,7 +9,6 @@ import type {
   RotationRequest,
   SlotProcess,
 } from './family.events.js';
-import { classifyFamily } from './registration.js';
 import { requireNone, scheduleProblems } from './cadence.js';
 import {
   decideDeviation,
@@ -205,6 +204,26 @@ export function registerFamily(details: FamilyDetails, state: FamilyState): read
     );
   }
   return [{ type: 'FamilyRegistered', data: details }];
+}
+
+function classifyFamily(
+  classification: FamilyClassification,
+  { registration, details }: FamilyState,
+): readonly NewFamilyEvent[] {
+  if (registration === undefined) {
+    throw new DomainError(
+      'family.not-in-haste',
+      'this family was registered in full: what it is is corrected by registering it anew, and retiring this one',
+    );
+  }
+  const { kind, protects, usage, team, description } = classification;
+  const same =
+    details?.kind === kind &&
+    details.protects === protects &&
+    details.usage === usage &&
+    details.team === team &&
+    (description === undefined || details.description === description);
+  return registration.classified && same ? [] : [{ type: 'FamilyClassified', data: classification }];
 }
 
 function sameVersions(left: readonly string[], right: readonly string[]): boolean {

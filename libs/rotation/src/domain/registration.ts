@@ -1,6 +1,6 @@
-import { DomainError, formatInstant } from '#eventlog';
+import { formatInstant } from '#eventlog';
 import type { FamilyState } from './family.decider.js';
-import type { FamilyClassification, NewFamilyEvent } from './family.events.js';
+import type { NewFamilyEvent } from './family.events.js';
 import { runbookCompleteness } from './runbook.js';
 
 /** Keyturn's own number: what an emergency registered in haste is filled in within this. No framework names one. */
@@ -23,24 +23,4 @@ export function registrationMissing(family: FamilyState): readonly string[] {
     // People keep it, in whatever format it has.
     ...runbookCompleteness(family).missing.filter((words) => words !== 'format and identification'),
   ];
-}
-
-export function classifyFamily(
-  classification: FamilyClassification,
-  { registration, details }: FamilyState,
-): readonly NewFamilyEvent[] {
-  if (registration === undefined) {
-    throw new DomainError(
-      'family.not-in-haste',
-      'this family was registered in full: what it is is corrected by registering it anew, and retiring this one',
-    );
-  }
-  const { kind, protects, usage, team, description } = classification;
-  const same =
-    details?.kind === kind &&
-    details.protects === protects &&
-    details.usage === usage &&
-    details.team === team &&
-    (description === undefined || details.description === description);
-  return registration.classified && same ? [] : [{ type: 'FamilyClassified', data: classification }];
 }
