@@ -3,5 +3,5 @@ import base from './jest.config.js';
 
 export default {
   ...base,
-  projects: base.projects.map((project) => ({ ...project, globals: { KEYTURN_FULL: true } })),
+  projects: base.projects.map((project) => ({ ...project, globals: { KEYTURN_DEPTH: 'full' } })),
 };

@@ -4,9 +4,9 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createMasterKeyFile } from '#custody/local';
+import { byDepth, DEPTH, inSlice, sliceText } from '#platform/testing';
 import { SEAMS, STEP_BOUNDARIES, stepTable } from '#rotation';
 import { difference, withoutAttempts } from '../support/comparable.js';
-import { FULL, SLICE_SEED } from '../support/full.js';
 import { SCRIPTS } from '../support/scripts.js';
 import type { Report } from './child/crash-child.js';
 
@@ -40,10 +40,14 @@ const OWN_SCENARIOS = [
 /** Every other strategy: rows of one table that all proofs play (test/support/scripts.ts). */
 const SCRIPTED = SCRIPTS.map((script) => script.name).filter((name) => !OWN_SCENARIOS.includes(name));
 const SCENARIOS = [...OWN_SCENARIOS, ...SCRIPTED];
-/** Beside the first case of every failpoint the ordinary run takes one of so many of a script's cases. */
-const SLICE = 6;
+/** Beside the first case of every failpoint a run takes one of so many of the other ones: of a scenario's own, and of a script's. */
+const ONE_OF = byDepth({
+  check: { own: 3, script: 24 },
+  slice: { own: 1, script: 5 },
+  full: { own: 1, script: 1 },
+});
 /** A matrix that shrinks fails: raise it when scenarios, steps or seams are added. */
-const COMMITTED_CASES = FULL ? 900 : 320;
+const COMMITTED_CASES = byDepth({ check: 150, slice: 320, full: 900 });
 const LANES = 2;
 
 interface Ended {
@@ -143,10 +147,11 @@ function casesOf(scenario: string, { passed, divergedAt }: Report): readonly Cas
     return { scenario, failpoint, hit };
   });
   // What came before a scenario left its way is another scenario's case; `test:full` takes it here too.
-  const own = FULL ? all : all.slice(divergedAt);
+  const own = DEPTH === 'full' ? all : all.slice(divergedAt);
   // Every line of an import is the same seam: the first, the last and some between.
   return own.filter(
-    ({ failpoint, hit }) => FULL || failpoint !== 'seam:import-line' || hit === 1 || hit % 7 === 0,
+    ({ failpoint, hit }) =>
+      DEPTH === 'full' || failpoint !== 'seam:import-line' || hit === 1 || hit % 7 === 0,
   );
 }
 
@@ -240,7 +245,7 @@ describe('the crash matrix', () => {
     });
     cases = all.filter(({ scenario, failpoint }, index) => {
       const first = all.findIndex((other) => other.failpoint === failpoint) === index;
-      return FULL || first || !SCRIPTED.includes(scenario) || (index + SLICE_SEED) % SLICE === 0;
+      return first || inSlice(index, SCRIPTED.includes(scenario) ? ONE_OF.script : ONE_OF.own);
     });
   }, 600_000);
 
@@ -290,7 +295,9 @@ describe('the crash matrix', () => {
       if (problem === undefined) proved += 1;
       else wrong.push(`${one.scenario} × ${one.failpoint} (${one.hit}): ${problem}`);
     });
-    const slice = FULL ? '' : ` (of the scripts' cases one of ${SLICE}, seed ${SLICE_SEED})`;
+    const slice = sliceText(
+      `each failpoint, of the other cases one of ${ONE_OF.own}, of the scripts’ one of ${ONE_OF.script}`,
+    );
     const seconds = (Date.now() - began) / 1_000;
     console.log(
       `crash matrix: ${proved} of ${cases.length}${slice}, ${(cases.length / seconds).toFixed(1)} cases a second`,

@@ -11,15 +11,15 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LOG_FILE, openDatabase } from '#eventlog/sqlite';
+import { byDepth, SEED } from '#platform/testing';
 import type { Inspection } from './child/inspector.js';
-import { assertBuilt, FULL, inLanes, readAcks, seeded, WORKLOAD } from './inspecting.js';
+import { assertBuilt, inLanes, readAcks, seeded, WORKLOAD } from './inspecting.js';
 import { run } from './tracing.js';
 
 /**
  * A log file damaged at each page in each way: refused at start, or found by the scrub, or nothing of it is missing or
  * changed. Never read as something else.
  */
-const SEED = 20_260_304;
 const PAGE = 4096;
 const scratch = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
@@ -112,7 +112,7 @@ describe('a damaged file', () => {
         .filter((page) => page > 0 || !how.startsWith('cut off there'))
         .map((page) => ({ how, damage, page })),
     );
-    const rounds = FULL ? 20 : 2;
+    const rounds = byDepth({ check: 2, slice: 6, full: 20 });
     const cases = Array.from({ length: rounds }, (_, round) => all.map((one) => ({ ...one, round }))).flat();
     const count = { refused: 0, scrubbed: 0, harmless: 0 };
     const wrong: string[] = [];

@@ -8,13 +8,6 @@ const root = process.cwd();
 export const WORKLOAD = join(root, 'dist/test/durability/child/workload.js');
 const INSPECTOR = join(root, 'dist/test/durability/child/inspector.js');
 
-/** The whole product, by `npm run test:full`. */
-declare global {
-  // oxlint-disable-next-line no-var -- a global needs it
-  var KEYTURN_FULL: boolean | undefined;
-}
-export const FULL = globalThis.KEYTURN_FULL === true;
-
 /** A build that is older than its sources proves something else. */
 export function assertBuilt(): void {
   const newest = ['libs', 'test/durability/child'].flatMap(sources).map((path) => statSync(path).mtimeMs);

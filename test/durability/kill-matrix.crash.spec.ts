@@ -4,17 +4,9 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { byDepth, DEPTH, SEED } from '#platform/testing';
 import { haveRealPart } from '../support/real-parts.js';
-import {
-  assertBuilt,
-  FULL,
-  inLanes,
-  problemOf,
-  readAcks,
-  seeded,
-  WORKLOAD,
-  type Inspector,
-} from './inspecting.js';
+import { assertBuilt, inLanes, problemOf, readAcks, seeded, WORKLOAD, type Inspector } from './inspecting.js';
 import { countCalls, filesOf, run, straceArguments } from './tracing.js';
 
 /**
@@ -30,7 +22,8 @@ const SCENARIOS = [
 ] as const;
 /** A matrix that shrinks fails. */
 const COMMITTED_CASES = 400;
-const SEED = 20_260_301;
+/** How much of the calls beside the check's. */
+const MORE = byDepth({ check: 1, slice: 3, full: 16 });
 const RANDOM_INSTANTS = 60;
 const NOT_REACHED = 'it did not die there';
 
@@ -139,9 +132,9 @@ describe('killed at every call on the log’s files', () => {
     // In the check a seeded slice, with fewer of pwrite64, which is most of them; `npm run test:full` takes all.
     const cases = all.filter(
       ({ at, scenario }) =>
-        FULL ||
+        DEPTH === 'full' ||
         !('call' in at) ||
-        random() < (at.call === 'pwrite64' ? 1 / 16 : scenario === 'fresh' ? 3 / 4 : 1 / 4),
+        random() < MORE * (at.call === 'pwrite64' ? 1 / 16 : scenario === 'fresh' ? 3 / 4 : 1 / 4),
     );
     const wrong: string[] = [];
     await inLanes(cases, async (one, inspector) => {
@@ -152,7 +145,7 @@ describe('killed at every call on the log’s files', () => {
       }
       if (problem !== undefined) wrong.push(`${nameOf(one)}: ${problem}`);
     });
-    const slice = FULL ? 'all' : `seed ${SEED} of ${all.length}`;
+    const slice = DEPTH === 'full' ? 'all' : `seed ${SEED} of ${all.length}`;
     const how = traced ? 'at every call' : 'at random instants, since calls cannot be traced here';
     console.log(`log killed ${how}: ${cases.length - wrong.length} of ${cases.length} (${slice})`);
     expect(wrong).toEqual([]);

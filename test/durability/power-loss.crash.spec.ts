@@ -2,11 +2,11 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LOG_FILE } from '#eventlog/sqlite';
+import { byDepth, SEED } from '#platform/testing';
 import { haveRealPart } from '../support/real-parts.js';
 import { Disk } from './disk.js';
 import {
   assertBuilt,
-  FULL,
   inLanes,
   parseAcks,
   problemOf,
@@ -22,8 +22,7 @@ import { CHANGING, filesOf, readTrace, run, straceArguments, type Call } from '.
  * The power goes: of what was written only what was synced is sure to be there. The calls of one run, with their bytes, are
  * replayed on a model of a disk; after each of them the disk is looked at as it could be found, and opened.
  */
-const SEED = 20_260_302;
-const IMAGES = FULL ? 12 : 1;
+const IMAGES = byDepth({ check: 1, slice: 3, full: 12 });
 const CASES = 800;
 
 const traced = haveRealPart('strace', CASES);

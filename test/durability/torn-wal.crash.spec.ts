@@ -10,12 +10,12 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LOG_FILE } from '#eventlog/sqlite';
-import { assertBuilt, FULL, inLanes, problemOf, readAcks, seeded, WORKLOAD, type Ack } from './inspecting.js';
+import { byDepth, DEPTH, SEED } from '#platform/testing';
+import { assertBuilt, inLanes, problemOf, readAcks, seeded, WORKLOAD, type Ack } from './inspecting.js';
 import { run } from './tracing.js';
 import type { Inspection } from './child/inspector.js';
 
 /** A WAL with 20 committed appends, damaged at each 512 bytes: what was committed before the damage is there, or it is refused. */
-const SEED = 20_260_303;
 const STEP = 512;
 const scratch = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
@@ -100,13 +100,14 @@ describe('a torn WAL', () => {
   it('opens with everything committed before the damage, or is refused; never with something else', async () => {
     const all = casesOf(STEP);
     const random = seeded(SEED);
-    const cases = FULL ? all : all.filter(() => random() < 1 / 12);
+    const cases =
+      DEPTH === 'full' ? all : all.filter(() => random() < byDepth({ check: 1 / 12, slice: 1 / 4, full: 1 }));
     const wrong: string[] = [];
     await inLanes(cases, async (one, inspector) => {
       const problem = judge(await outcome(one, (directory) => inspector.inspect(directory)), one.at);
       if (problem !== undefined) wrong.push(`${one.how} at ${one.at}: ${problem}`);
     });
-    const slice = FULL ? 'all' : `seed ${SEED} of ${all.length}`;
+    const slice = DEPTH === 'full' ? 'all' : `seed ${SEED} of ${all.length}`;
     console.log(`torn WAL: ${cases.length - wrong.length} of ${cases.length} (${slice})`);
     expect(wrong).toEqual([]);
     expect(all.length).toBeGreaterThan(2000);

@@ -161,7 +161,10 @@ it('looks: rotations, windows, the policy that binds, the schedule of one family
   expect((await keyturn(['windows', idle.qualifiedName])).out).toMatch(/accept .+\n.+drain /);
   expect(await json(['policies', '--for', name])).toHaveProperty('why');
   expect(await json(['schedule', name])).toMatchObject({ family: { qualifiedName: name } });
-  expect(await json(['whoami'])).toMatchObject({ subject: service.subject, permissions: expect.arrayContaining(['token:admin']) });
+  expect(await json(['whoami'])).toMatchObject({
+    subject: service.subject,
+    permissions: expect.arrayContaining(['token:admin']),
+  });
 });
 
 it('a consumer is taken out once somebody said yes', async () => {

@@ -1,5 +1,5 @@
+import { byDepth, DEPTH, SEED, sliceText } from '#platform/testing';
 import { PLACES } from '../support/barrier.js';
-import { FULL, SLICE_SEED } from '../support/full.js';
 import { SCRIPTS } from '../support/scripts.js';
 import { openArena, REQUEST_KINDS, type Case } from './interference.js';
 
@@ -11,20 +11,24 @@ import { openArena, REQUEST_KINDS, type Case } from './interference.js';
 
 const MINUTES = 60_000;
 /** A proof that shrinks fails: raise it when scripts, steps or requests are added. */
-const COMMITTED_CASES = FULL ? 2_800 : 55;
+const COMMITTED_CASES = byDepth({ check: 36, slice: 220, full: 2_800 });
 
 let proved = 0;
 let all = 0;
 let taken = 0;
 let number = 0;
 
-/** `test:full` takes every place and request; otherwise every second attempt has one of each, in turn. */
+/** `test:full` takes every place and request; a slice two of an attempt, the check one of two attempts in three. */
 function casesOf(attempt: number): readonly Pick<Case, 'attempt' | 'place' | 'request'>[] {
   const whole = PLACES.flatMap((place) => REQUEST_KINDS.map((request) => ({ attempt, place, request })));
-  if (FULL) return whole;
+  if (DEPTH === 'full') return whole;
   number += 1;
-  const one = whole[((number >> 1) * 7 + SLICE_SEED) % whole.length];
-  return number % 2 === 0 && one !== undefined ? [one] : [];
+  const turns = byDepth({
+    check: number % 3 === 0 ? [] : [number],
+    slice: [2 * number, 2 * number + 1],
+    full: [],
+  });
+  return turns.flatMap((turn) => whole[(turn * 7 + SEED) % whole.length] ?? []);
 }
 
 describe('interference on the real back end', () => {
@@ -55,7 +59,7 @@ describe('interference on the real back end', () => {
   );
 
   it('shrinks not', () => {
-    const slice = FULL ? '' : ` (every second attempt, one request, seed ${SLICE_SEED})`;
+    const slice = sliceText('one or two of the places and requests of an attempt');
     console.log(
       `interference on the real back end: ${proved} of ${all}${slice}; ${taken} requests taken, the others refused by a rule`,
     );

@@ -1,5 +1,5 @@
+import { byDepth, DEPTH, inSlice, SEED, sliceText } from '#platform/testing';
 import { stepTable, type StepName } from '#rotation';
-import { FULL, SLICE_SEED } from '../support/full.js';
 import { SCRIPTS } from '../support/scripts.js';
 import { PLACES } from '../support/barrier.js';
 import { openArena, THAWS, type Case, type Sabotage } from './two-workers.js';
@@ -14,19 +14,25 @@ import { openArena, THAWS, type Case, type Sabotage } from './two-workers.js';
 const MINUTES = 60_000;
 const WAYS = PLACES.flatMap((place) => THAWS.map((thaw) => ({ place, thaw })));
 /** A proof that shrinks fails: raise it when scripts or steps are added. */
-const COMMITTED_CASES = FULL ? 1_008 : 130;
+const COMMITTED_CASES = byDepth({ check: 65, slice: 390, full: 1_008 });
 
 let proved = 0;
 let all = 0;
 const met = new Set<string>();
 
-/** One way a step, and each place where a step is met for the first time; `test:full` takes all nine. */
+/** Of nine ways a step can be met one (of every third step, three, or all), and each place where a step is met for the first time. */
 function waysOf(number: number, step: string): typeof WAYS {
-  if (FULL) return WAYS;
-  const seeded = WAYS[(number * 4 + SLICE_SEED) % WAYS.length];
-  const unmet = PLACES.filter((place) => !met.has(`${step} ${place}`) && place !== seeded?.place);
-  const thaw = seeded?.thaw ?? 'at-the-end';
-  return [...(seeded === undefined ? [] : [seeded]), ...unmet.map((place) => ({ place, thaw }))];
+  if (DEPTH === 'full') return WAYS;
+  const seeded = WAYS.filter((_, index) =>
+    DEPTH === 'slice'
+      ? inSlice(number + index, 3)
+      : inSlice(number, 3) && inSlice(number * 4 + index, WAYS.length),
+  );
+  const unmet = PLACES.filter(
+    (place) => !met.has(`${step} ${place}`) && seeded.every((way) => way.place !== place),
+  );
+  const thaw = THAWS[(number + SEED) % THAWS.length] ?? 'at-the-end';
+  return [...seeded, ...unmet.map((place) => ({ place, thaw }))];
 }
 
 describe('two workers on one log', () => {
@@ -58,7 +64,7 @@ describe('two workers on one log', () => {
 
   it('takes every step of every script, at every place', () => {
     console.log(
-      `two workers: ${proved} of ${all}${FULL ? '' : ` (of nine ways a step one, and each place of it once, seed ${SLICE_SEED})`}`,
+      `two workers: ${proved} of ${all}${sliceText(`each place of each step, and ${byDepth({ check: 'one way of nine of every third attempt', slice: 'three ways of nine', full: '' })}`)}`,
     );
     const steps = (Object.keys(stepTable) as StepName[]).filter((step) => !OTHER_PROCESSES.includes(step));
     const wanted = steps.flatMap((step) => PLACES.map((place) => `${step} ${place}`));

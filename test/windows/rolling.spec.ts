@@ -1,3 +1,4 @@
+import { byDepth } from '#platform/testing';
 import { expectZeroRefused, figure, notValid, refreshedAt, refused } from './figures.js';
 import { simulate, type Scenario } from './simulation.js';
 
@@ -17,6 +18,8 @@ afterAll(() => {
 const COHORTS = [25, 50, 75, 100].map((share) => ({ share, hold: share === 100 ? 'PT0S' : 'PT12S' }));
 const LINGERING: Scenario['faults'] = { generate: ['refused'], publish: ['refused'], probe: ['refused'] };
 const ROLLING = { strategy: 'rolling', cohorts: COHORTS, faults: LINGERING } as const;
+/** Tokens of a run; those with a token of every age take a thousand always. */
+const TOKENS = byDepth({ check: 400, slice: 1_000, full: 1_000 });
 const SPLIT = ['emitting 25 %', 'emitting 50 %', 'emitting 75 %'];
 const UNTIL_SPLIT = ['requested', 'approved', 'generated', 'accepting'];
 
@@ -28,7 +31,7 @@ describe('a whole rolling rotation refuses no valid token', () => {
   ] as const)(
     '$algorithm',
     async ({ algorithm, everyAge }) => {
-      const run = await simulate({ ...ROLLING, algorithm, everyAge, tokens: 1_000 });
+      const run = await simulate({ ...ROLLING, algorithm, everyAge, tokens: everyAge ? 1_000 : TOKENS });
       figures.push(figure(`rolling 25/50/75/100 ${algorithm}`, run));
       expect(run.stages).toEqual([
         ...UNTIL_SPLIT,
@@ -59,7 +62,7 @@ describe('a whole rolling rotation refuses no valid token', () => {
       const run = await simulate({
         ...ROLLING,
         algorithm: 'ES256',
-        tokens: 1_000,
+        tokens: TOKENS,
         faults: {
           ...LINGERING,
           switchEmission: ['answer-lost', 'answer-lost', 'answer-lost', 'answer-lost'],
@@ -85,7 +88,7 @@ describe('a rollback between cohorts refuses no valid token', () => {
       const run = await simulate({
         ...ROLLING,
         algorithm,
-        tokens: 1_000,
+        tokens: TOKENS,
         rollback: { in: pressed, afterMs },
         faults: {
           generate: ['refused'],

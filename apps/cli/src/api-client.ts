@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { SecretValue } from '#platform';
+import { EventReader, type ServerSentEvent } from './event-reader.js';
 import { causeOf, codeOf, nameOf } from './error-code.js';
 import { InterruptedError, ProblemError, UnavailableError, type Problem } from './failures.js';
 import { printable } from './terminal.js';
@@ -42,6 +43,8 @@ export interface SendOptions {
 interface Request extends SendOptions {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   readonly path: string;
+  readonly accept?: string;
+  readonly lastEventId?: string | undefined;
 }
 
 const problemSchema = z.looseObject({
@@ -152,6 +155,48 @@ export class ApiClient {
     }
   }
 
+  /**
+   * Server-sent events as they come, until the service ends them or the connection breaks. `lastEventId` is where a broken
+   * one goes on. An answer that is no such stream is `UnavailableError`.
+   */
+  async *events(
+    path: string,
+    query: Query,
+    lastEventId: string | undefined,
+  ): AsyncGenerator<ServerSentEvent> {
+    const silence = new AbortController();
+    const give = (): void => {
+      silence.abort(new DOMException('silent for too long', 'TimeoutError'));
+    };
+    let timer = setTimeout(give, SILENCE_MS);
+    try {
+      const response = await this.#fetch({
+        method: 'GET',
+        path,
+        query,
+        signal: silence.signal,
+        accept: 'text/event-stream',
+        lastEventId,
+      });
+      if (!response.ok) throw problemIn(response, Buffer.from(await response.arrayBuffer()));
+      if (response.headers.get('content-type')?.startsWith('text/event-stream') !== true) {
+        throw this.#strange('it is no stream of events');
+      }
+      const reading = new EventReader();
+      const decoder = new TextDecoder();
+      for await (const chunk of response.body ?? []) {
+        clearTimeout(timer);
+        timer = setTimeout(give, SILENCE_MS);
+        yield* reading.read(decoder.decode(chunk, { stream: true }));
+      }
+    } catch (error) {
+      throw this.#failure(error, SILENCE_MS);
+    } finally {
+      clearTimeout(timer);
+      silence.abort();
+    }
+  }
+
   async #repeatable(request: Request): Promise<Answer> {
     for (const wait of AGAIN_AFTER_MS) {
       try {
@@ -182,13 +227,14 @@ export class ApiClient {
   }
 
   #fetch(request: Request): Promise<Response> {
-    const { method, path, body, query = {}, ifMatch, idempotencyKey, signal } = request;
+    const { method, path, body, query = {}, ifMatch, idempotencyKey, signal, lastEventId } = request;
     const url = new URL(`${this.options.url}/api/v1${path}`);
     for (const [name, value] of Object.entries(query)) {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
     const content = body === undefined ? undefined : JSON.stringify(body);
-    const headers: Record<string, string> = { accept: 'application/json' };
+    const headers: Record<string, string> = { accept: request.accept ?? 'application/json' };
+    if (lastEventId !== undefined) headers['last-event-id'] = lastEventId;
     if (content !== undefined) headers['content-type'] = 'application/json';
     if (method !== 'GET' && idempotencyKey !== undefined) headers['idempotency-key'] = idempotencyKey;
     if (ifMatch !== undefined) headers['if-match'] = `"${ifMatch}"`;
@@ -210,6 +256,11 @@ export class ApiClient {
     idempotencyKey?: string,
   ): z.output<Schema> {
     return this.#value(body.length === 0 ? 'null' : body.toString('utf8'), schema, idempotencyKey);
+  }
+
+  /** The data of an event. */
+  eventData<Schema extends z.ZodType>({ data }: ServerSentEvent, schema: Schema): z.output<Schema> {
+    return this.#value(data, schema);
   }
 
   #value<Schema extends z.ZodType>(text: string, schema: Schema, idempotencyKey?: string): z.output<Schema> {

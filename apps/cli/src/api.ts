@@ -198,24 +198,25 @@ export const previewSchema = z.looseObject({
 });
 export type Preview = z.output<typeof previewSchema>;
 
-export const timelineLineSchema = z.looseObject({
-  /** What a correction names. */
-  eventId: z.string(),
-  type: z.string(),
-  at: z.string(),
-  recordedAt: z.string(),
-  instantNotRecorded: z.boolean(),
-  title: z.string(),
-  detail: z.string(),
-  actorName: z.string(),
-  doneBy: z.string().optional(),
-  provenance: z.string(),
-  kind: z.string(),
-  minor: z.boolean().optional(),
-});
-
 export const timelineSchema = z.looseObject({
-  entries: z.array(timelineLineSchema),
+  entries: z.array(
+    z.looseObject({
+      /** What a correction names. */
+      eventId: z.string(),
+      treeSize: z.number(),
+      type: z.string(),
+      at: z.string(),
+      recordedAt: z.string(),
+      instantNotRecorded: z.boolean(),
+      title: z.string(),
+      detail: z.string(),
+      actorName: z.string(),
+      doneBy: z.string().optional(),
+      provenance: z.string(),
+      kind: z.string(),
+      minor: z.boolean().optional(),
+    }),
+  ),
   targets: z.array(
     z.looseObject({
       name: z.string(),
@@ -228,7 +229,17 @@ export const timelineSchema = z.looseObject({
   treeSize: z.number(),
 });
 export type Timeline = z.output<typeof timelineSchema>;
-export type TimelineLine = z.output<typeof timelineLineSchema>;
+export type TimelineLine = Timeline['entries'][number];
+
+/** A line of the timeline of everything: it says whose it is. */
+export const followedSchema = timelineSchema.shape.entries.element.extend({
+  rotation: z.string().nullish(),
+  family: familyRef.optional(),
+});
+export type FollowedLine = z.output<typeof followedSchema>;
+
+/** Why a stream ended. */
+export const streamEndSchema = z.looseObject({ code: z.string(), detail: z.string() });
 
 export const dueSchema = z.looseObject({
   /** `null`: owed for a policy, which is no one family's. */

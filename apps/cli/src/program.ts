@@ -43,7 +43,6 @@ import { registerPause } from './commands/pause.js';
 import { registerPolicies } from './commands/policies.js';
 import { registerRebuild } from './commands/rebuild.js';
 import { registerReject } from './commands/reject.js';
-import { registerTimeline } from './commands/timeline.js';
 import { registerReplay } from './commands/replay.js';
 import { registerReport } from './commands/report.js';
 import { registerResume } from './commands/resume.js';
@@ -59,6 +58,7 @@ import { registerServe } from './commands/serve.js';
 import { registerStanding } from './commands/standing.js';
 import { registerStatus } from './commands/status.js';
 import { registerTelemetry } from './commands/telemetry.js';
+import { registerTimeline } from './commands/timeline.js';
 import { registerToken } from './commands/token.js';
 import { EXIT, EXIT_CODES_TEXT, type ExitCode } from './exit-codes.js';
 import {

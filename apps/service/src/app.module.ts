@@ -22,6 +22,7 @@ import { PoliciesController } from './rotation/policies.controller.js';
 import { ProcessesController } from './rotation/processes.controller.js';
 import { ROTATION_PROVIDERS } from './rotation/rotation.handlers.js';
 import { RotationsController } from './rotation/rotations.controller.js';
+import { TimelineStreamController } from './rotation/timeline-stream.controller.js';
 import { TOKEN_HANDLERS } from './token.handlers.js';
 import { TokensController } from './tokens.controller.js';
 
@@ -36,6 +37,7 @@ const CONTROLLERS = [
   EmergenciesController,
   FamiliesController,
   RotationsController,
+  TimelineStreamController,
   PoliciesController,
   OperationsController,
   HookController,

@@ -72,6 +72,8 @@ export interface Keyturn {
   beforeClose(hook: () => Promise<void>): void;
   /** Says from now on that no requests should be sent here. */
   beginClosing(): void;
+  /** Aborted once closing began: what never ends by itself ends then. */
+  readonly closing: AbortSignal;
   /** Hooks, read model, back end, log: each one while what it needs is still open. Idempotent. */
   close(): Promise<void>;
 }
@@ -147,6 +149,7 @@ class OpenedKeyturn implements Keyturn {
   readonly #hooks: (() => Promise<void>)[] = [];
   #unready: string | undefined = CATCHING_UP;
   #closing: Promise<void> | undefined;
+  readonly #closingBegan = new AbortController();
 
   constructor(parts: Parts, close: readonly (() => Promise<void> | void)[]) {
     this.config = parts.config;
@@ -211,8 +214,13 @@ class OpenedKeyturn implements Keyturn {
     this.#hooks.unshift(hook);
   }
 
+  get closing(): AbortSignal {
+    return this.#closingBegan.signal;
+  }
+
   beginClosing(): void {
     this.#unready = 'the service is stopping';
+    this.#closingBegan.abort();
   }
 
   close(): Promise<void> {

@@ -60,6 +60,8 @@ const TABLE: Readonly<Record<string, RouteAccess>> = {
   'POST /api/v1/rotations/:rotation/notes': 'rotation:operate',
   'POST /api/v1/rotations/:rotation/review': 'rotation:operate',
   'GET /api/v1/rotations/:rotation/timeline': 'rotation:read',
+  'GET /api/v1/rotations/:rotation/timeline/stream': 'rotation:read',
+  'GET /api/v1/timeline/stream': 'rotation:read',
   'GET /api/v1/rotations/:rotation/record.pdf': 'rotation:read',
   'GET /api/v1/policies': 'policy:read',
   'POST /api/v1/policies': 'policy:write',

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { jest } from '@jest/globals';
 import { loadConfig } from '#platform';
-import { serve, type Serving } from './serve.js';
+import { GRACE_MS, serve, type Serving } from './serve.js';
 
 // A starting service is slow where the machine is busy.
 jest.setTimeout(30_000);
@@ -102,4 +102,25 @@ it('answers 503 to one that takes longer than the grace', async () => {
   expect(problem).toContain('service.stopping');
   letGo();
   await stopped;
+});
+
+it('ends a timeline that somebody follows, says so, and is not held up by it', async () => {
+  const response = await fetch(`${serving.url}/api/v1/timeline/stream`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
+  const reader = response.body?.getReader();
+  // It is open: the first words are there.
+  expect(Buffer.from((await reader?.read())?.value ?? []).toString()).toContain('retry: ');
+  const told = (async () => {
+    let text = '';
+    for (;;) {
+      const { done, value } = (await reader?.read()) ?? { done: true, value: undefined };
+      if (done) return text;
+      text += Buffer.from(value).toString();
+    }
+  })();
+  const began = performance.now();
+  await serving.stop(GRACE_MS);
+  expect(performance.now() - began).toBeLessThan(GRACE_MS / 2);
+  expect(await told).toContain('event: end\ndata: {"code":"service.stopping"');
 });

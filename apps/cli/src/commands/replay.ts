@@ -1,13 +1,13 @@
 import type { Command } from 'commander';
-import { timelineSchema, type Rotation, type Timeline, type TimelineLine } from '../api.js';
+import { timelineSchema, type Rotation, type Timeline } from '../api.js';
 import { defineCommand, parsedBy, ROTATION_ARGUMENT } from '../define-command.js';
 import { findRotation } from '../find.js';
 import { rhythmOf, speedArgument } from '../replay-rhythm.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
 import type { Style } from '../terminal.js';
-import { parseInstant } from '#eventlog';
-import { coarse, day, instantArgument, lengthOf, treeSizeArgument } from '../words.js';
+import { entryLines, offset } from '../timeline-text.js';
+import { coarse, instantArgument, lengthOf, treeSizeArgument } from '../words.js';
 
 interface ReplayOptions extends CommonOptions {
   readonly at?: string;
@@ -107,45 +107,12 @@ async function play(session: Session, { rotation, timeline, speed, full }: Playe
   }
 }
 
-export function entryLines(
-  { paint }: Pick<Session, 'paint'>,
-  entry: TimelineLine,
-  zero: string,
-  full: boolean,
-): readonly string[] {
-  const { at, recordedAt, instantNotRecorded, title, detail, actorName, doneBy, provenance, kind } = entry;
-  const time = instantNotRecorded ? 'not recorded'.padEnd(19) : at.slice(0, 19).replace('T', ' ');
-  const since = (instantNotRecorded ? '' : offset(zero, at)).padStart(13);
-  const who = doneBy === undefined ? actorName : `${doneBy}, recorded by ${actorName}`;
-  const later = !instantNotRecorded && at !== recordedAt ? `, recorded ${day(recordedAt)}` : '';
-  const indent = ' '.repeat(36);
-  return [
-    `${paint(time, 'dim')} ${paint(since, 'dim')}  ${paint(title, 'bold', ...kindStyle(kind))}`,
-    ...(detail === '' ? [] : [`${indent}${detail}`]),
-    paint(`${indent}${who}, ${provenance}${later}`, 'dim'),
-    ...(full ? [paint(`${indent}event ${entry.eventId}`, 'dim')] : []),
-  ];
-}
-
-function offset(zero: string, at: string): string {
-  const from = parseInstant(zero);
-  const to = parseInstant(at);
-  if (from === undefined || to === undefined) return '';
-  return to < from ? `T−${coarse(from - to)}` : `T+${coarse(to - from)}`;
-}
-
 function instantOf(at: string | number): string {
   return typeof at === 'number' ? new Date(at).toISOString() : at;
 }
 
 function spanOf(within: string | number): string {
   return typeof within === 'number' ? coarse(within) : lengthOf(within);
-}
-
-function kindStyle(kind: string): readonly Style[] {
-  if (kind === 'failure') return ['red'];
-  if (kind === 'gate' || kind === 'decision') return ['yellow'];
-  return kind === 'effect' || kind === 'confirmation' ? ['green'] : [];
 }
 
 function verdictStyle(verdict: string): readonly Style[] {

@@ -9,7 +9,7 @@ interface SeenRequest {
   readonly body: unknown;
 }
 
-interface StandInAnswer {
+export interface StandInAnswer {
   readonly status?: number;
   readonly body?: unknown;
   /** Sent as it is, instead of `body`. */
@@ -18,7 +18,7 @@ interface StandInAnswer {
 }
 
 /** `GET /rotations/…` → what is answered; a function sees how often it was asked before. */
-type StandInRoute = StandInAnswer | ((times: number) => StandInAnswer);
+export type StandInRoute = StandInAnswer | ((times: number) => StandInAnswer);
 export type StandInRoutes = Readonly<Record<string, StandInRoute>>;
 
 export interface StandInService {

@@ -216,6 +216,32 @@ export class Directory {
     return { items, next: page.next, treeSize: this.treeSize() };
   }
 
+  /** By id, or by enough of its beginning to be the only one. */
+  rotationMeant(reference: string): RotationState {
+    if (reference.length === 36) return this.rotation(reference).state;
+    const [only, ...others] = this.rotationsStarting(reference);
+    if (only === undefined) throw new DomainError('rotation.not-found', `there is no rotation ${reference}…`);
+    if (others.length > 0) {
+      throw new DomainError(
+        'rotation.ambiguous',
+        `more than one rotation begins with ${reference}: type more of it`,
+      );
+    }
+    return this.rotation(only).state;
+  }
+
+  /** The rotation a containment stream belongs to, and its family; what the read model does not know yet is `undefined`. */
+  containmentState(id: string): ContainmentState | undefined {
+    const row = this.readModel.db.prepare('SELECT state FROM containments WHERE id = ?').get(id);
+    return row === undefined ? undefined : stateIn<ContainmentState>(row);
+  }
+
+  /** How far into the log the row of a stream reaches; 0 where it has none. */
+  reachOf(table: 'rotations' | 'containments', id: string): number {
+    const row = this.readModel.db.prepare(`SELECT tree_size FROM ${table} WHERE id = ?`).get(id);
+    return Number(row?.['tree_size'] ?? 0);
+  }
+
   /** Ids that begin with these characters; people type the first eight. */
   rotationsStarting(prefix: string): readonly string[] {
     if (!/^[0-9a-f-]{4,36}$/.test(prefix)) return [];

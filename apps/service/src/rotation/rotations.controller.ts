@@ -40,6 +40,7 @@ import { dossierOf, namesOf } from './dossier.js';
 import { correctionBody } from './family-facts.controller.js';
 import { knownAt, knownSize, treeSizeSchema } from './known-at.js';
 import { settlePlaced } from './placing.js';
+import { entryJson } from './timeline-entries.js';
 
 const rotationsQuery = pageQuery.extend({
   family: z.string().max(200).optional(),
@@ -50,7 +51,7 @@ const knownQuery = z.strictObject({ known: treeSizeSchema.optional() });
 const timelineQuery = knownQuery.extend({ at: instantSchema.optional() });
 
 /** A rotation's id, or enough of its beginning to be the only one. */
-const rotationReference = z.string().regex(/^[0-9a-f][0-9a-f-]{3,35}$/, {
+export const rotationReference = z.string().regex(/^[0-9a-f][0-9a-f-]{3,35}$/, {
   message: 'must be a rotation id, or at least its first four characters',
 });
 
@@ -433,12 +434,7 @@ export class RotationsController {
     const rotationEvents = at === undefined ? all : asOf(all, at);
     const containmentEvents = at === undefined ? containments : asOf(containments, at);
     const names = namesOf(this.keyturn, [...rotationEvents, ...containmentEvents]);
-    const entries = timelineOf({ rotationEvents, containmentEvents, names }).map((entry) => ({
-      ...entry,
-      at: formatInstant(entry.at),
-      recordedAt: formatInstant(entry.recordedAt),
-      ...(entry.occurredAt === undefined ? {} : { occurredAt: formatInstant(entry.occurredAt) }),
-    }));
+    const entries = timelineOf({ rotationEvents, containmentEvents, names }).map(entryJson);
     return {
       rotation: state.rotationId,
       at: query.at ?? null,
@@ -498,28 +494,15 @@ export class RotationsController {
   }
 
   #consumer(reference: string, consumer: string): string {
-    const { plan } = this.#resolve(reference);
+    const { plan } = this.directory.rotationMeant(reference);
     return (
       plan?.consumers.find((each) => each.consumerId === consumer || each.name === consumer)?.consumerId ??
       consumer
     );
   }
 
-  #resolve(reference: string): RotationState {
-    if (reference.length === 36) return this.directory.rotation(reference).state;
-    const [only, ...others] = this.directory.rotationsStarting(reference);
-    if (only === undefined) throw new DomainError('rotation.not-found', `there is no rotation ${reference}…`);
-    if (others.length > 0) {
-      throw new DomainError(
-        'rotation.ambiguous',
-        `more than one rotation begins with ${reference}: type more of it`,
-      );
-    }
-    return this.directory.rotation(only).state;
-  }
-
   #allowed(reference: string, principal: Principal, permission: Permission): RotationState {
-    const state = this.#resolve(reference);
+    const state = this.directory.rotationMeant(reference);
     const { details } = this.directory.family(state.familyId).state;
     requireAllowed(principal, permission, {
       environment: details?.environment ?? '',

@@ -78,7 +78,10 @@ export async function startService(
       headers,
       ...(body === undefined ? {} : { body }),
     });
-    const text = await response.text();
+    // A stream ends only when its reader goes.
+    const streamed = response.headers.get('content-type')?.startsWith('text/event-stream') === true;
+    if (streamed) await response.body?.cancel();
+    const text = streamed ? '' : await response.text();
     return { status: response.status, headers: response.headers, text, body: objectIn(text) };
   };
 

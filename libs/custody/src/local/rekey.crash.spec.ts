@@ -3,6 +3,7 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { byDepth } from '#platform/testing';
 import {
   keysUnder,
   rekeyFixture,
@@ -31,12 +32,8 @@ const FAILPOINTS: readonly (readonly [string, number])[] = [
 ];
 /** What changes a file; `write` is left out, since every process has other uses for it. */
 const CALLS = ['pwrite64', 'fsync', 'fdatasync', 'rename', 'unlink', 'ftruncate'];
-/** Every so many of them; `npm run test:full` takes all. */
-declare global {
-  // oxlint-disable-next-line no-var -- a global needs it
-  var KEYTURN_FULL: boolean | undefined;
-}
-const EVERY = globalThis.KEYTURN_FULL === true ? 1 : 6;
+/** Every so many of them. */
+const EVERY = byDepth({ check: 6, slice: 3, full: 1 });
 const COMMITTED_CALLS = Math.floor(45 / EVERY);
 
 interface Ended {

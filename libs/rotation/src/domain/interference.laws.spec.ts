@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
+import { byDepth, inSlice, SEED, sliceText } from '#platform/testing';
 import {
   BETWEEN,
   BUSY,
@@ -19,13 +20,12 @@ import { stepTable } from './step-table.js';
  * rule; the fold is total, and in the end the log believes what the back end shows.
  */
 
-const FULL = (globalThis as { readonly KEYTURN_FULL?: boolean }).KEYTURN_FULL === true;
-const SEED = 20_261_121;
 const TIME = 30 * 60_000;
 /** A proof that shrinks fails: raise it when ways, steps or requests are added. */
-const COMMITTED_CASES = FULL ? 3_066 : 1_022;
-/** Of three moments of an attempt the ordinary run takes one, another for each request. */
-const taken = (moment: number, request: number): boolean => FULL || (moment + request + SEED) % 3 === 0;
+const COMMITTED_CASES = byDepth({ check: 510, slice: 1_022, full: 3_066 });
+/** Of so many moments of an attempt a run takes one, another for each request. */
+const ONE_OF = byDepth({ check: 6, slice: 3, full: 1 });
+const taken = (moment: number, request: number): boolean => inSlice(moment + request, ONE_OF);
 
 /** Steps of processes beside a rotation. */
 const OTHER_PROCESSES: readonly string[] = ['lift', 'destroy'];
@@ -61,7 +61,7 @@ describe('interference', () => {
   );
 
   it('takes every request, and every place of every step', () => {
-    const slice = FULL ? '' : ` (one moment of three, seed ${SEED})`;
+    const slice = sliceText(`one moment of ${ONE_OF}`);
     console.info(`interference: ${proved} of ${all}${slice}`);
     expect(REQUEST_KINDS.filter((kind) => (asked.get(kind) ?? 0) < 20)).toEqual([]);
     const steps = Object.keys(stepTable).filter((step) => !OTHER_PROCESSES.includes(step));
@@ -74,7 +74,7 @@ describe('interference', () => {
   it(
     'two requests, and workers and back ends that fail meanwhile',
     () => {
-      const runs = FULL ? 20_000 : 300;
+      const runs = byDepth({ check: 150, slice: 1_000, full: 20_000 });
       let count = 0;
       fc.assert(
         fc.property(someInterference, ({ way, interferences, injections }) => {

@@ -1,0 +1,30 @@
+// A seeded slice of what `npm run test:full` takes whole, of the proofs alone (`npm run test:slice`); KEYTURN_SEED takes another one.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import base from './jest.config.js';
+
+const seed = Number(process.env.KEYTURN_SEED ?? 20_261_121);
+
+/** A proof whose size goes by depth asks for it. */
+const proofs = ['libs', 'test'].flatMap((folder) =>
+  readdirSync(folder, { recursive: true })
+    .filter((name) => name.endsWith('.spec.ts'))
+    .map((name) => join(folder, name))
+    .filter((path) => readFileSync(path, 'utf8').includes('byDepth(')),
+);
+
+console.log(
+  `a slice of ${proofs.length} proofs, seed ${seed}:\n${proofs.map((path) => `  ${path}`).join('\n')}`,
+);
+
+const projectOf = (path) => /\.(crash|e2e)\.spec\.ts$/.exec(path)?.[1] ?? 'unit';
+
+// A project without a spec would run every file there is.
+const projects = base.projects.flatMap((project) => {
+  const own = proofs.filter((path) => projectOf(path) === project.displayName);
+  if (own.length === 0) return [];
+  const globals = { KEYTURN_DEPTH: 'slice', KEYTURN_SEED: seed };
+  return [{ ...project, globals, testMatch: own.map((path) => `<rootDir>/${path}`) }];
+});
+
+export default { ...base, projects };
