@@ -187,13 +187,13 @@ function answeredLate({ emergency, imported, approvals, refused, reviewedAt }: R
 
 export const rotationsProjection: Projection = aggregate<RotationState, RotationEvent>({
   name: 'rotations',
-  version: 4,
+  version: 5,
   schema: [
     `CREATE TABLE rotations (
       ${ROW}, family_id TEXT NOT NULL, strategy TEXT NOT NULL, phase TEXT NOT NULL, ended INTEGER NOT NULL,
       imported INTEGER NOT NULL, requested_at INTEGER NOT NULL, made TEXT, made_at INTEGER,
       outgoing INTEGER NOT NULL, revoked INTEGER NOT NULL, owed_at INTEGER,
-      answered_late INTEGER NOT NULL, ${STATE}
+      answered_late INTEGER NOT NULL, suspended INTEGER NOT NULL, ${STATE}
     ) STRICT`,
     'CREATE INDEX rotations_by_family ON rotations (family_id, ended, requested_at DESC, id DESC)',
     'CREATE INDEX rotations_listed ON rotations (ended, requested_at DESC, id DESC)',
@@ -201,6 +201,7 @@ export const rotationsProjection: Projection = aggregate<RotationState, Rotation
     'CREATE INDEX rotations_made ON rotations (made_at) WHERE ended = 0',
     'CREATE INDEX rotations_revoked ON rotations (id) WHERE ended = 0 AND revoked = 1',
     'CREATE INDEX rotations_answered_late ON rotations (id) WHERE answered_late = 1',
+    'CREATE INDEX rotations_suspended ON rotations (id) WHERE suspended = 1',
     'CREATE INDEX rotations_owed ON rotations (owed_at) WHERE owed_at IS NOT NULL',
   ],
   category: 'rotation',
@@ -222,6 +223,8 @@ export const rotationsProjection: Projection = aggregate<RotationState, Rotation
     revoked: state.revoked === undefined ? 0 : 1,
     answered_late: answeredLate(state) ? 1 : 0,
     owed_at: owedAt(state),
+    // What needs a person, and therefore an alarm: nobody looks through the others for it.
+    suspended: state.suspended !== undefined && !state.imported && !ENDED.includes(state.phase) ? 1 : 0,
   }),
 });
 
