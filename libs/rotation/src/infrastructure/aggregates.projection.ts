@@ -9,6 +9,7 @@ import { familyDecider, type FamilyState } from '../domain/family.decider.js';
 import type { FamilyEvent } from '../domain/family.events.js';
 import { policyDecider, type PolicyState } from '../domain/policy.decider.js';
 import type { PolicyEvent } from '../domain/policy.events.js';
+import { registrationMissing } from '../domain/registration.js';
 import type { RotationEvent } from '../domain/rotation.events.js';
 import { ENDED, evolveRotation, initialRotation, type RotationState } from '../domain/rotation.state.js';
 import type { VersionSnapshot } from '../domain/vocabulary.js';
@@ -118,12 +119,12 @@ function clocksOf(
 
 export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent>({
   name: 'families',
-  version: 5,
+  version: 6,
   schema: [
     `CREATE TABLE families (
       ${ROW}, environment TEXT NOT NULL, name TEXT NOT NULL, team TEXT NOT NULL, mode TEXT NOT NULL,
       kind TEXT NOT NULL, protects TEXT NOT NULL, accepted_since INTEGER, emitting_since INTEGER,
-      unclear INTEGER NOT NULL, next_review TEXT, left_at INTEGER, ${STATE}
+      unclear INTEGER NOT NULL, next_review TEXT, left_at INTEGER, registration_due INTEGER, ${STATE}
     ) STRICT`,
     'CREATE INDEX families_by_name ON families (environment, name, id)',
     'CREATE INDEX families_by_team ON families (team, environment, name, id)',
@@ -131,22 +132,24 @@ export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent
     'CREATE INDEX families_emitting ON families (environment, kind, protects, emitting_since)',
     'CREATE INDEX families_unclear ON families (id) WHERE unclear = 1',
     'CREATE INDEX families_left ON families (left_at) WHERE left_at IS NOT NULL',
+    'CREATE INDEX families_unregistered ON families (registration_due) WHERE registration_due IS NOT NULL',
     'CREATE INDEX families_reviewed ON families (next_review) WHERE next_review IS NOT NULL',
   ],
   category: 'family',
   initial: familyDecider.initialState,
   evolve: familyDecider.evolve,
   exists: ({ details }) => details !== undefined,
-  columns: ({ details, versions, runbook, custodians, deviations }) => ({
-    environment: details?.environment ?? '',
-    name: details?.name ?? '',
-    team: details?.team ?? '',
-    mode: details?.mode ?? '',
-    kind: details?.kind ?? '',
-    protects: details?.protects ?? '',
-    ...clocksOf(versions, deviations),
-    next_review: runbook['nextReview'] ?? null,
-    left_at: firstLeft(custodians),
+  columns: (state) => ({
+    environment: state.details?.environment ?? '',
+    name: state.details?.name ?? '',
+    team: state.details?.team ?? '',
+    mode: state.details?.mode ?? '',
+    kind: state.details?.kind ?? '',
+    protects: state.details?.protects ?? '',
+    ...clocksOf(state.versions, state.deviations),
+    next_review: state.runbook['nextReview'] ?? null,
+    left_at: firstLeft(state.custodians),
+    registration_due: registrationMissing(state).length === 0 ? null : (state.registration?.due ?? null),
   }),
 });
 
