@@ -259,7 +259,7 @@ describe('what a disk does to the service', () => {
     proved += 1;
   });
 
-  it('an altered event: red and named, refused to who needs it, everything else goes on', async () => {
+  it('an altered event: named while it stays ready, refused to who needs it, everything else goes on', async () => {
     const made = service();
     await made.start();
     const [altered, other] = [await made.register(), await made.register()];
@@ -274,7 +274,7 @@ describe('what a disk does to the service', () => {
     ];
     db.close();
     await made.start('listening');
-    expect(await made.untilUnready()).toContain(`${String(place)}@0`);
+    expect(await made.untilFound()).toContain(`${String(place)}@0`);
     const id = String(place).replace('family-', '');
     const refused = await made.request('POST', `/api/v1/families/${id}/rotations`, { reason: 'a new key' });
     expect(refused).toMatchObject({ status: 503, text: expect.stringContaining('"code":"log.integrity"') });
@@ -287,7 +287,7 @@ describe('what a disk does to the service', () => {
       if (name.startsWith('read-model')) rmSync(join(made.dataDir, name));
     }
     await made.start('listening');
-    expect(await made.untilUnready()).toContain(`${String(place)}@0`);
+    expect(await made.untilFound()).toContain(`${String(place)}@0`);
     const families = await eventually(
       () => made.families(),
       (all) => all.has(meanwhile.name),

@@ -126,6 +126,16 @@ export class ServiceProcess {
     }
   }
 
+  /** What readiness says of the log; a service that never finds anything ends the test by its time limit. */
+  async untilFound(): Promise<string> {
+    for (;;) {
+      const { status, text } = await this.ready();
+      const { integrity = null } = JSON.parse(text) as { readonly integrity?: string | null };
+      if (status === 200 && integrity !== null) return integrity;
+      await delay(50);
+    }
+  }
+
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     const child = this.#child;
     this.#child = undefined;

@@ -1,10 +1,11 @@
 import { jest } from '@jest/globals';
 import { formatInstant } from '#eventlog';
-import type { RotationViewJson } from '#rotation';
+import type { FamilyView, RotationViewJson } from '#rotation';
 import { ObligationWatch } from '#schedule';
 import { readPdf } from '../../libs/evidence/src/testing/pdf-reader.js';
 import { Timetable } from '../../apps/service/src/rotation/schedule-rows.js';
 import { startService, type StartedService } from '../../apps/service/src/testing/started-service.js';
+import { COMPLETE_RUNBOOK } from '../support/runbook.js';
 import { bodyOf, Stage, wish } from './support.js';
 
 /** An emergency runs first and is answered for afterwards: refused, what it did stands, and the record says so for good. */
@@ -132,5 +133,73 @@ it('an approval that was missed is on record, and who settled it late, when and 
   expect(body['items']).toEqual([]);
   const wrong = await stage.get('/obligations?state=late');
   expect([wrong.status, wrong.body['code']]).toEqual([400, 'query.invalid']);
+  watch.stop();
+});
+
+it('a secret registered by an emergency owes the rest of its registration until it is filled in, on record when that was late', async () => {
+  const body = { path: '/etc/app/owing.key', environment: 'production', reason: 'seen in a ticket' };
+  const { family } = bodyOf<RotationViewJson>(await stage.post('/emergencies', body), 201);
+  const put = (part: string, what: object): ReturnType<StartedService['call']> =>
+    service.call('PUT', `/api/v1/families/${family.id}/${part}`, { body: what });
+  const view = async (): Promise<FamilyView> => bodyOf(await stage.get(`/families/${family.id}`), 200);
+  const row = async (): Promise<unknown> => {
+    const { body: schedule } = await stage.get('/schedule?limit=500');
+    return (schedule['items'] as { kind: string; family: { id: string } | null; status: string }[])
+      .filter((item) => item.kind === 'registration' && item.family?.id === family.id)
+      .map(({ status }) => status);
+  };
+  const { due, missing } = (await view()).registrationOwed ?? { due: '', missing: [] };
+  expect(Date.parse(due) - stage.now).toBe(7 * 86_400_000);
+  expect(missing).toEqual(
+    expect.arrayContaining(['classification', 'owner', 'deputy', 'escalation', 'consumers', 'blast radius']),
+  );
+  const classified = {
+    kind: 'provider-key',
+    protects: 'pan-in-transit',
+    usage: 'authenticate',
+    team: 'payments',
+  };
+  const refused = await put('classification', { ...classified, kind: 'a key', colour: 'red' });
+  expect([refused.status, refused.body['code']]).toEqual([422, 'request.invalid']);
+  const full = await stage.family();
+  const inFull = await service.call('PUT', `/api/v1/families/${full.id}/classification`, {
+    body: classified,
+  });
+  expect([inFull.status, inFull.body['code']]).toEqual([409, 'family.not-in-haste']);
+
+  const { ledger, readModel, clock } = service.keyturn;
+  const timetable = new Timetable(readModel);
+  const watch = new ObligationWatch({ ledger, readModel, overdue: () => timetable.owedLate(clock.now()) });
+  expect(await row()).toEqual(['due-soon']);
+  service.clock.advance(Date.parse(due) - stage.now);
+  expect(await row()).toEqual(['overdue']);
+  await watch.sweep();
+
+  bodyOf(await put('classification', classified), 200);
+  expect(await view()).toMatchObject({
+    ...classified,
+    registrationOwed: { missing: expect.not.arrayContaining(['classification']) },
+  });
+  bodyOf(await put('owner', { role: 'Payments on-call', deputy: 'Platform', escalation: 'CTO' }), 200);
+  bodyOf(await put('runbook', COMPLETE_RUNBOOK), 200);
+  expect((await view()).registrationOwed?.missing).toEqual(['consumers']);
+  bodyOf(await stage.post(`/families/${family.id}/consumers`, { name: 'checkout', roles: ['emitter'] }), 201);
+  expect((await view()).registrationOwed).toBeNull();
+  expect(await row()).toEqual([]);
+  await watch.sweep();
+  await readModel.caughtUp();
+  const { body: record } = await stage.get('/obligations');
+  expect(record['items']).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({
+        kind: 'registration',
+        due,
+        settled: expect.objectContaining({
+          how: 'met',
+          fact: expect.objectContaining({ type: 'ConsumerRegistered' }),
+        }),
+      }),
+    ]),
+  );
   watch.stop();
 });

@@ -114,6 +114,10 @@ export const familySchema = z.looseObject({
   current: z.string().nullable(),
   runningRotation: z.string().nullable(),
   coverageStart: z.string().nullable(),
+  registrationOwed: z
+    .looseObject({ due: z.string(), missing: z.array(z.string()) })
+    .nullable()
+    .optional(),
   deviations: z
     .array(
       z.looseObject({

@@ -67,6 +67,7 @@ describe('help', () => {
         'lift',
         'attest',
         'demo',
+        'classify',
         'deviation approve',
         'deviation close',
         'deviation request',

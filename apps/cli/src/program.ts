@@ -17,6 +17,7 @@ import { registerWindows } from './commands/windows.js';
 import { registerApply } from './commands/apply.js';
 import { registerApprove } from './commands/approve.js';
 import { registerBackup } from './commands/backup.js';
+import { registerClassify } from './commands/classify.js';
 import { registerCompletion } from './commands/completion.js';
 import { registerConfirm } from './commands/confirm.js';
 import { registerContain } from './commands/contain.js';
@@ -136,6 +137,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerReviewed(program, around);
   registerStanding(program, around);
   registerDeviation(program, around);
+  registerClassify(program, around);
   registerCustodian(program, around);
   registerLeft(program, around);
   registerRetire(program, around);
@@ -172,8 +174,8 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerObligations(program, around);
   registerSchedule(program, around);
   registerWindows(program, around);
-  registerTimeline(program, around);
   registerReplay(program, around);
+  registerTimeline(program, around);
   registerReport(program, around);
   registerRunbook(program, around);
   program.helpCommand('help [command]', 'help for a command');

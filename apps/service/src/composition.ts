@@ -190,7 +190,7 @@ class OpenedKeyturn implements Keyturn {
   }
 
   unready(): string | undefined {
-    return this.#unready ?? this.log.trouble() ?? this.readModel.trouble() ?? this.integrity.summary();
+    return this.#unready ?? this.log.trouble() ?? this.readModel.trouble();
   }
 
   async settle({ stream, revision }: Pick<StreamPosition, 'stream' | 'revision'>): Promise<void> {

@@ -17,17 +17,27 @@ export class HealthController {
     return { status: 'live' };
   }
 
-  /** Requests may be sent here: the log is open, the read model has caught up once and is fed. */
+  /**
+   * Requests may be sent here: the log is open, the read model has caught up once and is fed. An altered event is said, and
+   * takes nothing away: a lone node that its balancer drained could not be asked for an emergency, which must go on.
+   */
   @Get('ready')
   @Public()
   async ready(): Promise<{
     readonly status: 'ready';
     readonly treeSize: number;
     readonly readModel: number;
+    /** What in the log is not what was written; `null`: nothing was found. */
+    readonly integrity: string | null;
   }> {
-    const { log, readModel } = this.keyturn;
+    const { log, readModel, integrity } = this.keyturn;
     const reason = this.keyturn.unready();
     if (reason !== undefined) throw new DomainError('service.not-ready', `Not ready: ${reason}`);
-    return { status: 'ready', treeSize: await log.treeSize(), readModel: readModel.treeSize() };
+    return {
+      status: 'ready',
+      treeSize: await log.treeSize(),
+      readModel: readModel.treeSize(),
+      integrity: integrity.summary() ?? null,
+    };
   }
 }

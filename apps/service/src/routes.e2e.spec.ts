@@ -26,6 +26,8 @@ const TABLE: Readonly<Record<string, RouteAccess>> = {
   'GET /api/v1/families/:family/runbook.pdf': 'family:read',
   'GET /api/v1/families/:family/emergency-card.pdf': 'family:read',
   'PUT /api/v1/families/:family/runbook': 'family:write',
+  'GET /api/v1/families/:family/timeline': 'rotation:read',
+  'PUT /api/v1/families/:family/classification': 'family:write',
   'POST /api/v1/families/:family/deviations': 'family:write',
   'POST /api/v1/families/:family/deviations/:deviation/approve': 'policy:approve',
   'POST /api/v1/families/:family/deviations/:deviation/close': 'family:write',

@@ -13,4 +13,5 @@ export {
 export { derivedId, systemIds, type Ids } from './ids.js';
 export { armFailpoint, failpoint, interceptFailpoint, observeFailpoints } from './failpoint.js';
 export { SecretValue } from './secret-value.js';
+export { unknownFields, type UnknownField } from './unknown-fields.js';
 export { packageVersion } from './version.js';

@@ -32,6 +32,7 @@ export {
   confirmationsOf,
   countedInstant,
   emergencyTargets,
+  entryOf,
   planOf,
   spanText,
   timelineOf,
@@ -44,6 +45,7 @@ export {
   type TimelineKind,
   type WindowRun,
 } from './domain/timeline.js';
+export { familyFactsOf } from './domain/family-timeline.js';
 export { changeText, type FieldChange } from './application/apply/differences.js';
 export {
   planApply,
@@ -96,6 +98,7 @@ export {
   incomingVersionId,
   policyStream,
   rotationStream,
+  telemetryStream,
 } from './application/streams.js';
 export { Waker, type WakerOptions } from './application/waker.js';
 export type { ContainmentState } from './domain/containment.state.js';
@@ -103,6 +106,7 @@ export type { DestructionState } from './domain/destruction.state.js';
 export { familyDecider, type FamilyConsumer, type FamilyState } from './domain/family.decider.js';
 export {
   consumerDetailsSchema,
+  classificationSchema,
   departureSchema,
   emergencyRequestSchema,
   familyDetailsSchema,
@@ -144,6 +148,7 @@ export {
   type RotationState,
 } from './domain/rotation.state.js';
 export { RUNBOOK_WORDS, runbookCompleteness, type RunbookCompleteness } from './domain/runbook.js';
+export { registrationMissing } from './domain/registration.js';
 export { rotationDecider, type RotationCommand } from './domain/rotation.decider.js';
 export { SEAMS, STEP_BOUNDARIES, stepTable, type Seam, type StepBoundary } from './domain/step-table.js';
 export { emittingVersion, mergeVersions } from './domain/versions.js';

@@ -4,6 +4,7 @@ import {
   departedTerms,
   departureText,
   milliseconds,
+  registrationMissing,
   selectPolicy,
   type FamilyState,
   type PolicyState,
@@ -46,6 +47,7 @@ export function obligationRows(input: ObligationInput): readonly ObligationRow[]
     ...ofDepartures(input),
     ...ofRotations(input),
     ...ofDeviations(input),
+    ...ofRegistrations(input),
   ].sort((left, right) => (left.due < right.due ? -1 : left.due > right.due ? 1 : 0));
 }
 
@@ -180,6 +182,28 @@ function ofDeviations({ families, now }: ObligationInput): readonly ObligationRo
         ...judged(deviation.until, now),
       })),
   );
+}
+
+/** A family an emergency registered in haste, until what nobody knew then is filled in. */
+function ofRegistrations({ families, now }: ObligationInput): readonly ObligationRow[] {
+  return families.flatMap((family): readonly ObligationRow[] => {
+    const { registration, familyId } = family;
+    const missing = registrationMissing(family);
+    if (registration === undefined || missing.length === 0) return [];
+    return [
+      {
+        ...aboutFamily(family),
+        kind: 'registration',
+        key: familyId,
+        rotation: null,
+        policy: null,
+        what: `registration in haste, to be completed: ${missing.join(', ')}`,
+        basis: 'registered by an emergency, with what was known then',
+        provenance: 'performed',
+        ...judged(registration.due, now),
+      },
+    ];
+  });
 }
 
 /** A deviation that runs out while its rotation still uses it, and steps that were attested and never compared. */

@@ -86,6 +86,8 @@ function page(session: Session, family: Family): void {
   row('back end', family.backEnd === null ? 'none' : `${family.backEnd.instance}: ${family.backEnd.object}`);
   row('watched', family.coverageStart === null ? 'not recorded' : `since ${day(family.coverageStart)}`);
   if (family.runningRotation !== null) row('rotation', `keyturn status ${family.runningRotation}`);
+  const owed = family.registrationOwed ?? null;
+  if (owed !== null) row('owed', `by ${day(owed.due)}, registered in haste: ${owed.missing.join(', ')}`);
   for (const deviation of family.deviations ?? []) {
     row(
       'deviation',

@@ -3,7 +3,7 @@ import { followedSchema, streamEndSchema, timelineSchema, type FollowedLine } fr
 import type { Query } from '../api-client.js';
 import { defineCommand, parsedBy, ROTATION_ARGUMENT } from '../define-command.js';
 import { ProblemError, RefusedError, UnavailableError, UsageError } from '../failures.js';
-import { findRotation } from '../find.js';
+import { findFamily, findRotation } from '../find.js';
 import { LOOK_EVERY_MS } from '../follow.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
@@ -11,6 +11,7 @@ import { entryLines } from '../timeline-text.js';
 import { treeSizeArgument } from '../words.js';
 
 interface TimelineOptions extends CommonOptions {
+  readonly family?: string;
   readonly follow?: boolean;
   readonly after?: number;
   readonly full?: boolean;
@@ -27,12 +28,14 @@ export function registerTimeline(program: Command, around: Surroundings): void {
       'With --follow it stays and shows each fact as it is recorded, until Ctrl-C. A connection that breaks is opened again and goes\non where it was: nothing is missed and nothing shown twice. For what is over see "keyturn replay".',
     examples: [
       'keyturn timeline production/session-jwt --follow',
+      'keyturn timeline --family production/session-jwt',
       'keyturn timeline --follow',
       'keyturn timeline --follow --after 4711 --json',
     ],
     json: 'one JSON value a line',
   })
     .argument('[rotation]', ROTATION_ARGUMENT)
+    .option('--family <family>', 'every fact of a family and of all its rotations')
     .option('--follow', 'stay, and show what comes')
     .option(
       '--after <treesize>',
@@ -41,14 +44,23 @@ export function registerTimeline(program: Command, around: Surroundings): void {
     )
     .option('--full', 'with the intents and other lines a short view leaves out, and the ids of the events')
     .action(async (text: string | undefined, options: TimelineOptions) => {
-      const { follow = false, after, full = false } = options;
-      if (text === undefined && !follow) {
+      const { family, follow = false, after, full = false } = options;
+      if (family !== undefined && (text !== undefined || follow)) {
+        throw new UsageError('--family shows what is recorded: without a rotation, without --follow');
+      }
+      if (family === undefined && text === undefined && !follow) {
         throw new UsageError('name a rotation, or add --follow to see what comes of all of them');
       }
       const session = new Session(around, options);
       const show = (line: FollowedLine): void => {
         showLine(session, line, full);
       };
+      if (family !== undefined) {
+        const { id } = await findFamily(session, family);
+        const { items } = await session.client.all(`/families/${id}/timeline`, followedSchema);
+        for (const line of items) if (line.treeSize > (after ?? 0)) show(line);
+        return;
+      }
       if (text === undefined) {
         await followStream(session, '/timeline/stream', { after }, show);
         return;

@@ -5,7 +5,7 @@ import type { Session } from '../session.js';
 import { tokenFor } from '../token-file.js';
 import { fine, notLookedAt, problem, warning, type Finding } from './finding.js';
 
-const ready = z.looseObject({ status: z.string().optional() });
+const ready = z.looseObject({ status: z.string().optional(), integrity: z.string().nullish() });
 
 /** Whether a service answers, whether it is the same version, and whether it knows us. */
 export async function lookAtService(
@@ -14,7 +14,17 @@ export async function lookAtService(
 ): Promise<readonly Finding[]> {
   const { url } = config;
   try {
-    await client.get('/../../health/ready', ready);
+    const { integrity } = await client.get('/../../health/ready', ready);
+    if (typeof integrity === 'string') {
+      return [
+        problem(
+          'service',
+          `${url} answers: ${integrity}`,
+          'keep the files, and restore a backup that holds the event',
+        ),
+        await ofToken(client, config),
+      ];
+    }
   } catch (error) {
     if (error instanceof ProblemError) {
       return [

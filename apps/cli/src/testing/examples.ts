@@ -25,6 +25,7 @@ export const FAMILY: FamilyView = {
   frameworks: [],
   illustrative: true,
   schedule: null,
+  registrationOwed: null,
   deviations: [],
   runbook: {},
   consumers: [

@@ -3,7 +3,7 @@ import { HttpException } from '@nestjs/common';
 import { BackendError } from '#custody';
 import { DomainError, EventLogError, WrongExpectedRevisionError } from '#eventlog';
 import { InvalidEventError, InvalidValueError } from '#eventlog/kit';
-import type { FieldError } from './unknown-fields.js';
+import type { FieldError } from './field-error.js';
 import { InvalidRequestError } from './validation.js';
 
 /** An RFC 9457 answer. */

@@ -2,7 +2,8 @@ import { Body, Param, Query, type PipeTransform } from '@nestjs/common';
 import { ApiBody, ApiParam, ApiQuery } from '@nestjs/swagger';
 import { z } from 'zod';
 import { DomainError } from '#eventlog';
-import { pointer, unknownFields, type FieldError } from './unknown-fields.js';
+import { unknownFields } from '#platform';
+import { pointer, type FieldError } from './field-error.js';
 
 /** What was sent does not fit. All that is wrong at once; names the fields and the rules, never the values. */
 export class InvalidRequestError extends DomainError {
@@ -30,7 +31,10 @@ class ZodPipe<Schema extends z.ZodType> implements PipeTransform<unknown, z.outp
     // A query has no prototype; an absent body says `{}`.
     const given: unknown = this.place === 'request.invalid' ? (value ?? {}) : { ...Object(value) };
     const parsed = this.schema.safeParse(given);
-    const unknown = unknownFields(this.schema, given);
+    const unknown = unknownFields(this.schema, given).map(({ path, message }) => ({
+      field: pointer(path),
+      message,
+    }));
     if (parsed.success && unknown.length === 0) return parsed.data;
     // zod's own word on unknown keys names no known ones.
     const issues = (parsed.error?.issues ?? []).filter((issue) => issue.code !== 'unrecognized_keys');

@@ -11,10 +11,17 @@ export const SUDDEN: readonly string[] = ['RotationSuspended', 'ContainmentSuspe
 /** Most overdue lines that are looked at in one minute: the rest are alarmed in the next ones. */
 const MOST_OVERDUE = 500;
 
+/** What of a Keyturn is looked at. */
+interface Watched {
+  readonly readModel: Pick<Keyturn['readModel'], 'db'>;
+  readonly integrity: Pick<Keyturn['integrity'], 'all'>;
+  readonly clock: Pick<Keyturn['clock'], 'now'>;
+}
+
 /** What is alarming now, read from the state as it is; whether it was told already, the log knows. */
 export function alarmsNow(
-  keyturn: Pick<Keyturn, 'readModel' | 'clock' | 'integrity'>,
-  timetable: Timetable,
+  keyturn: Watched,
+  timetable: Pick<Timetable, 'overdue'>,
   which: 'sudden' | 'all',
 ): readonly CausedAlarm[] {
   return [
@@ -24,10 +31,7 @@ export function alarmsNow(
   ];
 }
 
-function integrity({
-  integrity: findings,
-  clock,
-}: Pick<Keyturn, 'integrity' | 'clock'>): readonly CausedAlarm[] {
+function integrity({ integrity: findings, clock }: Watched): readonly CausedAlarm[] {
   return findings.all().map(({ stream, revision, treeSize, what }) => ({
     alarm: {
       type: 'log.integrity',
@@ -41,7 +45,7 @@ function integrity({
   }));
 }
 
-function suspended({ readModel }: Pick<Keyturn, 'readModel'>): readonly CausedAlarm[] {
+function suspended({ readModel }: Watched): readonly CausedAlarm[] {
   const stateOf = <State>(row: Readonly<Record<string, unknown>>): State => {
     const parsed: State = JSON.parse(String(row['state']));
     return parsed;
@@ -56,12 +60,12 @@ function suspended({ readModel }: Pick<Keyturn, 'readModel'>): readonly CausedAl
     };
   };
   const rotations = readModel.db
-    .prepare('SELECT state FROM rotations WHERE ended = 0')
+    .prepare('SELECT state FROM rotations WHERE suspended = 1')
     .all()
     .map((row) => stateOf<RotationState>(row))
     .flatMap((state): readonly CausedAlarm[] => {
-      const { suspended: why, imported } = state;
-      if (why === undefined || imported) return [];
+      const { suspended: why } = state;
+      if (why === undefined) return [];
       return [
         {
           alarm: {
@@ -78,12 +82,12 @@ function suspended({ readModel }: Pick<Keyturn, 'readModel'>): readonly CausedAl
       ];
     });
   const containments = readModel.db
-    .prepare('SELECT state FROM containments')
+    .prepare("SELECT state FROM containments WHERE status = 'suspended'")
     .all()
     .map((row) => stateOf<ContainmentState>(row))
     .flatMap((state): readonly CausedAlarm[] => {
       const { lastMove } = state;
-      if (state.status !== 'suspended' || lastMove === undefined) return [];
+      if (lastMove === undefined) return [];
       return [
         {
           alarm: {
@@ -102,7 +106,7 @@ function suspended({ readModel }: Pick<Keyturn, 'readModel'>): readonly CausedAl
 }
 
 /** Once for each due date: a date that moves is another one. */
-function overdue({ clock }: Pick<Keyturn, 'clock'>, timetable: Timetable): readonly CausedAlarm[] {
+function overdue({ clock }: Watched, timetable: Pick<Timetable, 'overdue'>): readonly CausedAlarm[] {
   const now = clock.now();
   const { items } = timetable.overdue({ limit: MOST_OVERDUE }, UNLIMITED, now);
   return items

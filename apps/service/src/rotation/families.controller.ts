@@ -7,6 +7,7 @@ import { DomainError, formatInstant, instantSchema } from '#eventlog';
 import { PAPERS, renderEmergencyCard, renderRunbook, type Paper } from '#evidence';
 import {
   boundAt,
+  classificationSchema,
   consumerDetailsSchema,
   departedTerms,
   departureSchema,
@@ -53,6 +54,7 @@ import { Caller, RequestCommand, type HttpReply } from '../http/request-context.
 import { ZodBody, ZodParam, ZodQuery } from '../http/validation.js';
 import { KEYTURN } from '../injection-tokens.js';
 import { Directory } from './directory.js';
+import { familyTimeline, type FamilyTimelineLine } from './family-timeline.js';
 import { settlePlaced } from './placing.js';
 import { runbookInput } from './runbook-input.js';
 import { Timetable, type ScheduleItem } from './schedule-rows.js';
@@ -118,6 +120,8 @@ export const wishBody = z.strictObject({
     })
     .optional(),
 });
+
+const classificationBody = classificationSchema.strict();
 
 const deviationBody = z.strictObject({
   /** The terms that bind in the place of the policy's. */
@@ -273,6 +277,22 @@ export class FamiliesController {
     return this.#revise(reference, command, { type: 'ReviseRunbook', runbook }, expected, reply);
   }
 
+  /** Says what a family registered in haste is: part of what its registration owes. */
+  @Put(':family/classification')
+  @RequiresPermission('family:write')
+  classify(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodBody(classificationBody) classification: z.output<typeof classificationBody>,
+    @RequestCommand() command: CommandContext,
+    @IfMatch() expected: number | undefined,
+    @Res({ passthrough: true }) reply: HttpReply,
+  ): Promise<FamilyView> {
+    // Whoever moves it to another team may act there too.
+    const { environment } = this.#allowed(reference, command.principal, 'family:write');
+    requireAllowed(command.principal, 'family:write', { environment, team: classification.team });
+    return this.#revise(reference, command, { type: 'ClassifyFamily', classification }, expected, reply);
+  }
+
   /** Asks that it may depart from its policy for a while; changes nothing until somebody else approves it. */
   @Post(':family/deviations')
   @RequiresPermission('family:write')
@@ -424,6 +444,18 @@ export class FamiliesController {
   }
 
   /** The windows a graceful rotation would get now, with the constraint that binds each. */
+  /** Every fact of it, its own and its rotations', in the log's order. Read from the log itself. */
+  @Get(':family/timeline')
+  @RequiresPermission('rotation:read')
+  timeline(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodQuery(pageQuery) query: z.output<typeof pageQuery>,
+    @Caller() caller: Principal,
+  ): Promise<Page<FamilyTimelineLine>> {
+    const { id } = this.#allowed(reference, caller, 'rotation:read');
+    return familyTimeline(this.keyturn, id, query);
+  }
+
   @Get(':family/windows')
   @RequiresPermission('family:read')
   async windows(

@@ -182,6 +182,7 @@ export class Timetable {
       // The day of a review counts to its end, in UTC.
       ...this.#ids('SELECT id FROM families WHERE next_review <= ?', formatInstant(now).slice(0, 10)),
       ...this.#ids('SELECT id FROM families WHERE left_at IS NOT NULL'),
+      ...this.#ids('SELECT id FROM families WHERE registration_due <= ?', now),
       // What a running rotation made or revoked is not yet in its family's versions.
       ...this.#ids('SELECT family_id AS id FROM rotations WHERE ended = 0 AND revoked = 1'),
       // A rehearsal's version looks young, and settles nothing.

@@ -37,7 +37,7 @@ export class IntegrityFindings {
     return [...this.#found.values()];
   }
 
-  /** One sentence for readiness; `undefined` where nothing was found. */
+  /** One sentence for whoever asks how it is; `undefined` where nothing was found. */
   summary(): string | undefined {
     const [first] = this.#found.values();
     if (first === undefined) return undefined;

@@ -47,6 +47,7 @@ const family: FamilyView = {
   frameworks: ['SOC 2'],
   illustrative: false,
   schedule: null,
+  registrationOwed: null,
   deviations: [],
   runbook: {
     scope:

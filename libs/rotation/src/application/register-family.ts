@@ -2,6 +2,7 @@ import { DomainError } from '#eventlog';
 import { derivedId, failpoint } from '#platform';
 import { familyDecider, registerFamily } from '../domain/family.decider.js';
 import type { FamilyDetails } from '../domain/family.events.js';
+import { registrationOwed } from '../domain/registration.js';
 import type { BackEnds } from './back-ends.js';
 import { claim, requireFree, type ClaimRequest } from './claims.js';
 import { causeOf, type CommandContext, type Ledger } from './ledger.js';
@@ -13,6 +14,8 @@ export class RegisterFamily {
   constructor(
     readonly context: CommandContext,
     readonly details: FamilyDetails,
+    /** By an emergency: what is not known yet is owed, from the same append on. */
+    readonly inHaste = false,
   ) {}
 }
 
@@ -22,12 +25,15 @@ export class RegisterFamilyHandler {
     private readonly backEnds: BackEnds,
   ) {}
 
-  async execute({ context, details }: RegisterFamily): Promise<Placed> {
+  async execute({ context, details, inHaste }: RegisterFamily): Promise<Placed> {
     const id = derivedId(this.ledger.logId, context.commandId);
     const stream = familyStream(id);
     const { history, state } = await this.ledger.family(id);
     if (state.exists) return { id, stream, revision: history.revision, changed: false };
-    const events = registerFamily(details, state);
+    const events = [
+      ...registerFamily(details, state),
+      ...(inHaste ? [registrationOwed(this.ledger.store.clock.now())] : []),
+    ];
     if (details.backEnd !== undefined && details.mode === 'driven') {
       const { declaration } = this.backEnds.get(details.backEnd.instance);
       if (details.algorithm !== undefined && !declaration.algorithms.includes(details.algorithm)) {

@@ -47,20 +47,24 @@ export class RegisterUnregisteredHandler {
       );
     }
     const placed = await new RegisterFamilyHandler(this.ledger, this.backEnds).execute(
-      new RegisterFamily(context, {
-        name: input.name ?? nameFor(path),
-        environment,
-        description: `Registered by an emergency, found at ${path}. Nothing else of it was known then.`,
-        kind,
-        protects,
-        usage,
-        overlap: 'dual',
-        mode: 'attested',
-        authority: { kind: 'nobody' },
-        owner,
-        team,
-        illustrative: false,
-      }),
+      new RegisterFamily(
+        context,
+        {
+          name: input.name ?? nameFor(path),
+          environment,
+          description: `Registered by an emergency, found at ${path}. Nothing else of it was known then.`,
+          kind,
+          protects,
+          usage,
+          overlap: 'dual',
+          mode: 'attested',
+          authority: { kind: 'nobody' },
+          owner,
+          team,
+          illustrative: false,
+        },
+        true,
+      ),
     );
     const { history } = await this.ledger.decideAndAppend(
       () => this.ledger.family(placed.id),

@@ -4,6 +4,7 @@ import type { FamilyState } from '../domain/family.decider.js';
 import type { ContainmentState } from '../domain/containment.state.js';
 import type { DestructionState } from '../domain/destruction.state.js';
 import { boundAt, type PolicyState, type StandingApproval } from '../domain/policy.decider.js';
+import { registrationMissing } from '../domain/registration.js';
 import type { FamilyDeviation } from '../domain/deviations.js';
 import type { FamilySchedule } from '../domain/family.events.js';
 import type { PolicyDetails } from '../domain/policy.events.js';
@@ -49,6 +50,8 @@ export interface FamilyView {
   readonly runbook: Readonly<Record<string, string>>;
   /** Fields of the runbook page nobody filled in. */
   readonly runbookMissing: readonly string[];
+  /** Registered in haste, by an emergency: what is still to be filled in, and by when; `null`: nothing is. */
+  readonly registrationOwed: { readonly due: string; readonly missing: readonly string[] } | null;
   /** Where the family's own rules place its rotations; `null`: its policy's. */
   readonly schedule: FamilySchedule | null;
   /** How it departs, departed or is to depart from its policy; closed ones are left out. */
@@ -138,6 +141,10 @@ export function familyView(state: FamilyState, revision: number): FamilyView | u
     runbook: state.runbook,
     runbookMissing: runbookCompleteness(state).missing,
     schedule: state.schedule ?? null,
+    registrationOwed:
+      state.registration === undefined || registrationMissing(state).length === 0
+        ? null
+        : { due: formatInstant(state.registration.due), missing: registrationMissing(state) },
     deviations: (state.deviations ?? []).filter(({ closedAt }) => closedAt === undefined).map(deviationView),
     consumers: state.consumers.map((consumer) => ({
       id: consumer.consumerId,

@@ -1,6 +1,7 @@
 import { DomainError, parseInstant, type Decider, type EventOrigin } from '#eventlog';
 import type {
   ConsumerDetails,
+  FamilyClassification,
   FamilyDetails,
   FamilyEvent,
   FamilySchedule,
@@ -97,6 +98,12 @@ export interface FamilyState {
   readonly largestMaxAge: number;
   readonly schedule?: FamilySchedule;
   readonly deviations?: readonly FamilyDeviation[];
+  /** Registered in haste, by an emergency: what nobody knew then is owed. */
+  readonly registration?: {
+    readonly due: number;
+    readonly classified: boolean;
+    readonly ownerAssigned: boolean;
+  };
   readonly closed: readonly { readonly rotation: string; readonly outcome: string }[];
 }
 
@@ -119,6 +126,7 @@ export const initialFamily: FamilyState = {
 export type FamilyCommand =
   | DeviationCommand
   | { readonly type: 'RegisterFamily'; readonly details: FamilyDetails }
+  | { readonly type: 'ClassifyFamily'; readonly classification: FamilyClassification }
   | { readonly type: 'ReviseRunbook'; readonly runbook: Readonly<Record<string, string>> }
   | { readonly type: 'AssignOwner'; readonly owner: FamilyDetails['owner'] }
   | {
@@ -196,6 +204,26 @@ export function registerFamily(details: FamilyDetails, state: FamilyState): read
     );
   }
   return [{ type: 'FamilyRegistered', data: details }];
+}
+
+function classifyFamily(
+  classification: FamilyClassification,
+  { registration, details }: FamilyState,
+): readonly NewFamilyEvent[] {
+  if (registration === undefined) {
+    throw new DomainError(
+      'family.not-in-haste',
+      'this family was registered in full: what it is is corrected by registering it anew, and retiring this one',
+    );
+  }
+  const { kind, protects, usage, team, description } = classification;
+  const same =
+    details?.kind === kind &&
+    details.protects === protects &&
+    details.usage === usage &&
+    details.team === team &&
+    (description === undefined || details.description === description);
+  return registration.classified && same ? [] : [{ type: 'FamilyClassified', data: classification }];
 }
 
 function sameVersions(left: readonly string[], right: readonly string[]): boolean {
@@ -329,6 +357,9 @@ function decide(command: FamilyCommand, state: FamilyState): readonly NewFamilyE
         details.owner.escalation === command.owner.escalation;
       return same ? [] : [{ type: 'OwnerAssigned', data: command.owner }];
     }
+    case 'ClassifyFamily':
+      existing(state);
+      return classifyFamily(command.classification, state);
     case 'RequestDeviation':
     case 'ApproveDeviation':
     case 'CloseDeviation':
@@ -535,10 +566,34 @@ function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
       );
       return { ...state, runbook: { ...state.runbook, ...Object.fromEntries(texts) } };
     }
+    case 'RegistrationOwed':
+      return {
+        ...state,
+        registration: {
+          due: parseInstant(event.data.due) ?? event.recordedAt,
+          classified: false,
+          ownerAssigned: false,
+        },
+      };
+    case 'FamilyClassified': {
+      const { registration, details } = state;
+      if (registration === undefined || details === undefined) return state;
+      return {
+        ...state,
+        details: { ...details, ...event.data },
+        registration: { ...registration, classified: true },
+      };
+    }
     case 'OwnerAssigned':
       return state.details === undefined
         ? state
-        : { ...state, details: { ...state.details, owner: event.data } };
+        : {
+            ...state,
+            details: { ...state.details, owner: event.data },
+            ...(state.registration === undefined
+              ? {}
+              : { registration: { ...state.registration, ownerAssigned: true } }),
+          };
     case 'FamilyDeviationRequested':
     case 'FamilyDeviationApproved':
     case 'FamilyDeviationClosed':

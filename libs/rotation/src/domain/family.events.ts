@@ -84,6 +84,12 @@ export const departureSchema = policyTermsSchema
   });
 export type FamilyDeparture = z.output<typeof departureSchema>;
 
+/** What a family is, as policies are selected by it: who registered it in haste could not know. */
+export const classificationSchema = familyDetailsSchema
+  .pick({ kind: true, protects: true, usage: true, team: true })
+  .extend({ description: textSchema.optional() });
+export type FamilyClassification = z.output<typeof classificationSchema>;
+
 export const coverageSchema = z.object({ from: instantSchema, basis: textSchema });
 
 export const CONSUMER_ROLES = ['emitter', 'verifier'] as const;
@@ -200,6 +206,16 @@ export const familyEvents = {
     version: 1,
     about: 'A departure was withdrawn, refused, ended before its time, or looked at after its end.',
     schema: z.object({ deviation: uuidSchema, reason: textSchema }),
+  },
+  RegistrationOwed: {
+    version: 1,
+    about: 'It was registered in haste, by an emergency: what nobody knew then is to be filled in by a date.',
+    schema: z.object({ due: instantSchema }),
+  },
+  FamilyClassified: {
+    version: 1,
+    about: 'Somebody said what a family registered in haste is: kind, what it protects, usage, team.',
+    schema: classificationSchema,
   },
   OwnerAssigned: { version: 1, about: 'A family has a new owner.', schema: ownerSchema },
   ConsumerRegistered: {

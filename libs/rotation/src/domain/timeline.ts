@@ -1,4 +1,4 @@
-import { formatInstant, parseInstant, SYSTEM_ACTOR, type Provenance } from '#eventlog';
+import { formatInstant, parseInstant, SYSTEM_ACTOR, type Provenance, type RecordedEvent } from '#eventlog';
 import type { ContainmentEvent } from './containment.events.js';
 import { milliseconds, parseDuration } from './duration.js';
 import type { CONSUMER_ROLES } from './family.events.js';
@@ -14,7 +14,7 @@ export type TimelineKind =
 export interface TimelineEntry {
   readonly eventId: string;
   readonly treeSize: number;
-  readonly type: TimelineEvent['type'];
+  readonly type: string;
   /** When it was so, where that was recorded; else when it was written. See `instantNotRecorded`. */
   readonly at: number;
   readonly recordedAt: number;
@@ -53,22 +53,31 @@ export function timelineOf({
   const entries: TimelineEntry[] = [];
   for (const event of inTotalOrder([...rotationEvents, ...containmentEvents])) {
     const words = wordsOf(event, { plan, names, emergency, progress: progressOf(event, plan, confirmed) });
-    const actor = nameOf(event.actor, names);
-    entries.push({
-      eventId: event.id,
-      treeSize: event.treeSize,
-      type: event.type,
-      at: instantOf(event),
-      recordedAt: event.recordedAt,
-      ...(event.occurredAt === undefined ? {} : { occurredAt: event.occurredAt }),
-      instantNotRecorded: event.provenance === 'imported' && event.occurredAt === undefined,
-      actorName:
-        event.onBehalfOf === undefined ? actor : `${actor}, on behalf of ${nameOf(event.onBehalfOf, names)}`,
-      provenance: event.provenance,
-      ...words,
-    });
+    entries.push(entryOf(event, words, names));
   }
   return entries;
+}
+
+/** A fact as one line of a timeline, in these words. */
+export function entryOf(
+  event: RecordedEvent,
+  words: Words,
+  names: Readonly<Record<string, string>>,
+): TimelineEntry {
+  const actor = nameOf(event.actor, names);
+  return {
+    eventId: event.id,
+    treeSize: event.treeSize,
+    type: event.type,
+    at: instantOf(event),
+    recordedAt: event.recordedAt,
+    ...(event.occurredAt === undefined ? {} : { occurredAt: event.occurredAt }),
+    instantNotRecorded: event.provenance === 'imported' && event.occurredAt === undefined,
+    actorName:
+      event.onBehalfOf === undefined ? actor : `${actor}, on behalf of ${nameOf(event.onBehalfOf, names)}`,
+    provenance: event.provenance,
+    ...words,
+  };
 }
 
 /** What was so at an instant: the facts whose own time (else their writing) is not later. */
@@ -224,7 +233,7 @@ export function spanText(milliseconds: number): string {
   return rest > 0 ? `${rest} ms` : '0 s';
 }
 
-interface Words {
+export interface Words {
   readonly title: string;
   readonly detail: string;
   readonly kind: TimelineKind;
@@ -570,7 +579,7 @@ function wordsOf(event: TimelineEvent, context: Context): Words {
   }
 }
 
-function stepWords(event: StepEvent): Words {
+export function stepWords(event: StepEvent): Words {
   switch (event.type) {
     case 'StepStarted': {
       const { step, attempt, observesFirst } = event.data;
@@ -787,7 +796,7 @@ function windowInstant(event: TimelineEvent): number | undefined {
   return event.provenance === 'imported' ? event.occurredAt : event.recordedAt;
 }
 
-function nameOf(id: string, names: Readonly<Record<string, string>>): string {
+export function nameOf(id: string, names: Readonly<Record<string, string>>): string {
   return names[id] ?? (id === SYSTEM_ACTOR ? 'Keyturn' : id);
 }
 
@@ -795,7 +804,7 @@ function consumerName(id: string, { plan, names }: Context): string {
   return plan?.consumers.find((consumer) => consumer.consumerId === id)?.name ?? names[id] ?? id;
 }
 
-function list(items: readonly string[]): string {
+export function list(items: readonly string[]): string {
   return items.length === 0 ? 'none' : items.join(', ');
 }
 
@@ -805,12 +814,12 @@ function lengthText(value: string): string {
   return length === undefined ? value : spanText(length);
 }
 
-function oneLine(text: string): string {
+export function oneLine(text: string): string {
   return text.replaceAll(/\s+/gu, ' ');
 }
 
 /** `2025-11-13 09:00 UTC`, seconds only where there are any. */
-function minuteText(instant: string): string {
+export function minuteText(instant: string): string {
   const at = parseInstant(instant);
   if (at === undefined) return instant;
   const text = formatInstant(at);
@@ -819,6 +828,6 @@ function minuteText(instant: string): string {
 }
 
 /** Thousands apart, the same on every machine (no locale). */
-function grouped(count: number): string {
+export function grouped(count: number): string {
   return String(count).replaceAll(/\B(?=(\d{3})+$)/gu, ',');
 }

@@ -9,6 +9,7 @@ import { familyDecider, type FamilyState } from '../domain/family.decider.js';
 import type { FamilyEvent } from '../domain/family.events.js';
 import { policyDecider, type PolicyState } from '../domain/policy.decider.js';
 import type { PolicyEvent } from '../domain/policy.events.js';
+import { registrationMissing } from '../domain/registration.js';
 import type { RotationEvent } from '../domain/rotation.events.js';
 import { ENDED, evolveRotation, initialRotation, type RotationState } from '../domain/rotation.state.js';
 import type { VersionSnapshot } from '../domain/vocabulary.js';
@@ -118,12 +119,12 @@ function clocksOf(
 
 export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent>({
   name: 'families',
-  version: 5,
+  version: 6,
   schema: [
     `CREATE TABLE families (
       ${ROW}, environment TEXT NOT NULL, name TEXT NOT NULL, team TEXT NOT NULL, mode TEXT NOT NULL,
       kind TEXT NOT NULL, protects TEXT NOT NULL, accepted_since INTEGER, emitting_since INTEGER,
-      unclear INTEGER NOT NULL, next_review TEXT, left_at INTEGER, ${STATE}
+      unclear INTEGER NOT NULL, next_review TEXT, left_at INTEGER, registration_due INTEGER, ${STATE}
     ) STRICT`,
     'CREATE INDEX families_by_name ON families (environment, name, id)',
     'CREATE INDEX families_by_team ON families (team, environment, name, id)',
@@ -131,22 +132,24 @@ export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent
     'CREATE INDEX families_emitting ON families (environment, kind, protects, emitting_since)',
     'CREATE INDEX families_unclear ON families (id) WHERE unclear = 1',
     'CREATE INDEX families_left ON families (left_at) WHERE left_at IS NOT NULL',
+    'CREATE INDEX families_unregistered ON families (registration_due) WHERE registration_due IS NOT NULL',
     'CREATE INDEX families_reviewed ON families (next_review) WHERE next_review IS NOT NULL',
   ],
   category: 'family',
   initial: familyDecider.initialState,
   evolve: familyDecider.evolve,
   exists: ({ details }) => details !== undefined,
-  columns: ({ details, versions, runbook, custodians, deviations }) => ({
-    environment: details?.environment ?? '',
-    name: details?.name ?? '',
-    team: details?.team ?? '',
-    mode: details?.mode ?? '',
-    kind: details?.kind ?? '',
-    protects: details?.protects ?? '',
-    ...clocksOf(versions, deviations),
-    next_review: runbook['nextReview'] ?? null,
-    left_at: firstLeft(custodians),
+  columns: (state) => ({
+    environment: state.details?.environment ?? '',
+    name: state.details?.name ?? '',
+    team: state.details?.team ?? '',
+    mode: state.details?.mode ?? '',
+    kind: state.details?.kind ?? '',
+    protects: state.details?.protects ?? '',
+    ...clocksOf(state.versions, state.deviations),
+    next_review: state.runbook['nextReview'] ?? null,
+    left_at: firstLeft(state.custodians),
+    registration_due: registrationMissing(state).length === 0 ? null : (state.registration?.due ?? null),
   }),
 });
 
@@ -184,13 +187,13 @@ function answeredLate({ emergency, imported, approvals, refused, reviewedAt }: R
 
 export const rotationsProjection: Projection = aggregate<RotationState, RotationEvent>({
   name: 'rotations',
-  version: 4,
+  version: 5,
   schema: [
     `CREATE TABLE rotations (
       ${ROW}, family_id TEXT NOT NULL, strategy TEXT NOT NULL, phase TEXT NOT NULL, ended INTEGER NOT NULL,
       imported INTEGER NOT NULL, requested_at INTEGER NOT NULL, made TEXT, made_at INTEGER,
       outgoing INTEGER NOT NULL, revoked INTEGER NOT NULL, owed_at INTEGER,
-      answered_late INTEGER NOT NULL, ${STATE}
+      answered_late INTEGER NOT NULL, suspended INTEGER NOT NULL, ${STATE}
     ) STRICT`,
     'CREATE INDEX rotations_by_family ON rotations (family_id, ended, requested_at DESC, id DESC)',
     'CREATE INDEX rotations_listed ON rotations (ended, requested_at DESC, id DESC)',
@@ -198,6 +201,7 @@ export const rotationsProjection: Projection = aggregate<RotationState, Rotation
     'CREATE INDEX rotations_made ON rotations (made_at) WHERE ended = 0',
     'CREATE INDEX rotations_revoked ON rotations (id) WHERE ended = 0 AND revoked = 1',
     'CREATE INDEX rotations_answered_late ON rotations (id) WHERE answered_late = 1',
+    'CREATE INDEX rotations_suspended ON rotations (id) WHERE suspended = 1',
     'CREATE INDEX rotations_owed ON rotations (owed_at) WHERE owed_at IS NOT NULL',
   ],
   category: 'rotation',
@@ -219,6 +223,8 @@ export const rotationsProjection: Projection = aggregate<RotationState, Rotation
     revoked: state.revoked === undefined ? 0 : 1,
     answered_late: answeredLate(state) ? 1 : 0,
     owed_at: owedAt(state),
+    // What needs a person, and therefore an alarm: nobody looks through the others for it.
+    suspended: state.suspended !== undefined && !state.imported && !ENDED.includes(state.phase) ? 1 : 0,
   }),
 });
 

@@ -96,6 +96,24 @@ describe('the projections of rotations', () => {
   }, 60_000);
 });
 
+it('law: what needs a person is marked, and nothing else: alarms look at nothing else', () => {
+  let marked = 0;
+  fc.assert(
+    fc.property(allHistories, (history) => {
+      const db = opened();
+      fold(db, eventsOf(played(history, () => undefined)));
+      for (const row of db.prepare('SELECT ended, suspended, state FROM rotations').all()) {
+        const { suspended } = JSON.parse(String(row['state'])) as { readonly suspended?: unknown };
+        const wanted = row['ended'] === 0 && suspended !== undefined ? 1 : 0;
+        expect(row['suspended']).toBe(wanted);
+        marked += wanted;
+      }
+    }),
+    { seed: 11, numRuns: 60 },
+  );
+  expect(marked).toBeGreaterThan(0);
+}, 60_000);
+
 /** Rows written by everything that runs on it. */
 function counting(db: SqlDatabase): { readonly db: SqlDatabase; readonly written: () => number } {
   let rows = 0;

@@ -8,6 +8,7 @@ import { termsProblems } from '../../domain/cadence.js';
 import {
   consumerSchema,
   familySchema,
+  NOT_DECLARED,
   partsOf,
   policySchema,
   type Declarations,
@@ -102,7 +103,7 @@ export class DeclarationReader implements Declarations {
 }
 
 function checked<Schema extends z.ZodType>(schema: Schema, item: Item): z.output<Schema> | undefined {
-  const { issues, data } = checkShape(schema, item.value);
+  const { issues, data } = checkShape(schema, item.value, NOT_DECLARED);
   for (const { path, message } of issues) item.problem(path, message);
   return issues.length === 0 ? data : undefined;
 }

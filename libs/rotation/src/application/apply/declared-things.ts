@@ -1,6 +1,11 @@
 import type { z } from 'zod';
 import { instantSchema } from '#eventlog';
-import { runbookSchema, type ConsumerDetails, type FamilyDetails } from '../../domain/family.events.js';
+import {
+  runbookSchema,
+  scheduleSchema,
+  type ConsumerDetails,
+  type FamilyDetails,
+} from '../../domain/family.events.js';
 import { policyDetailsSchema, type PolicyDetails } from '../../domain/policy.events.js';
 import {
   declaredConsumerSchema,
@@ -31,12 +36,33 @@ export const FAMILY_ASPECTS: readonly FamilyAspect[] = [
     path: 'owner',
     inDetails: true,
   },
+  { field: 'schedule', schema: scheduleSchema, kind: 'set-schedule', path: 'schedule' },
 ];
+
+/** What somebody may look for here, and why no file declares it. */
+export const NOT_DECLARED: Readonly<Record<string, string>> = {
+  ...sameFor(
+    ['standing', 'standingApproval', 'standingApprovals'],
+    'is not declared: a standing approval gives power away, and needs the permission and the name of whoever grants it: keyturn standing grant',
+  ),
+  ...sameFor(
+    ['telemetry', 'samples', 'samplers'],
+    'is not declared here: what holds a revocation stands in a policy (terms.telemetry); what was counted is a fact, recorded with keyturn telemetry',
+  ),
+  ...sameFor(
+    ['approved', 'approvals', 'approvedBy'],
+    'is not declared: whoever approves says so in their own name: keyturn approve',
+  ),
+};
+
+function sameFor(names: readonly string[], message: string): Readonly<Record<string, string>> {
+  return Object.fromEntries(names.map((name) => [name, message]));
+}
 
 export interface FamilyAspect {
   readonly field: string;
   readonly schema: z.ZodType;
-  readonly kind: 'revise-runbook' | 'assign-owner';
+  readonly kind: 'revise-runbook' | 'assign-owner' | 'set-schedule';
   /** Below the family: `PUT /families/{family}/{path}`. */
   readonly path: string;
   readonly whole?: true;

@@ -3,7 +3,12 @@ import * as fc from 'fast-check';
 import { recorded } from '#eventlog/testing';
 import { derivedId } from '#platform';
 import { familyDecider, type FamilyCommand, type FamilyState } from '../../domain/family.decider.js';
-import { consumerDetailsSchema, familyDetailsSchema, ownerSchema } from '../../domain/family.events.js';
+import {
+  consumerDetailsSchema,
+  familyDetailsSchema,
+  ownerSchema,
+  scheduleSchema,
+} from '../../domain/family.events.js';
 import { policyDecider, type PolicyState } from '../../domain/policy.decider.js';
 import { policyDetailsSchema } from '../../domain/policy.events.js';
 import { familyView, policyView } from '../views.js';
@@ -87,6 +92,12 @@ class Service {
         return this.#family(this.#idIn(path), { type: 'ReviseRunbook', runbook: Object(body) });
       case 'assign-owner':
         return this.#family(this.#idIn(path), { type: 'AssignOwner', owner: ownerSchema.parse(body) });
+      case 'set-schedule':
+        return this.#family(this.#idIn(path), {
+          type: 'SetSchedule',
+          schedule: scheduleSchema.parse(body),
+          stopEmitting: 'P90D',
+        });
       case 'register-consumer':
       case 'revise-consumer': {
         const consumer = consumerDetailsSchema.parse(body);
@@ -254,6 +265,59 @@ consumers:
       ['family', 'production/Session JWT', 2],
       ['consumer', 'api of production/Session JWT', 15],
     ]);
+  });
+
+  it('sets a schedule, from every format alike, again only where it differs, and prunes none of it', async () => {
+    const calendar = { nth: 2, weekday: 'thursday', of: 'month', at: '02:00', timeZone: 'Europe/Vienna' };
+    const blackouts = [
+      { from: '2026-11-20T00:00:00.000Z', to: '2026-12-27T00:00:00.000Z', reason: 'the season' },
+    ];
+    const yaml = await declared(`${FAMILY}    schedule:
+      calendar: { nth: 2, weekday: thursday, of: month, at: "02:00", timeZone: Europe/Vienna }
+      blackouts:
+        - { from: "2026-11-20T00:00:00.000Z", to: "2026-12-27T00:00:00.000Z", reason: the season }
+`);
+    const family = { ...MINIMAL, owner: { role: 'platform lead' }, name: 'Session JWT' };
+    const schedule = { calendar, blackouts };
+    const lines = await declared(JSON.stringify({ family: { ...family, schedule } }), 'families.ndjson');
+    const csv = await declared(
+      `environment,name,kind,protects,usage,overlap,mode,authority.kind,owner.role,team,schedule.calendar.nth,schedule.calendar.weekday,schedule.calendar.of,schedule.calendar.at,schedule.calendar.timeZone,schedule.blackouts
+production,Session JWT,shared-secret,other,mac,dual,tracked,nobody,platform lead,platform,2,thursday,month,02:00,Europe/Vienna,"${JSON.stringify(blackouts).replaceAll('"', '""')}"
+`,
+      'families.csv',
+    );
+    for (const from of [yaml, lines, csv]) {
+      expect(from.families.map(({ aspects }) => aspects)).toEqual([{ schedule }]);
+    }
+    const service = new Service();
+    const plan = planApply(yaml, NOTHING, NOW);
+    expect(requestsOf(plan).at(-1)).toMatchObject({
+      kind: 'set-schedule',
+      method: 'PUT',
+      path: '/families/production%2FSession%20JWT/schedule',
+      body: schedule,
+    });
+    service.perform(requestsOf(plan));
+    expect(requestsOf(planApply(yaml, service.state, NOW))).toEqual([]);
+    // Another hour: the blackouts, which this file does not name, stay.
+    const moved = planApply(
+      await declared(`${FAMILY}    schedule:
+      calendar: { nth: last, weekday: thursday, of: month, at: "03:00", timeZone: Europe/Vienna }
+`),
+      service.state,
+      NOW,
+    );
+    expect(objectsOf(moved)[0]?.changes.map((change) => `${change.field}: ${changeText(change)}`)).toEqual([
+      'schedule.calendar.nth: 2 → last',
+      'schedule.calendar.at: 02:00 → 03:00',
+    ]);
+    service.perform(requestsOf(moved));
+    expect(service.state.families[0]?.schedule).toEqual({
+      calendar: { ...calendar, nth: 'last', at: '03:00' },
+      blackouts,
+    });
+    // A file without a schedule says nothing of it.
+    expect(requestsOf(planApply(await declared(FAMILY), service.state, NOW))).toEqual([]);
   });
 
   it('changes what differs, says how, and leaves alone what the file does not name', async () => {

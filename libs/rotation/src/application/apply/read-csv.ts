@@ -1,3 +1,4 @@
+import { NOT_DECLARED } from './declared-things.js';
 import { CsvError, parse } from 'csv-parse/sync';
 import type { Problems } from '../files/file-problems.js';
 import type { Path } from '../files/path.js';
@@ -74,7 +75,9 @@ class CsvTable {
       const column = known.get(cell);
       if (column === undefined && this.usable) {
         const message =
-          cell === '' ? `must name column ${index + 1}` : `is no column here; known are ${names}`;
+          cell === ''
+            ? `must name column ${index + 1}`
+            : (NOT_DECLARED[cell.split('.', 1)[0] ?? ''] ?? `is no column here; known are ${names}`);
         problems.add(line, [cell === '' ? `column ${index + 1}` : cell], message);
       }
       if (column !== undefined && cells.indexOf(cell) < index) {

@@ -48,6 +48,44 @@ const MINIMAL = {
   team: 'platform',
 };
 
+describe('what gives power, or happened, is not declared', () => {
+  const told = async (text: string, format?: DeclarationFormat): Promise<readonly string[]> =>
+    (await read(text, format)).errors.map(({ line, field, message }) => `${line} ${field}: ${message}`);
+  const standing = expect.stringMatching(/is not declared: .*keyturn standing grant/);
+  const telemetry = expect.stringMatching(/terms\.telemetry.*keyturn telemetry/);
+
+  it('in YAML: on its own line, beside everything else that is wrong', async () => {
+    const text = `${FAMILY}    telemetry: [{ current: 7 }]
+    approvedBy: Ada
+    colour: red
+policies:
+  - name: All
+    selector: {}
+    standing: [{ strategies: [graceful] }]
+standing:
+  - { policy: All }
+`;
+    const errors = await told(text);
+    expect(errors).toEqual(
+      expect.arrayContaining([
+        expect.stringMatching(/^12 families\.0\.telemetry|^13 .*telemetry/),
+        telemetry,
+        expect.stringContaining('keyturn approve'),
+        expect.stringMatching(/colour: is not known here/),
+      ]),
+    );
+    expect(errors.filter((error) => error.includes('keyturn standing grant'))).toHaveLength(2);
+  });
+
+  it('in NDJSON and CSV', async () => {
+    expect(await told('{"standing":{"policy":"All"}}\n{"family":{"telemetry":1}}', 'ndjson')).toEqual(
+      expect.arrayContaining([standing, telemetry]),
+    );
+    expect(await told(`${HEADER},standing\n${row('A')},graceful\n`, 'csv')).toEqual([standing]);
+    expect(await told(`${HEADER},telemetry.current\n${row('A')},7\n`, 'csv')).toEqual([telemetry]);
+  });
+});
+
 describe('a YAML file that cannot be applied', () => {
   it('is told everything that is wrong, by line and field', async () => {
     const text = `families:

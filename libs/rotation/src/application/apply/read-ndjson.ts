@@ -1,3 +1,4 @@
+import { NOT_DECLARED } from './declared-things.js';
 import type { Problems } from '../files/file-problems.js';
 import { JsonReader, JsonSyntaxError, lineAt, type JsonNode } from '../files/json-with-lines.js';
 import { findSecrets } from '../files/secret-shapes.js';
@@ -40,6 +41,11 @@ function readLine(text: string, place: Item['place'], reader: DeclarationReader,
   findSecrets(node.value, (path, message) => {
     problems.add(lineAt(node, path), path, message);
   });
+  const undeclared = [...(node.fields?.keys() ?? [])].find((name) => Object.hasOwn(NOT_DECLARED, name));
+  if (undeclared !== undefined) {
+    problems.add(place.line, [undeclared], NOT_DECLARED[undeclared] ?? '');
+    return;
+  }
   const kinds = KINDS.filter((each) => node.fields?.has(each) === true);
   const [kind] = kinds;
   if (kind === undefined || kinds.length > 1) {

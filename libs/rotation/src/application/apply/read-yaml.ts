@@ -2,6 +2,7 @@ import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, visit,
 import { z } from 'zod';
 import type { Problems } from '../files/file-problems.js';
 import type { Path } from '../files/path.js';
+import { NOT_DECLARED } from './declared-things.js';
 import { checkShape } from '../files/schema-check.js';
 import { findSecrets } from '../files/secret-shapes.js';
 import { HISTORY_FORMAT } from '../import-file.js';
@@ -109,7 +110,7 @@ class YamlDocument {
       this.#problem(['format'], 'is a history, and taken over by keyturn import');
       return;
     }
-    const { issues } = checkShape(documentSchema, value);
+    const { issues } = checkShape(documentSchema, value, NOT_DECLARED);
     for (const { path, message } of issues) this.#problem(path, message);
     // What is wrong with one list does not hide what is wrong with another.
     for (const item of this.#items(value, 'families')) reader.family(item);

@@ -1,4 +1,5 @@
-import { z } from 'zod';
+import type { z } from 'zod';
+import { unknownFields } from '#platform';
 import type { Path } from './path.js';
 
 interface ShapeIssue {
@@ -10,10 +11,13 @@ interface ShapeIssue {
 export function checkShape<Schema extends z.ZodType>(
   schema: Schema,
   value: unknown,
+  instead: Readonly<Record<string, string>> = {},
 ): { readonly issues: readonly ShapeIssue[]; readonly data?: z.output<Schema> } {
   const parsed = schema.safeParse(value);
-  const unknown = unknownFields(schema, value, []);
-  const issues = (parsed.error?.issues ?? []).flatMap((issue) => plainIssues(issue, []));
+  const unknown = unknownFields(schema, value, instead);
+  // zod's own word on unknown keys names no known ones.
+  const wrong = (parsed.error?.issues ?? []).filter(({ code }) => code !== 'unrecognized_keys');
+  const issues = wrong.flatMap((issue) => plainIssues(issue, []));
   return { issues: [...issues, ...unknown], ...(parsed.success ? { data: parsed.data } : {}) };
 }
 
@@ -69,40 +73,4 @@ function expected(type: string): string {
   if (type === 'int') return 'a whole number';
   if (type === 'boolean') return 'true or false';
   return /^[aeio]/.test(type) ? `an ${type}` : `a ${type}`;
-}
-
-function unknownFields(schema: unknown, value: unknown, path: Path): readonly ShapeIssue[] {
-  if (schema instanceof z.ZodObject) {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return [];
-    return Object.entries(value).flatMap(([name, inner]: [string, unknown]): readonly ShapeIssue[] =>
-      Object.hasOwn(schema.shape, name)
-        ? unknownFields(schema.shape[name], inner, [...path, name])
-        : [
-            {
-              path: [...path, name],
-              message: `is not known here; known are ${Object.keys(schema.shape).join(', ')}`,
-            },
-          ],
-    );
-  }
-  if (schema instanceof z.ZodArray) {
-    if (!Array.isArray(value)) return [];
-    return value.flatMap((item: unknown, index) => unknownFields(schema.element, item, [...path, index]));
-  }
-  if (schema instanceof z.ZodUnion) {
-    // The shape that takes the value says which fields there are; where none does, its own error says so.
-    const taken = schema.options.find(
-      (option) => option instanceof z.ZodType && option.safeParse(value).success,
-    );
-    return unknownFields(taken, value, path);
-  }
-  if (
-    schema instanceof z.ZodOptional ||
-    schema instanceof z.ZodNullable ||
-    schema instanceof z.ZodDefault ||
-    schema instanceof z.ZodReadonly
-  ) {
-    return unknownFields(schema.unwrap(), value, path);
-  }
-  return schema instanceof z.ZodPipe ? unknownFields(schema.in, value, path) : [];
 }
