@@ -104,6 +104,12 @@ export interface RebuildOptions {
 
 const DEFAULT_BATCH = 500;
 
+/**
+ * A rebuild keeps nobody waiting: the more of an aggregate's events fall into one batch, the fewer times its row is read and
+ * written. About 60 MB of opened events.
+ */
+const REBUILD_BATCH = 20_000;
+
 /** Opens the read model and starts feeding it; does not wait for it to catch up (`caughtUp`). */
 export async function openReadModel(options: ReadModelOptions): Promise<ReadModel> {
   const size = await options.store.log.treeSize();
@@ -132,7 +138,7 @@ export async function rebuildReadModel(options: RebuildOptions): Promise<void> {
     };
     for await (const logged of store.log.readAll({ limit: total })) {
       batch.push(decodeFor(store, logged));
-      if (batch.length === DEFAULT_BATCH) flush();
+      if (batch.length === REBUILD_BATCH) flush();
     }
     if (batch.length > 0) flush();
   } finally {
