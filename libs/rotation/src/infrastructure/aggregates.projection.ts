@@ -187,7 +187,7 @@ function answeredLate({ emergency, imported, approvals, refused, reviewedAt }: R
 
 export const rotationsProjection: Projection = aggregate<RotationState, RotationEvent>({
   name: 'rotations',
-  version: 5,
+  version: 6,
   schema: [
     `CREATE TABLE rotations (
       ${ROW}, family_id TEXT NOT NULL, strategy TEXT NOT NULL, phase TEXT NOT NULL, ended INTEGER NOT NULL,
@@ -245,7 +245,7 @@ export const containmentsProjection: Projection = aggregate<ContainmentState, Co
 
 export const destructionsProjection: Projection = aggregate<DestructionState, DestructionEvent>({
   name: 'destructions',
-  version: 2,
+  version: 3,
   schema: [
     `CREATE TABLE destructions (${ROW}, family_id TEXT NOT NULL, status TEXT NOT NULL, ${STATE}) STRICT`,
     'CREATE INDEX destructions_by_family ON destructions (family_id)',
