@@ -17,7 +17,7 @@ import {
   type FamilyDeviation,
 } from './deviations.js';
 import type { VersionSnapshot } from './vocabulary.js';
-import { markCompromised, markDestroyed, mergeVersions } from './versions.js';
+import { emittingVersion, markCompromised, markDestroyed, mergeVersions } from './versions.js';
 
 export interface FamilyConsumer extends ConsumerDetails {
   readonly consumerId: string;
@@ -523,18 +523,24 @@ function custodian(state: FamilyState, subject: string, change: Partial<Custodia
   };
 }
 
-/** A rotation that was begun after somebody left, and completed, made what they never knew. */
+/**
+ * A rotation that was begun after somebody left, and completed, made what they never knew: what emits afterwards is younger than
+ * their leaving. One that only revoked left them the secret that is in use.
+ */
 function settledBy(
   { custodians, slot }: FamilyState,
   { rotation, outcome }: { readonly rotation: string; readonly outcome: string },
+  versions: readonly VersionSnapshot[],
 ): readonly Custodian[] {
+  const madeAt = parseInstant(emittingVersion(versions)?.createdAt ?? '') ?? -Infinity;
   if (outcome !== 'completed' || slot?.rotation !== rotation || slot.request.strategy === 'rehearsal') {
     return custodians;
   }
   return custodians.map((each) =>
     each.departed === undefined ||
     each.departed.settledBy !== undefined ||
-    slot.openedAt < each.departed.leftAt
+    slot.openedAt < each.departed.leftAt ||
+    madeAt <= each.departed.leftAt
       ? each
       : { ...each, departed: { ...each.departed, settledBy: rotation } },
   );
@@ -706,12 +712,13 @@ function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
     case 'RotationClosed': {
       const slot =
         state.slot?.rotation === event.data.rotation ? { slot: { ...state.slot, open: false } } : {};
+      const versions = known(state, mergeVersions(state.versions, event.data.versions));
       return {
         ...state,
         ...slot,
-        versions: known(state, mergeVersions(state.versions, event.data.versions)),
+        versions,
         largestMaxAge: Math.max(state.largestMaxAge, event.data.servedMaxAgeSeconds ?? 0),
-        custodians: settledBy(state, event.data),
+        custodians: settledBy(state, event.data, versions),
         closed: [...state.closed, { rotation: event.data.rotation, outcome: event.data.outcome }],
       };
     }
