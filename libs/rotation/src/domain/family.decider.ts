@@ -10,6 +10,8 @@ import type {
   SlotProcess,
 } from './family.events.js';
 import { requireNone, scheduleProblems } from './cadence.js';
+import type { ChangeWindow } from './calendar.js';
+import { changeTime } from './change-windows.js';
 import {
   decideDeviation,
   evolveDeviations,
@@ -134,6 +136,8 @@ export type FamilyCommand =
       readonly schedule: FamilySchedule;
       /** Of the policy that binds the family. */
       readonly stopEmitting: string;
+      /** The policy's change windows, where it has some, and from when on they are to meet the family's. */
+      readonly within?: { readonly changeWindows: readonly ChangeWindow[]; readonly now: number };
     }
   | { readonly type: 'RegisterConsumer'; readonly consumer: FamilyConsumer }
   | { readonly type: 'ReviseConsumer'; readonly consumer: FamilyConsumer }
@@ -371,6 +375,18 @@ function decide(command: FamilyCommand, state: FamilyState): readonly NewFamilyE
       // Both were parsed by one schema, so their properties stand in one order.
       if (JSON.stringify(schedule) === JSON.stringify(state.schedule ?? {})) return [];
       requireNone(scheduleProblems(schedule, stopEmitting));
+      const { within } = command;
+      const time =
+        within === undefined
+          ? undefined
+          : changeTime(schedule.changeWindows ?? [], [], within.now, within.changeWindows);
+      if (time?.open === false && time.opensAt === undefined) {
+        throw new DomainError(
+          'schedule.outside-policy',
+          'changeWindows must place work inside the policy’s change windows, and none of these ever meets one of them: choose windows inside the policy’s',
+          { field: 'changeWindows' },
+        );
+      }
       return [{ type: 'ScheduleSet', data: schedule }];
     }
     case 'RegisterConsumer': {

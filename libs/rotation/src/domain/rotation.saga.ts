@@ -402,8 +402,8 @@ export function holdsOf(
     if (clock !== undefined) found.push(clock);
   }
   if (row.inChangeWindow) {
-    const { changeWindows = [], blackouts = [] } = rotation?.plan ?? {};
-    const time = changeTime(changeWindows, blackouts, now);
+    const { changeWindows = [], blackouts = [], terms } = rotation?.plan ?? {};
+    const time = changeTime(changeWindows, blackouts, now, terms?.changeWindows);
     if (!time.open) found.push(wait(time.why, time.opensAt));
   }
   return found;
