@@ -134,6 +134,12 @@ function containment(db: SqlDatabase, id: string, event: RecordedEvent): void {
     db.prepare('DELETE FROM wakeups WHERE id = ?').run(id);
     return;
   }
+  // What it denied may have held a rotation of its family.
+  if (event.type === 'ContainmentLifted') {
+    db.prepare(
+      `UPDATE wakeups SET wake_at = ${NOW} WHERE family_id = (SELECT family_id FROM wakeups WHERE id = ?)`,
+    ).run(id);
+  }
   const familyId = text(event, 'family');
   const asks = event.type === 'ContainmentRequested' || event.type === 'ContainmentLiftRequested';
   if (asks && familyId !== undefined) due(db, id, 'containment', familyId, true);
