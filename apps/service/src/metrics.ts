@@ -152,13 +152,16 @@ export class Metrics {
       },
     );
     gauge('keyturn_wakeups_due', 'Rotations and containments whose time to be looked at has come.', () =>
-      number('SELECT count(*) FROM wakeups WHERE wake_at <= ?', now()),
+      number('SELECT count(*) FROM wakeups WHERE urgent IN (0, 1) AND wake_at <= ?', now()),
     );
     gauge(
       'keyturn_wakeups_oldest_due_seconds',
       'How late the latest of them is; grows where the saga stands still.',
       () => {
-        const at = number('SELECT min(wake_at) FROM wakeups WHERE wake_at > 0');
+        const at = number(
+          `SELECT min(at) FROM (SELECT min(wake_at) AS at FROM wakeups WHERE urgent = 0 AND wake_at > 0
+           UNION ALL SELECT min(wake_at) AS at FROM wakeups WHERE urgent = 1 AND wake_at > 0)`,
+        );
         return at === undefined ? 0 : seconds(Math.max(0, now() - at));
       },
     );

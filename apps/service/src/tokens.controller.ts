@@ -122,7 +122,7 @@ export class TokensController {
   @Post('tokens/bootstrap')
   @Public()
   async bootstrap(
-    @ZodBody(exchangeBody) { code, name }: z.output<typeof exchangeBody>,
+    @ZodBody(exchangeBody, { secretsIn: ['code'] }) { code, name }: z.output<typeof exchangeBody>,
     @Ip() address: string,
   ): Promise<IssuedView> {
     const exchange = { code, name, origin: { via: 'http', address } } as const;

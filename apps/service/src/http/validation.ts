@@ -3,6 +3,7 @@ import { ApiBody, ApiParam, ApiQuery } from '@nestjs/swagger';
 import { z } from 'zod';
 import { DomainError } from '#eventlog';
 import { unknownFields } from '#platform';
+import { findSecrets, nameShown } from '#rotation/application';
 import { pointer, type FieldError } from './field-error.js';
 
 /** What was sent does not fit. All that is wrong at once; names the fields and the rules, never the values. */
@@ -25,11 +26,13 @@ class ZodPipe<Schema extends z.ZodType> implements PipeTransform<unknown, z.outp
   constructor(
     private readonly schema: Schema,
     private readonly place: Place,
+    private readonly secretsIn: readonly string[] = [],
   ) {}
 
   transform(value: unknown): z.output<Schema> {
     // A query has no prototype; an absent body says `{}`.
     const given: unknown = this.place === 'request.invalid' ? (value ?? {}) : { ...Object(value) };
+    if (this.place === 'request.invalid') this.#refuseSecrets(given);
     const parsed = this.schema.safeParse(given);
     const unknown = unknownFields(this.schema, given).map(({ path, message }) => ({
       field: pointer(path),
@@ -41,6 +44,20 @@ class ZodPipe<Schema extends z.ZodType> implements PipeTransform<unknown, z.outp
     const errors = [...issues.map(fieldError), ...unknown];
     throw new InvalidRequestError(this.place, errors.slice(0, MOST_ERRORS));
   }
+
+  /** Whatever a command says stays in the log for ever. Before anything else looks at it: nothing else may repeat it in an error. */
+  #refuseSecrets(given: unknown): void {
+    const looked: unknown =
+      typeof given === 'object' && given !== null && !Array.isArray(given)
+        ? Object.fromEntries(Object.entries(given).filter(([name]) => !this.secretsIn.includes(name)))
+        : given;
+    const errors: FieldError[] = [];
+    findSecrets(looked, (path, message) => {
+      const shown = path.map((part) => (typeof part === 'string' ? nameShown(part) : part));
+      if (errors.length < MOST_ERRORS) errors.push({ field: pointer(shown), message });
+    });
+    if (errors.length > 0) throw new InvalidRequestError(this.place, errors);
+  }
 }
 
 /** More than these help nobody. */
@@ -50,9 +67,15 @@ function fieldError(issue: z.core.$ZodIssue): FieldError {
   return { field: pointer(issue.path), message: issue.message };
 }
 
-/** The body, validated by a schema that also documents it. Fields nobody knows are refused, however deep. */
-export function ZodBody(schema: z.ZodType): ParameterDecorator {
-  return documented(Body(new ZodPipe(schema, 'request.invalid')), () =>
+/**
+ * The body, validated by a schema that also documents it. Fields nobody knows are refused, however deep, and so is every text that
+ * looks like a secret value. `secretsIn`: fields of the body itself that are not kept as they are, or looked at by a check of their own.
+ */
+export function ZodBody(
+  schema: z.ZodType,
+  { secretsIn = [] }: { readonly secretsIn?: readonly string[] } = {},
+): ParameterDecorator {
+  return documented(Body(new ZodPipe(schema, 'request.invalid', secretsIn)), () =>
     ApiBody({ schema: jsonSchemaOf(schema), required: true }),
   );
 }

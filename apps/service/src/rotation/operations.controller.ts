@@ -90,7 +90,7 @@ export class OperationsController {
   @HttpCode(201)
   @RequiresPermission('import:run')
   async import(
-    @ZodBody(importBody) { name, content }: z.output<typeof importBody>,
+    @ZodBody(importBody, { secretsIn: ['content'] }) { name, content }: z.output<typeof importBody>,
     @RequestCommand() command: CommandContext,
     @Res({ passthrough: true }) reply: HttpReply,
   ): Promise<ImportResult> {

@@ -1,3 +1,4 @@
+import { containedVersions } from '../domain/containment.state.js';
 import { rotationDecider, type RotationCommand } from '../domain/rotation.decider.js';
 import type { Attestation, OVERRIDABLE } from '../domain/rotation.events.js';
 import type { StepName } from '../domain/step.events.js';
@@ -99,11 +100,23 @@ export class AskRotationHandler {
     const { state } = await this.ledger.rotation(rotationId);
     const family = state.exists ? (await this.ledger.family(state.familyId)).state : undefined;
     const backEnd = this.backEnds.find(state.plan?.backEnd.instance ?? '');
+    const containments = await Promise.all(
+      (family?.suspected ?? []).flatMap(({ containment }) =>
+        containment === undefined ? [] : [this.ledger.containment(containment)],
+      ),
+    );
     const goneFor = backEnd?.declaration.pointOfNoReturn;
     return {
       type: 'RollBackRotation',
       reason: ask.reason,
       compromised: family?.compromised ?? [],
+      contained:
+        family === undefined
+          ? []
+          : containedVersions(
+              family,
+              containments.map((loaded) => loaded.state),
+            ),
       destroyed: (family?.versions ?? []).flatMap((version) =>
         version.destroyed ? [version.versionId] : [],
       ),

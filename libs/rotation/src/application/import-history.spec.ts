@@ -212,6 +212,7 @@ describe('the example history', () => {
           familyRevision: 0,
           holds: noHolds,
           telemetry: noTelemetry,
+          contained: [],
           claims: [],
           backEnd: NO_BACK_END,
           clocks: { newestRecordedAt: NOW },

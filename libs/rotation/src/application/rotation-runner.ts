@@ -7,7 +7,13 @@ import type { FamilyState } from '../domain/family.decider.js';
 import type { NewFamilyEvent } from '../domain/family.events.js';
 import type { NewRotationEvent } from '../domain/rotation.events.js';
 import { ATTESTED_INSTANCE, attestedBackEnd } from '../domain/plan.js';
-import { nextStep, type Decision, type Perform, type RotationView } from '../domain/rotation.saga.js';
+import {
+  deniedVersions,
+  nextStep,
+  type Decision,
+  type Perform,
+  type RotationView,
+} from '../domain/rotation.saga.js';
 import { ENDED, type RotationState } from '../domain/rotation.state.js';
 import { versionsOf } from '../domain/step-effects.js';
 import type { VersionSnapshot } from '../domain/vocabulary.js';
@@ -185,6 +191,11 @@ export class RotationRunner {
       state.emergency?.containment === undefined
         ? undefined
         : await this.#ledger.containment(state.emergency.containment);
+    const contained = await Promise.all(
+      family.state.suspected.flatMap((suspicion) =>
+        suspicion.containment === undefined ? [] : [this.#ledger.containment(suspicion.containment)],
+      ),
+    );
     const emitters = (state.plan?.consumers ?? []).filter((consumer) => consumer.roles.includes('emitter'));
     const claims = await Promise.all(
       emitters.map(async ({ consumerId }) => {
@@ -201,6 +212,7 @@ export class RotationRunner {
     };
     if (superseded !== undefined) revisions[superseded.history.stream] = superseded.history.revision;
     if (containment !== undefined) revisions[containment.history.stream] = containment.history.revision;
+    for (const { history } of contained) revisions[history.stream] = history.revision;
     for (const { loaded } of claims) revisions[loaded.history.stream] = loaded.history.revision;
     return {
       rotation,
@@ -213,6 +225,7 @@ export class RotationRunner {
         telemetry: telemetry.state,
         ...(superseded === undefined ? {} : { superseded: superseded.state }),
         ...(containment === undefined ? {} : { containment: containment.state }),
+        contained: contained.map((loaded) => loaded.state),
         claims: claims.map(({ consumerId, loaded }) => ({
           consumerId,
           ...(loaded.state.holder === undefined ? {} : { holder: loaded.state.holder }),
@@ -472,12 +485,7 @@ export class RotationRunner {
       backEnd: this.#backEnds.get(plan.backEnd.instance),
       object: plan.backEnd.object,
       slot: slot ?? (await this.#openedAt(state)),
-      versions: versionsOf(
-        decision.step,
-        plan,
-        state,
-        containment?.status === 'applied' ? containment.versions : [],
-      ),
+      versions: versionsOf(decision.step, plan, state, deniedVersions(view)),
       maxAgeSeconds: plan.maxAgeSeconds,
       ...(decision.share === undefined ? {} : { share: decision.share }),
       ...(plan.trustTerm === undefined ? {} : { trustTerm: plan.trustTerm }),

@@ -5,8 +5,13 @@ import type { RotationRunner } from './rotation-runner.js';
 
 /** Longest sleep: a timer of the platform overflows past 24.8 days, and a changed clock is noticed soon. */
 const LONGEST_SLEEP_MS = 10_000;
-/** Rotations looked at at one time: each look reads streams. Who is left out is taken as soon as one of them is done. */
+/**
+ * Processes looked at at one time: each look reads streams. Who is left out is taken as soon as one of them is done. Emergencies and
+ * containments have as many places of their own: they wait for nobody else's look.
+ */
 const MOST_LOOKS = 100;
+/** What cannot wait first. */
+const URGENCIES = [1, 0] as const;
 /** After a look that failed (the log unavailable, a bug) the next one waits this long. */
 const AFTER_FAILURE_MS = 5_000;
 /** Longer than any look, unless it died. */
@@ -35,7 +40,11 @@ export interface WakerOptions {
  */
 export class Waker {
   readonly #options: WakerOptions;
-  readonly #looks = new Map<string, Promise<void>>();
+  /** By urgency. */
+  readonly #looks: Readonly<Record<(typeof URGENCIES)[number], Map<string, Promise<void>>>> = {
+    0: new Map(),
+    1: new Map(),
+  };
   #timer: NodeJS.Timeout | undefined;
   #unlisten: (() => void) | undefined;
   #stopped = false;
@@ -57,7 +66,7 @@ export class Waker {
     clearTimeout(this.#timer);
     this.#unlisten?.();
     await this.#options.runner.stop();
-    await Promise.allSettled(this.#looks.values());
+    await Promise.allSettled([...this.#looks[1].values(), ...this.#looks[0].values()]);
   }
 
   #hint(): void {
@@ -90,27 +99,31 @@ export class Waker {
   #wakeDue(): number {
     const { readModel, clock } = this.#options;
     const now = clock.now();
-    const rows = readModel.db
-      .prepare(
-        'SELECT id, kind, family_id FROM wakeups WHERE wake_at IS NOT NULL AND wake_at <= ? ORDER BY wake_at LIMIT ?',
-      )
-      .all(now, MOST_LOOKS);
-    for (const row of rows) {
-      const id = String(row.id);
-      if (this.#looks.size >= MOST_LOOKS) break;
-      // Moved while it is looked at: the end of that look sweeps again.
-      if (this.#looks.has(id)) continue;
-      const look = this.#look(id, String(row.kind), String(row.family_id))
-        .catch((error: unknown) => {
-          this.#options.onError(id, error);
-        })
-        .finally(() => this.#looks.delete(id));
-      this.#looks.set(id, look);
+    const due = readModel.db.prepare(
+      'SELECT id, kind, family_id FROM wakeups WHERE urgent = ? AND wake_at <= ? ORDER BY wake_at LIMIT ?',
+    );
+    const later = readModel.db.prepare(
+      'SELECT min(wake_at) AS at FROM wakeups WHERE urgent = ? AND wake_at > ?',
+    );
+    let next = now + LONGEST_SLEEP_MS;
+    for (const urgent of URGENCIES) {
+      const looks = this.#looks[urgent];
+      for (const row of due.all(urgent, now, MOST_LOOKS)) {
+        const id = String(row['id']);
+        if (looks.size >= MOST_LOOKS) break;
+        // Moved while it is looked at: the end of that look sweeps again.
+        if (this.#looks[0].has(id) || this.#looks[1].has(id)) continue;
+        const look = this.#look(id, String(row['kind']), String(row['family_id']))
+          .catch((error: unknown) => {
+            this.#options.onError(id, error);
+          })
+          .finally(() => looks.delete(id));
+        looks.set(id, look);
+      }
+      const at = later.get(urgent, now)?.['at'];
+      if (typeof at === 'number') next = Math.min(next, at);
     }
-    const next = readModel.db
-      .prepare('SELECT min(wake_at) AS at FROM wakeups WHERE wake_at > ?')
-      .get(now)?.at;
-    return typeof next === 'number' ? Math.min(LONGEST_SLEEP_MS, Math.max(1, next - now)) : LONGEST_SLEEP_MS;
+    return Math.max(1, next - now);
   }
 
   async #look(id: string, kind: string, familyId: string): Promise<void> {

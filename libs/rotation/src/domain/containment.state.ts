@@ -2,6 +2,7 @@ import { parseInstant } from '#eventlog';
 import type { ContainmentEvent } from './containment.events.js';
 import { evolveSteps, noSteps, retrySteps, type StepsState } from './steps.state.js';
 import type { Mark } from './rotation.state.js';
+import type { FamilyState } from './family.decider.js';
 import type { BackEndRef } from './vocabulary.js';
 
 export interface ContainmentState {
@@ -86,4 +87,19 @@ export function evolveContainment(state: ContainmentState, event: ContainmentEve
 function beforeSuspended(state: ContainmentState): ContainmentState['status'] {
   if (state.applied === undefined) return 'requested';
   return state.lift === undefined ? 'applied' : 'lifting';
+}
+
+/**
+ * What is contained on suspicion, or is about to be: the suspicion comes first and names its containment, so a stream that a crash
+ * left unwritten counts too. Only lifting ends it; a cleared suspicion alone leaves the back end's denial where it is.
+ */
+export function containedVersions(
+  { suspected }: Pick<FamilyState, 'suspected'>,
+  containments: readonly ContainmentState[],
+): readonly string[] {
+  return suspected.flatMap(({ containment, versions }) => {
+    if (containment === undefined) return [];
+    const state = containments.find((each) => each.containmentId === containment);
+    return state?.status === 'lifted' ? [] : versions;
+  });
 }

@@ -58,6 +58,8 @@ export type RotationCommand =
       readonly type: 'RollBackRotation';
       readonly reason: string;
       readonly compromised: readonly string[];
+      /** Versions that are denied on suspicion, or about to be. */
+      readonly contained?: readonly string[];
       /** Versions whose key material is gone. */
       readonly destroyed?: readonly string[];
       /** The back end can take its revocation back; where it cannot, that was the point of no return. */
@@ -557,6 +559,12 @@ function decide(command: RotationCommand, state: RotationState): readonly NewRot
         throw new DomainError(
           'rotation.old-compromised',
           'the old version is compromised: emission cannot return to it; declare an emergency',
+        );
+      }
+      if (emissionMayHaveStarted(state) && old !== undefined && command.contained?.includes(old) === true) {
+        throw new DomainError(
+          'rotation.old-contained',
+          'the old version is contained on suspicion: what returns to it would be refused everywhere; let this rotation go on, or declare an emergency',
         );
       }
       if (emissionMayHaveStarted(state) && plan?.emittingBefore === undefined) {

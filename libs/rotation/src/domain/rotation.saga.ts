@@ -1,6 +1,6 @@
 import { DomainError, formatInstant } from '#eventlog';
 import { formatDuration, milliseconds } from './duration.js';
-import type { ContainmentState } from './containment.state.js';
+import { containedVersions, type ContainmentState } from './containment.state.js';
 import { changeTime } from './change-windows.js';
 import type { FamilyState } from './family.decider.js';
 import { freezesOn, type HoldsState } from './holds.state.js';
@@ -67,6 +67,8 @@ export interface RotationView {
   /** The rotation this emergency supersedes, if it does. */
   readonly superseded?: RotationState;
   readonly containment?: ContainmentState;
+  /** The containments the family's suspicions name, as far as they are begun. */
+  readonly contained: readonly ContainmentState[];
   /** Emitter-switch claims of the plan's emitting consumers: who holds each. */
   readonly claims: readonly { readonly consumerId: string; readonly holder?: string }[];
   readonly backEnd: BackEndView;
@@ -263,13 +265,18 @@ function perform(
   const { rotation } = view;
   const attested = isAttested(rotation, step);
   // What failed in the back end's hands does not hold people up.
-  const held = attested
+  const failed = attested
     ? undefined
     : afterFailure(rotation.steps, step, now, rotation.emergency !== undefined);
-  if (held !== undefined) return 'wait' in held ? held.wait : suspend(view, held.person, step);
+  if (failed !== undefined) return 'wait' in failed ? failed.wait : suspend(view, failed.person, step);
   const free = rotation.emergency !== undefined || freeOfHolds(step);
   // A way back is held by nothing; it names what would have held the step it takes back.
-  const holding = holdsOf(view, now, freeOfHolds(step) ? 'emit' : step);
+  const held = containedHold(view, step);
+  const holding = [
+    ...(held === undefined ? [] : [held]),
+    ...holdsOf(view, now, freeOfHolds(step) ? 'emit' : step),
+  ];
+  if (held !== undefined && rotation.emergency === undefined) return held;
   const [first] = free ? [] : holding;
   if (first !== undefined) return first;
   if (attested) return wait(`an attestation of ${step}`);
@@ -307,6 +314,63 @@ function currentCohort(rotation: RotationState): Cohort | undefined {
 /** Never held: a way back to the old version. Its own withdrawal keeps the clock rules (contracts, Clocks). */
 function freeOfHolds(step: StepName): boolean {
   return stepTable[step].direction !== 'forward' && !stepTable[step].clockBound;
+}
+
+/** What is left once this step is done: it emits then, or is all that is accepted. `undefined`: nobody depends on the step. */
+function leftBy({ plan }: RotationState, step: StepName): string | undefined {
+  switch (step) {
+    case 'emit':
+    case 'cutover':
+    case 'revoke':
+      return plan?.incoming;
+    case 'reaccept':
+    case 'return':
+    case 'cutback':
+      return plan?.emittingBefore;
+    case 'generate':
+    case 'accept':
+    case 'verify':
+    case 'withdraw':
+    case 'contain':
+    case 'lift':
+    case 'destroy':
+      return undefined;
+  }
+}
+
+/**
+ * Nothing moves to, or leaves nothing but, a version that is denied on suspicion: afterwards nothing would be accepted. Lifting
+ * takes the family's slot, which this rotation has; so what helps is a way out of the rotation.
+ */
+function containedHold(
+  view: Pick<RotationView, 'rotation' | 'family' | 'contained'>,
+  step: StepName,
+): Decision | undefined {
+  const { rotation, family, contained } = view;
+  const left = leftBy(rotation, step);
+  if (left === undefined || !containedVersions(family, contained).includes(left)) return undefined;
+  const out =
+    rotation.rollback !== undefined
+      ? 'an emergency replaces it'
+      : emitted(rotation)
+        ? 'roll this rotation back, or declare an emergency'
+        : 'abandon this rotation, or declare an emergency';
+  return wait(
+    `${HELD}${left} is contained on suspicion, and after ${step} nothing else would be in use: ${out}; once the rotation is over, a cleared containment can be lifted`,
+  );
+}
+
+function emitted(rotation: RotationState): boolean {
+  return rotation.switched !== undefined && rotation.returned === undefined;
+}
+
+/** What the back end denies by a containment in force, whatever else is accepted. */
+export function deniedVersions({
+  containment,
+  contained,
+}: Pick<RotationView, 'containment' | 'contained'>): readonly string[] {
+  const all = containment === undefined ? contained : [containment, ...contained];
+  return all.flatMap((each) => (each.applied === undefined || each.status === 'lifted' ? [] : each.versions));
 }
 
 /** Everything that holds a planned step now, as what it waits for. An emergency names what of it it passed. */
@@ -552,6 +616,7 @@ function repeatHeld(view: RotationView, now: number, step: StepName): boolean {
   if (rotation.emergency !== undefined) return false;
   const us = `rotation-${rotation.rotationId}`;
   return (
+    containedHold(view, step) !== undefined ||
     (!freeOfHolds(step) && holdsOf(view, now, step).length > 0) ||
     (step === 'emit' && view.claims.some((claim) => claim.holder !== us))
   );
@@ -765,7 +830,12 @@ function acceptGates(
   const { windows } = plan;
   if (windows === undefined) return { hold: wait('its windows') };
   const window = windows.accept;
-  const until = over(view, accepted.at, milliseconds(window.required));
+  // What was denied meanwhile no verifier could learn: its window begins where the denial ended.
+  const lifted = view.contained.flatMap((each) =>
+    each.lifted !== undefined && each.versions.includes(plan.incoming ?? '') ? [each.lifted.at] : [],
+  );
+  const since = Math.max(accepted.at, ...lifted);
+  const until = over(view, since, milliseconds(window.required));
   const verifiers = plan.consumers.filter((consumer) => consumer.roles.includes('verifier')).length;
   const quorum = Math.ceil((verifiers * (plan.terms.gates?.acceptanceQuorum ?? 100)) / 100);
   const missing = missingConfirmations(rotation, 'acceptance-confirmations');
@@ -785,7 +855,7 @@ function acceptGates(
         `${quorum} of ${verifiers} verifiers`,
         confirmedText(plan, rotation, 'verifier'),
       ),
-      gate('accept-window', window.required, formatDuration(now - accepted.at), accepted.at, window.binding),
+      gate('accept-window', window.required, formatDuration(now - since), since, window.binding),
     ],
   };
 }
@@ -921,6 +991,8 @@ function emitting(view: RotationView, now: number, plan: RotationPlan, accepted:
           ),
         ];
   return (
+    // Nobody else's switch waits for what cannot be emitted.
+    containedHold(view, 'emit') ??
     claimSwitch(view, plan, false, dueTo, now) ??
     perform(view, now, 'emit', dueTo, [...gates.pass, ...looked])
   );
@@ -986,7 +1058,9 @@ function cuttingOver(view: RotationView, now: number): Decision {
   if (first !== undefined) return first;
   if (rotation.switched === undefined) {
     return (
-      claimSwitch(view, plan, false, cause(rotation), now) ?? perform(view, now, 'cutover', cause(rotation))
+      containedHold(view, 'cutover') ??
+      claimSwitch(view, plan, false, cause(rotation), now) ??
+      perform(view, now, 'cutover', cause(rotation))
     );
   }
   const { switched } = rotation;

@@ -157,7 +157,7 @@ describe('wake-ups, counted in rows', () => {
 
   function withWaiting(open: number, waiting: number, holder: string): SqlDatabase {
     const db = opened();
-    const insert = db.prepare('INSERT INTO wakeups VALUES (?, ?, ?, ?, ?, ?, 0, 0)');
+    const insert = db.prepare('INSERT INTO wakeups VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0)');
     db.transaction(() => {
       for (let number = 0; number < open; number += 1) {
         const on = number < waiting ? holder : null;
@@ -195,8 +195,8 @@ describe('wake-ups, counted in rows', () => {
     }
     fold(explained, [released(`rotation-${someUuid(77)}`)]);
     seen.push(
-      'SELECT id, kind, family_id FROM wakeups WHERE wake_at IS NOT NULL AND wake_at <= ? ORDER BY wake_at LIMIT ?',
-      'SELECT min(wake_at) AS at FROM wakeups WHERE wake_at > ?',
+      'SELECT id, kind, family_id FROM wakeups WHERE urgent = ? AND wake_at <= ? ORDER BY wake_at LIMIT ?',
+      'SELECT min(wake_at) AS at FROM wakeups WHERE urgent = ? AND wake_at > ?',
       'SELECT stream, kind, holder FROM claims_pending WHERE claimed_at <= ? LIMIT 1000',
     );
     for (const sql of new Set(seen)) {

@@ -9,14 +9,15 @@ import type { SqlDatabase } from '#eventlog/sqlite';
  */
 export const wakeupsProjection: Projection = {
   name: 'wakeups',
-  version: 3,
+  version: 4,
   schema: [
     // waits_on: the stream of the rotation whose emitter switch it waits for, where that is what it waits for.
     `CREATE TABLE wakeups (
       id TEXT PRIMARY KEY, kind TEXT NOT NULL, family_id TEXT NOT NULL, wake_at INTEGER, waits_for TEXT,
-      waits_on TEXT, ended INTEGER NOT NULL, held INTEGER NOT NULL
+      waits_on TEXT, ended INTEGER NOT NULL, held INTEGER NOT NULL, urgent INTEGER NOT NULL
     ) STRICT`,
-    'CREATE INDEX wakeups_due ON wakeups (wake_at)',
+    // Everything may be due at one time (a rebuild, a confirmed clock): what cannot wait stands apart, and is looked at first.
+    'CREATE INDEX wakeups_due ON wakeups (urgent, wake_at)',
     'CREATE INDEX wakeups_waiting ON wakeups (waits_on) WHERE waits_on IS NOT NULL',
     'CREATE INDEX wakeups_by_family ON wakeups (family_id)',
     'CREATE INDEX wakeups_by_wait ON wakeups (waits_for)',
@@ -64,11 +65,28 @@ function due(
   id: string,
   kind: 'rotation' | 'containment' | 'destruction',
   familyId: string,
+  urgent: boolean,
 ): void {
   db.prepare(
-    `INSERT INTO wakeups (id, kind, family_id, wake_at, ended, held) VALUES (?, ?, ?, ${NOW}, 0, 0)
+    `INSERT INTO wakeups (id, kind, family_id, wake_at, ended, held, urgent) VALUES (?, ?, ?, ${NOW}, 0, 0, ?)
      ON CONFLICT (id) DO UPDATE SET wake_at = ${NOW}`,
-  ).run(id, kind, familyId);
+  ).run(id, kind, familyId, urgent ? 1 : 0);
+}
+
+/** An emergency waits for whatever else its family has under way: that comes first with it. */
+function hurry(db: SqlDatabase, familyId: string): void {
+  db.prepare('UPDATE wakeups SET urgent = 1 WHERE family_id = ?').run(familyId);
+}
+
+function isEmergency({ data }: RecordedEvent): boolean {
+  if (typeof data !== 'object' || data === null || !('request' in data)) return false;
+  const { request } = data;
+  return (
+    typeof request === 'object' &&
+    request !== null &&
+    'strategy' in request &&
+    request.strategy === 'emergency'
+  );
 }
 
 function touch(db: SqlDatabase, id: string): void {
@@ -84,7 +102,10 @@ function family(db: SqlDatabase, familyId: string, event: RecordedEvent): void {
   if (event.type === 'RotationOpened') {
     const id = text(event, 'rotation');
     // An import opens and closes its slots itself: nothing imported ever acts.
-    if (id !== undefined && event.provenance !== 'imported') due(db, id, 'rotation', familyId);
+    if (id !== undefined && event.provenance !== 'imported') {
+      due(db, id, 'rotation', familyId, false);
+      if (isEmergency(event)) hurry(db, familyId);
+    }
   }
   if (event.type === 'RotationClosed') {
     const id = text(event, 'rotation');
@@ -92,7 +113,7 @@ function family(db: SqlDatabase, familyId: string, event: RecordedEvent): void {
   }
   if (event.type === 'CompromiseSuspected') {
     const id = text(event, 'containment');
-    if (id !== undefined) due(db, id, 'containment', familyId);
+    if (id !== undefined) due(db, id, 'containment', familyId, true);
   }
   if (event.type === 'SlotFreed') {
     const id = text(event, 'id');
@@ -113,15 +134,22 @@ function containment(db: SqlDatabase, id: string, event: RecordedEvent): void {
     db.prepare('DELETE FROM wakeups WHERE id = ?').run(id);
     return;
   }
+  // What it denied may have held a rotation of its family.
+  if (event.type === 'ContainmentLifted') {
+    db.prepare(
+      `UPDATE wakeups SET wake_at = ${NOW} WHERE family_id = (SELECT family_id FROM wakeups WHERE id = ?)`,
+    ).run(id);
+  }
   const familyId = text(event, 'family');
   const asks = event.type === 'ContainmentRequested' || event.type === 'ContainmentLiftRequested';
-  if (asks && familyId !== undefined) due(db, id, 'containment', familyId);
+  if (asks && familyId !== undefined) due(db, id, 'containment', familyId, true);
   else touch(db, id);
 }
 
 function destruction(db: SqlDatabase, id: string, event: RecordedEvent): void {
   const familyId = text(event, 'family');
-  if (event.type === 'DestructionRequested' && familyId !== undefined) due(db, id, 'destruction', familyId);
+  if (event.type === 'DestructionRequested' && familyId !== undefined)
+    due(db, id, 'destruction', familyId, false);
   else touch(db, id);
 }
 

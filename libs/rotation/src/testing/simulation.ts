@@ -5,7 +5,12 @@ import {
   type ContainmentEvent,
   type NewContainmentEvent,
 } from '../domain/containment.events.js';
-import { evolveContainment, initialContainment, type ContainmentState } from '../domain/containment.state.js';
+import {
+  containedVersions,
+  evolveContainment,
+  initialContainment,
+  type ContainmentState,
+} from '../domain/containment.state.js';
 import {
   familyDecider,
   initialFamily,
@@ -38,6 +43,7 @@ import {
   type RotationPlan,
 } from '../domain/rotation.events.js';
 import {
+  deniedVersions,
   LEASE_MS,
   nextContainmentStep,
   nextStep,
@@ -108,6 +114,8 @@ export interface WorldOptions {
   readonly parses?: boolean;
   /** In place of the saga: the sabotage runs of the laws. */
   readonly saga?: typeof nextStep;
+  /** More wake-ups in one go than this are taken for busy; what is broken on purpose is found out sooner. */
+  readonly mostWakes?: number;
 }
 
 export interface StreamOf<State, Event> {
@@ -269,7 +277,30 @@ export class SimulatedWorld {
       reason: 'error rates are up',
       compromised: this.family.state.compromised,
       reversible: true,
+      contained: containedVersions(
+        this.family.state,
+        [...this.containments.values()].map(({ state }) => state),
+      ),
     });
+  }
+
+  /** Denies versions on suspicion, as application/contain-versions.ts does; gives back the containment's id. */
+  contain(versions: readonly string[]): string {
+    this.#made += 1;
+    const id = someUuid(1_000 + this.#made);
+    this.decideFamily({ type: 'SuspectCompromise', versions, reason: 'seen in a log', containment: id });
+    this.#appendContainment(id, [
+      {
+        type: 'ContainmentRequested',
+        data: {
+          family: FAMILY_ID,
+          backEnd: attestedBackEnd(this.family.state),
+          versions: [...versions],
+          reason: 'seen in a log',
+        },
+      },
+    ]);
+    return id;
   }
 
   /**
@@ -332,7 +363,8 @@ export class SimulatedWorld {
   /** Time passes; whoever wants to be woken is. */
   elapse(ms: number): void {
     const target = this.now + ms;
-    for (let turn = 0; turn < MOST_WAKES; turn += 1) {
+    const most = this.#options.mostWakes ?? MOST_WAKES;
+    for (let turn = 0; turn < most; turn += 1) {
       if (this.wakeNext(target)) return;
     }
     throw new Error(BUSY);
@@ -387,6 +419,9 @@ export class SimulatedWorld {
     const superseded = rotation.supersedes;
     const containment = this.containments.get(rotation.emergency?.containment ?? '');
     const emitters = (rotation.plan?.consumers ?? []).filter((each) => each.roles.includes('emitter'));
+    const suspected = this.family.state.suspected.flatMap(
+      (suspicion) => this.containments.get(suspicion.containment ?? '')?.state ?? [],
+    );
     return {
       rotation,
       family: this.family.state,
@@ -397,6 +432,7 @@ export class SimulatedWorld {
       ...(rotation.emergency?.containment === undefined
         ? {}
         : { containment: containment?.state ?? initialContainment }),
+      contained: suspected,
       claims: emitters.map(({ consumerId }) => {
         const holder = this.claims.get(consumerId);
         return holder === undefined ? { consumerId } : { consumerId, holder };
@@ -662,12 +698,7 @@ export class SimulatedWorld {
       step,
       share,
       slot: family.slot?.rotation === id ? family.slot.openedRevision : (opened?.revision ?? -1),
-      versions: versionsOf(
-        step,
-        plan,
-        rotation,
-        containment?.status === 'applied' ? containment.versions : [],
-      ),
+      versions: versionsOf(step, plan, rotation, deniedVersions(view)),
       trustTerm: plan.trustTerm ?? 'PT0S',
       correlationId: rotation.correlationId ?? '',
       ...(covered ? { trustEndsAt: containment.trustEndsAt } : {}),

@@ -425,6 +425,24 @@ consumers:
     });
   });
 
+  it('a policy keeps its name: another one over the same selector is refused, and names who has it', async () => {
+    const service = new Service();
+    const text = example('stockease-policies.yaml');
+    service.perform(requestsOf(planApply(await declared(text), NOTHING, NOW)));
+    const other = text.replace('name: StockEase shared secrets, 90 days', 'name: Team B');
+    const plan = planApply(await declared(other), service.state, NOW);
+    expect(plan.conflicts).toMatchObject([
+      { line: 9, field: 'selector', message: expect.stringContaining('"StockEase shared secrets, 90 days"') },
+    ]);
+    expect(requestsOf(plan)).toEqual([]);
+    expect(plan.summary.policies).toMatchObject({ create: 0, change: 0 });
+    // A retired one has left its selector free.
+    const [policy, ...more] = service.state.policies;
+    if (policy === undefined) throw new Error('there is no policy');
+    const retired = { families: [], policies: [{ ...policy, status: 'retired' as const }, ...more] };
+    expect(planApply(await declared(other), retired, NOW).conflicts).toEqual([]);
+  });
+
   it('what is asked again of another state is another request', async () => {
     const service = new Service();
     service.perform(requestsOf(planApply(await declared(FAMILY), NOTHING, NOW)));

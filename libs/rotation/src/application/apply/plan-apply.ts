@@ -80,7 +80,7 @@ export interface ApplyPlan {
   readonly conflicts: readonly FileError[];
 }
 
-/** The difference between the files and what is there. Never prunes: what no file says is left as it is. */
+/** The difference between the files and what is there. Never prunes, never renames: what no file says is left as it is. */
 export function planApply(declared: Declarations, current: CurrentState, now: number): ApplyPlan {
   const conflicts: FileError[] = [];
   const policies = declared.policies.flatMap((policy) => {
@@ -161,6 +161,11 @@ function planPolicy(
     }
     const request = requestOf('define-policy', 'POST', '/policies', { ...terms, selector, ...later }, 'new');
     return { chain: { objects: [{ ...about, action: 'create', changes: [], requests: [request] }] } };
+  }
+  // A policy is known by its name: a file of somebody else's must not take over, and rename, what it only resembles.
+  if (existing.name !== details.name) {
+    const message = `is that of the policy "${existing.name}" already: name more or less in this one, declare that policy under its own name, or retire it first; apply renames no policy`;
+    return { conflict: { ...place, field: 'selector', message } };
   }
   const { name, basis, terms: known, effectiveFrom } = existing.details;
   const changes = differences({ ...terms, ...later }, { name, basis, terms: known, effectiveFrom });
