@@ -196,9 +196,8 @@ export class RotationRunner {
         suspicion.containment === undefined ? [] : [this.#ledger.containment(suspicion.containment)],
       ),
     );
-    const emitters = (state.plan?.consumers ?? []).filter((consumer) => consumer.roles.includes('emitter'));
     const claims = await Promise.all(
-      emitters.map(async ({ consumerId }) => {
+      state.emitters.map(async (consumerId) => {
         const loaded = await this.#ledger.claim(switchClaim(this.#ledger.logId, consumerId));
         return { consumerId, loaded };
       }),
@@ -403,7 +402,7 @@ export class RotationRunner {
             environment: '',
             value: consumerId,
             by: us,
-            takeOver: decision.takeOver,
+            takeOver: decision.takeOver.includes(consumerId),
             refused: (holder) =>
               new DomainError('emitter-switch.claimed', `its emitter is being switched for ${holder}`),
           },

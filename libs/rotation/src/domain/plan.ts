@@ -6,6 +6,7 @@ import type { RotationRequest } from './family.events.js';
 import type { Cohort, PolicyTerms } from './policy.events.js';
 import type { PlannedConsumer, PlannedWindow, RotationPlan } from './rotation.events.js';
 import type { StepName } from './step.events.js';
+import { isForRehearsals, REHEARSAL_ENVIRONMENTS } from './rehearsal-environments.js';
 import { runbookCompleteness } from './runbook.js';
 import type { BackEndRef, VersionSnapshot } from './vocabulary.js';
 import { bytesOf, fits, requireFits } from './plan-size.js';
@@ -115,7 +116,9 @@ function changeTimes(
   family: FamilyState,
   terms: PolicyTerms,
 ): Pick<RotationPlan, 'changeWindows' | 'blackouts'> {
-  const changeWindows = family.schedule?.changeWindows ?? terms.changeWindows ?? [];
+  // The family's own place work inside the policy's; the saga asks for both (contracts, Policies).
+  const { changeWindows: own = [] } = family.schedule ?? {};
+  const changeWindows = own.length > 0 ? own : (terms.changeWindows ?? []);
   const blackouts = [...(terms.blackouts ?? []), ...(family.schedule?.blackouts ?? [])];
   return {
     ...(changeWindows.length === 0 ? {} : { changeWindows: [...changeWindows] }),
@@ -206,15 +209,53 @@ export const USUAL_COHORTS: readonly Cohort[] = [
   { share: 100, hold: 'PT0S' },
 ];
 
-/** The cohorts asked for, or the policy's, or the usual ones. Refused where they do not rise to 100 %. */
+/**
+ * The cohorts asked for, or the policy's, or the usual ones. Refused where they do not rise to 100 %, and where they go faster than
+ * the policy's without a deviation.
+ */
 function cohortsOf(request: RotationRequest, terms: PolicyTerms): Cohort[] {
   const cohorts = request.cohorts ?? terms.cohorts ?? USUAL_COHORTS;
   requireNone(cohortProblems(cohorts), ['cohorts']);
+  if (
+    isFasterThanPolicy(request, terms) &&
+    request.deviation === undefined &&
+    request.strategy !== 'rehearsal'
+  ) {
+    throw new DomainError(
+      'cohorts.faster-than-policy',
+      `cohorts must move emission no faster than the policy’s ${cohortsText(terms.cohorts ?? [])}: no share earlier, and no fewer of them; faster ones need a deviation {reason, until}`,
+      { field: 'cohorts' },
+    );
+  }
   return [...cohorts];
 }
 
-/** Names of production, however it is written: a rehearsal never runs there. */
-const PRODUCTION = /^prod(uction)?(-|$)/;
+function isFasterThanPolicy({ cohorts }: RotationRequest, { cohorts: bound }: PolicyTerms): boolean {
+  return cohorts !== undefined && bound !== undefined && bound.length > 0 && isFaster(cohorts, bound);
+}
+
+/** `25 % for P7D, then 100 %`. */
+function cohortsText(cohorts: readonly Cohort[]): string {
+  return cohorts
+    .map(({ share, hold }, index) => (index === cohorts.length - 1 ? `${share} %` : `${share} % for ${hold}`))
+    .join(', then ');
+}
+
+/** Where these cohorts have some share of emission earlier than those, or are looked at fewer times on the way. */
+function isFaster(asked: readonly Cohort[], bound: readonly Cohort[]): boolean {
+  const begun = (cohorts: readonly Cohort[]): readonly { readonly at: number; readonly share: number }[] => {
+    let at = 0;
+    return cohorts.map(({ share, hold }) => {
+      const from = at;
+      at += milliseconds(hold);
+      return { at: from, share };
+    });
+  };
+  const allowed = begun(bound);
+  const most = (at: number): number =>
+    Math.max(0, ...allowed.map((cohort) => (cohort.at <= at ? cohort.share : 0)));
+  return asked.length < bound.length || begun(asked).some((cohort) => cohort.share > most(cohort.at));
+}
 
 function requireConsumers(family: FamilyState): void {
   if (!family.consumers.some((consumer) => consumer.roles.includes('verifier'))) {
@@ -255,11 +296,11 @@ function plannedBy(input: PlanInput): RotationPlan {
   }
   if (request.strategy !== 'rehearsal') return planOverlapping(input, request.strategy);
   const { environment } = family.details ?? {};
-  if (environment === undefined || PRODUCTION.test(environment)) {
+  if (environment === undefined || !isForRehearsals(environment)) {
     throw new DomainError(
       'rehearsal.in-production',
-      'a rehearsal runs on a family outside production: rehearse on its staging family',
-      { field: 'strategy' },
+      `a rehearsal has no approval, so it runs only where the environment’s name says that it is not production: one part of it, between dashes, is ${REHEARSAL_ENVIRONMENTS.join(', ')}, and none is production, prd or live; ${environment ?? 'this one'} is not: rehearse on the family’s staging sibling`,
+      { field: 'strategy', environment, taken: REHEARSAL_ENVIRONMENTS },
     );
   }
   const rehearses = request.rehearses ?? 'graceful';
@@ -298,6 +339,11 @@ function planOverlapping(input: PlanInput, strategy: RotationRequest['strategy']
       : []),
     ...(milliseconds(drain.required) < milliseconds(drain.computed)
       ? [`Drain window ${drain.required} instead of ${drain.computed}, ${why}.`]
+      : []),
+    ...(strategy === 'rolling' && isFasterThanPolicy(request, plan.terms)
+      ? [
+          `Cohorts ${cohortsText(request.cohorts ?? [])} instead of ${cohortsText(plan.terms.cohorts ?? [])}, ${why}.`,
+        ]
       : []),
   ];
   const steps: StepName[] =

@@ -69,7 +69,7 @@ export interface RotationView {
   readonly containment?: ContainmentState;
   /** The containments the family's suspicions name, as far as they are begun. */
   readonly contained: readonly ContainmentState[];
-  /** Emitter-switch claims of the plan's emitting consumers: who holds each. */
+  /** Emitter-switch claims of whoever was an emitter in this plan at any time: who holds each. */
   readonly claims: readonly { readonly consumerId: string; readonly holder?: string }[];
   readonly backEnd: BackEndView;
   readonly clocks: ClockView;
@@ -102,7 +102,8 @@ export type Decision =
   | {
       readonly kind: 'claim-switch';
       readonly consumers: readonly string[];
-      readonly takeOver: boolean;
+      /** Those whose switch may be taken from whoever holds it. */
+      readonly takeOver: readonly string[];
       readonly dueTo: string;
     }
   | { readonly kind: 'release-switch'; readonly consumers: readonly string[]; readonly dueTo: string }
@@ -401,8 +402,8 @@ export function holdsOf(
     if (clock !== undefined) found.push(clock);
   }
   if (row.inChangeWindow) {
-    const { changeWindows = [], blackouts = [] } = rotation?.plan ?? {};
-    const time = changeTime(changeWindows, blackouts, now);
+    const { changeWindows = [], blackouts = [], terms } = rotation?.plan ?? {};
+    const time = changeTime(changeWindows, blackouts, now, terms?.changeWindows);
     if (!time.open) found.push(wait(time.why, time.opensAt));
   }
   return found;
@@ -618,7 +619,8 @@ function repeatHeld(view: RotationView, now: number, step: StepName): boolean {
   return (
     containedHold(view, step) !== undefined ||
     (!freeOfHolds(step) && holdsOf(view, now, step).length > 0) ||
-    (step === 'emit' && view.claims.some((claim) => claim.holder !== us))
+    (step === 'emit' &&
+      view.claims.some((claim) => claim.holder !== us && emitters(rotation.plan).includes(claim.consumerId)))
   );
 }
 
@@ -860,6 +862,12 @@ function acceptGates(
   };
 }
 
+function emitters(plan: RotationPlan | undefined): readonly string[] {
+  return (plan?.consumers ?? [])
+    .filter((consumer) => consumer.roles.includes('emitter'))
+    .map((consumer) => consumer.consumerId);
+}
+
 /** Claims the emitter switch of every emitting consumer, all or none; who waits sees for which rotation. */
 function claimSwitch(
   view: RotationView,
@@ -869,23 +877,21 @@ function claimSwitch(
   now: number,
 ): Decision | undefined {
   const us = `rotation-${view.rotation.rotationId}`;
-  const emitters = plan.consumers
-    .filter((consumer) => consumer.roles.includes('emitter'))
-    .map((consumer) => consumer.consumerId);
-  const unclaimed = emitters.filter(
+  const unclaimed = emitters(plan).filter(
     (id) => view.claims.find((claim) => claim.consumerId === id)?.holder !== us,
   );
   if (unclaimed.length === 0) return undefined;
   const overridden = (id: string): boolean =>
     view.rotation.overrides.some((entry) => entry.gate === 'emitter-switch' && entry.consumerId === id);
+  const taken = takeOver ? unclaimed : unclaimed.filter(overridden);
   const foreign = view.claims.find(
     (claim) =>
       unclaimed.includes(claim.consumerId) &&
       claim.holder !== undefined &&
       claim.holder !== us &&
-      !overridden(claim.consumerId),
+      !taken.includes(claim.consumerId),
   );
-  if (foreign !== undefined && !takeOver) {
+  if (foreign !== undefined) {
     // A release wakes who waits; the time bounds what a lost hint may cost.
     return wait(
       `${names(view, [foreign.consumerId])}, which is switching emitters for ${foreign.holder ?? 'another rotation'}`,
@@ -895,7 +901,7 @@ function claimSwitch(
   return {
     kind: 'claim-switch',
     consumers: unclaimed,
-    takeOver: takeOver || unclaimed.some(overridden),
+    takeOver: taken,
     dueTo,
   };
 }

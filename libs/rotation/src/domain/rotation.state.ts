@@ -69,6 +69,8 @@ export interface RotationState {
   readonly correlationId?: string;
   readonly supersedes?: string;
   readonly plan?: RotationPlan;
+  /** Whoever was an emitter in the plan as it stood at any time: each may hold its switch for this rotation. */
+  readonly emitters: readonly string[];
   readonly approvals: readonly { readonly subject: string; readonly at: number }[];
   /** Of an emergency: its approval in retrospect was refused. An exception; what was done stands. */
   readonly refused?: { readonly subject: string; readonly at: number; readonly reason: string };
@@ -115,6 +117,7 @@ export const initialRotation: RotationState = {
   familyId: '',
   phase: 'requested',
   imported: false,
+  emitters: [],
   approvals: [],
   steps: noSteps,
   acceptance: [],
@@ -271,6 +274,14 @@ function settledBefore(state: RotationState, event: RotationEvent): boolean {
   return event.type !== 'EmitterSwitched' || event.data.share <= (state.switched?.share ?? 0);
 }
 
+function withEmitters(
+  known: readonly string[],
+  { consumers }: Pick<RotationPlan, 'consumers'>,
+): readonly string[] {
+  const now = consumers.filter((each) => each.roles.includes('emitter')).map((each) => each.consumerId);
+  return [...new Set([...known, ...now])];
+}
+
 /** The plan as it binds after an amendment. */
 export function amendedPlan(
   plan: RotationPlan,
@@ -318,6 +329,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
       return {
         ...moved,
         plan: event.data,
+        emitters: withEmitters(state.emitters, event.data),
         phase: state.phase === 'requested' && event.data.approvals === 0 ? 'approved' : state.phase,
       };
     case 'RotationApproved': {
@@ -394,7 +406,11 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'PlanAmended': {
       const { plan } = state;
       if (plan === undefined) return moved;
-      const next = { ...moved, plan: amendedPlan(plan, event.data) };
+      const next = {
+        ...moved,
+        plan: amendedPlan(plan, event.data),
+        emitters: withEmitters(state.emitters, event.data),
+      };
       const emitting = state.phase === 'emitting' || state.phase === 'draining';
       return { ...next, phase: emitting ? phaseWhileEmitting(next) : state.phase };
     }
