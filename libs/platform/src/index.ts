@@ -12,6 +12,7 @@ export {
 } from './config.js';
 export { derivedId, systemIds, type Ids } from './ids.js';
 export { armFailpoint, failpoint, interceptFailpoint, observeFailpoints } from './failpoint.js';
+export { plainIssues, type PlainIssue } from './plain-issues.js';
 export { SecretValue } from './secret-value.js';
 export { unknownFields, type UnknownField } from './unknown-fields.js';
 export { packageVersion } from './version.js';

@@ -34,7 +34,7 @@ export interface Due {
   readonly exceptions: readonly DueException[];
   /** The earliest of both, over every version whose clock is not settled. */
   readonly nextDue?: number;
-  readonly nextDueIs?: 'stop-emitting' | 'stop-accepting';
+  readonly nextDueIs?: 'stop-emitting' | 'stop-accepting' | 'compromise';
   readonly stopEmittingDue?: number;
   readonly stopAcceptingDue?: number;
   /** Of the oldest version whose clock is not settled, whole days. */
@@ -62,6 +62,8 @@ export interface DueInput {
   readonly policyTerms?: PolicyTerms | undefined;
   /** Facts before it drive the clock, labelled `imported`. */
   readonly coverageStart?: number | undefined;
+  /** By version id, milliseconds: since when a compromise of it is known. */
+  readonly compromisedAt?: Readonly<Record<string, number>> | undefined;
   readonly now: number;
 }
 
@@ -92,7 +94,8 @@ export function dueOf(input: DueInput): Due {
       ? (['compromised-accepted'] as const)
       : []),
   ];
-  const dues = terms === undefined ? [] : dated.flatMap((clocks) => duesOf(clocks, terms));
+  const periods = terms === undefined ? [] : dated.flatMap((clocks) => duesOf(clocks, terms));
+  const dues = [...periods, ...compromises(open, dated, input)];
   const first = dues.sort((left, right) => left.at - right.at)[0];
   const stopEmitting = dues.find((due) => due.is === 'stop-emitting');
   const stopAccepting = dues.find((due) => due.is === 'stop-accepting');
@@ -122,10 +125,25 @@ interface DatedClocks extends Clocks {
 }
 
 interface OpenDue {
-  readonly is: 'stop-emitting' | 'stop-accepting';
+  readonly is: NonNullable<Due['nextDueIs']>;
   readonly at: number;
   readonly notice: number;
-  readonly basis: DueBasis;
+  /** None: a compromise of a version whose beginning nobody knows. */
+  readonly basis?: DueBasis;
+}
+
+/** A compromised version that is still accepted was due when the compromise was known: no period of a policy is. */
+function compromises(
+  open: readonly Clocks[],
+  dated: readonly DatedClocks[],
+  { compromisedAt }: DueInput,
+): readonly OpenDue[] {
+  return open.flatMap(({ version, accepted }): readonly OpenDue[] => {
+    const at = compromisedAt?.[version.versionId];
+    if (!version.compromised || !accepted || at === undefined) return [];
+    const basis = dated.find((clocks) => clocks.version === version)?.basis;
+    return [{ is: 'compromise', at, notice: 0, ...(basis === undefined ? {} : { basis }) }];
+  });
 }
 
 function duesOf({ emits, accepted, basis }: DatedClocks, terms: PolicyTerms): readonly OpenDue[] {
@@ -158,7 +176,7 @@ function judged(
     return { status: 'due-soon', since: first.at - first.notice };
   }
   if (exceptions.includes('never-rotated')) return { status: 'never-rotated', ...watched };
-  return first === undefined ? { status: 'ok' } : { status: 'ok', since: first.basis.at };
+  return first?.basis === undefined ? { status: 'ok' } : { status: 'ok', since: first.basis.at };
 }
 
 /** Holds the slot and has not ended. An imported rotation never acts. */

@@ -122,6 +122,7 @@ function rowOf(
     past: [...rotations.filter((rotation) => rotation !== running), ...past],
     policyTerms: terms,
     coverageStart: family.registeredAt,
+    compromisedAt: family.compromisedAt,
     now,
   });
   const calendar = family.schedule?.calendar ?? terms?.calendar;
@@ -187,6 +188,7 @@ function whatOf(due: Due): string {
       const compromised = due.exceptions.includes('compromised-accepted')
         ? ', a compromised version is still accepted'
         : '';
+      if (due.nextDueIs === 'compromise') return `rotation: stop accepting at once${never}${compromised}`;
       const clock = due.nextDueIs === 'stop-accepting' ? 'stop accepting' : 'stop emitting';
       return `rotation: ${clock}${never}${compromised}`;
     }
@@ -212,7 +214,6 @@ const URGENCY: Readonly<Record<DueStatus, number>> = {
 export type SchedulePlace = readonly [urgency: number, date: string, name: string, id: string];
 
 export function placeOf(row: ScheduleRow): SchedulePlace {
-  // Overdue without a date is a compromised version that is still accepted: before all others. Elsewhere it is last.
   const undated = row.status === 'overdue' ? '' : '~';
   const id = row.kind === 'rotation' ? row.family.id : (row.rotation ?? row.policy?.id ?? '');
   return [URGENCY[row.status], dateOf(row, undated), nameOf(row), id];
@@ -227,9 +228,10 @@ export function comparePlaces(left: SchedulePlace, right: SchedulePlace): number
   return 0;
 }
 
-function dateOf({ due, status, overdueDays }: ScheduleRow, undated: string): string {
-  if (status === 'overdue' && overdueDays === null) return undated;
-  return due ?? undated;
+function dateOf(row: ScheduleRow, undated: string): string {
+  // A compromised version that is still accepted stands before all others, however long they are due.
+  if (row.kind === 'rotation' && row.exceptions.includes('compromised-accepted')) return '';
+  return row.due ?? undated;
 }
 
 function nameOf({ family, what }: ScheduleRow): string {

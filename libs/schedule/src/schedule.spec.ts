@@ -271,6 +271,21 @@ describe('what has no green mark', () => {
     });
   });
 
+  it('a compromise makes it due when it was known, not when the policy says', () => {
+    const known = now - 3_600_000;
+    const made = { ...current, compromised: true, createdAt: new Date(now - 7_200_000).toISOString() };
+    const due = dueOf({
+      ...stockEase,
+      versions: [made],
+      compromisedAt: { [made.versionId]: known },
+      now,
+    });
+    expect(due).toMatchObject({ status: 'overdue', nextDue: known, since: known, overdueDays: 0 });
+    const out = { ...made, accepted: false };
+    const settled = dueOf({ ...stockEase, versions: [out], compromisedAt: { [out.versionId]: known }, now });
+    expect(settled.nextDue).not.toBe(known);
+  });
+
   it('a history of rotations alone drives the clock', () => {
     expect(dueOf({ versions: [], past: [imported], policyTerms: terms, now })).toMatchObject({
       status: 'ok',

@@ -19,9 +19,9 @@ export function registerSchedule(program: Command, around: Surroundings): void {
       const session = new Session(around, options);
       if (text !== undefined) {
         const { id } = await findFamily(session, text);
-        const item = await session.client.get(`/families/${id}/schedule`, dueSchema);
-        session.answer(item, () => {
-          session.table([item], dueColumns());
+        const owed = await session.client.all('/schedule', dueSchema, { family: id });
+        session.answer(owed, () => {
+          session.table(owed.items, dueColumns());
         });
         return;
       }

@@ -67,6 +67,7 @@ export const STATUS_OF: Readonly<Record<string, number>> = {
   'family.too-many-versions': 422,
   'family.usage-mismatch': 422,
   'freeze.ends-before-it-begins': 422,
+  'freeze.nothing-covered': 422,
   'freeze.over': 422,
   'hold.person-needed': 403,
   'idempotency.key-invalid': 400,
@@ -89,6 +90,7 @@ export const STATUS_OF: Readonly<Record<string, number>> = {
   'policy.cadence-contradicts': 422,
   'policy.effective-too-early': 422,
   'policy.periods-contradict': 422,
+  'policy.review-not-later': 422,
   'policy.revision-missing': 422,
   'precondition.failed': 412,
   'precondition.invalid': 400,
@@ -187,7 +189,7 @@ function describe(error: unknown): Description {
     return { code: error.code, detail: error.message };
   }
   if (error instanceof DomainError) {
-    return { code: error.code, detail: error.message, ...fieldsOf(error.details) };
+    return { code: error.code, detail: error.message, ...fieldsOf(error) };
   }
   if (error instanceof EventLogError) return ofLog(error);
   if (error instanceof BackendError) {
@@ -198,17 +200,14 @@ function describe(error: unknown): Description {
 }
 
 /** A rule that names its field, or a file with all its errors, is shown the way a refused body is. */
-function fieldsOf({
-  field,
-  errors,
-  ...details
-}: DomainError['details']): Pick<Description, 'errors' | 'details'> {
+function fieldsOf({ message, details: all }: DomainError): Pick<Description, 'errors' | 'details'> {
+  const { field, errors, ...details } = all;
   if (Array.isArray(errors)) {
-    const all: readonly unknown[] = errors;
-    return { errors: all.filter(isFieldError), details };
+    const each: readonly unknown[] = errors;
+    return { errors: each.filter(isFieldError), details };
   }
   if (typeof field === 'string') {
-    return { errors: [{ field: `/${field.replaceAll('.', '/')}`, message: 'see detail' }], details };
+    return { errors: [{ field: `/${field.replaceAll('.', '/')}`, message }], details };
   }
   return { details };
 }

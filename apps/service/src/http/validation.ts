@@ -2,7 +2,7 @@ import { Body, Param, Query, type PipeTransform } from '@nestjs/common';
 import { ApiBody, ApiParam, ApiQuery } from '@nestjs/swagger';
 import { z } from 'zod';
 import { DomainError } from '#eventlog';
-import { unknownFields } from '#platform';
+import { plainIssues, unknownFields } from '#platform';
 import { findSecrets, nameShown } from '#rotation/application';
 import { pointer, type FieldError } from './field-error.js';
 
@@ -41,7 +41,7 @@ class ZodPipe<Schema extends z.ZodType> implements PipeTransform<unknown, z.outp
     if (parsed.success && unknown.length === 0) return parsed.data;
     // zod's own word on unknown keys names no known ones.
     const issues = (parsed.error?.issues ?? []).filter((issue) => issue.code !== 'unrecognized_keys');
-    const errors = [...issues.map(fieldError), ...unknown];
+    const errors = [...issues.flatMap(fieldErrors), ...unknown];
     throw new InvalidRequestError(this.place, errors.slice(0, MOST_ERRORS));
   }
 
@@ -63,8 +63,8 @@ class ZodPipe<Schema extends z.ZodType> implements PipeTransform<unknown, z.outp
 /** More than these help nobody. */
 const MOST_ERRORS = 50;
 
-function fieldError(issue: z.core.$ZodIssue): FieldError {
-  return { field: pointer(issue.path), message: issue.message };
+function fieldErrors(issue: z.core.$ZodIssue): readonly FieldError[] {
+  return plainIssues(issue).map(({ path, message }) => ({ field: pointer(path), message }));
 }
 
 /**

@@ -115,7 +115,7 @@ function overdue({ clock }: Watched, timetable: Pick<Timetable, 'overdue'>): rea
       alarm: {
         type: row.kind === 'rotation' ? 'rotation.overdue' : 'obligation.overdue',
         key: `${row.kind} ${whose(row)} ${row.due ?? 'now'}`,
-        at: row.due ?? formatInstant(now),
+        at: formatInstant(now),
         text: row.what.slice(0, 1_000),
         ...(row.due === null ? {} : { due: row.due }),
         ...(row.family === null ? {} : { family: row.family }),

@@ -154,6 +154,15 @@ export class Directory {
     return { items: rows.map(({ entry }) => entry), next, treeSize: this.treeSize() };
   }
 
+  /** Every environment, or every team, that a family has. */
+  placesKnown(part: 'environments' | 'teams'): readonly string[] {
+    const column = part === 'environments' ? 'environment' : 'team';
+    return this.readModel.db
+      .prepare(`SELECT DISTINCT ${column} AS name FROM families ORDER BY name`)
+      .all()
+      .map((row) => String(row['name']));
+  }
+
   rotation(id: string): RotationRow {
     const row = this.readModel.db.prepare('SELECT revision, state FROM rotations WHERE id = ?').get(id);
     if (row === undefined) throw new DomainError('rotation.not-found', `there is no rotation ${id}`);
@@ -261,6 +270,24 @@ export class Directory {
     const row = this.readModel.db.prepare('SELECT revision, state FROM destructions WHERE id = ?').get(id);
     if (row === undefined) throw new DomainError('destruction.not-found', `there is no destruction ${id}`);
     return destructionView(stateIn<DestructionState>(row), Number(row['revision']), this.#waitsFor(id));
+  }
+
+  /** A destruction that is not over and has one of these versions. */
+  openDestructionOf(
+    familyId: string,
+    versions: readonly string[],
+  ): { readonly id: string; readonly status: string; readonly version: string } | undefined {
+    const open = this.readModel.db
+      .prepare(
+        "SELECT state FROM destructions WHERE family_id = ? AND status NOT IN ('rejected', 'destroyed') ORDER BY id",
+      )
+      .all(familyId)
+      .map((row) => stateIn<DestructionState>(row));
+    for (const { destructionId, status, versions: theirs } of open) {
+      const version = versions.find((each) => theirs.includes(each));
+      if (version !== undefined) return { id: destructionId, status, version };
+    }
+    return undefined;
   }
 
   /** By id: nothing that happens to one of them moves it to another page. An applied containment is open until it is lifted. */

@@ -568,6 +568,16 @@ export class FamiliesController {
     @Res({ passthrough: true }) reply: HttpReply,
   ): Promise<DestructionView> {
     const family = this.#allowed(reference, command.principal, 'destruction:request');
+    if (command.repeat === undefined || command.repeat.length === 0) {
+      const other = this.directory.openDestructionOf(family.id, wish.versions);
+      if (other !== undefined) {
+        throw new DomainError(
+          'destruction.already-requested',
+          `destruction ${other.id} (${other.status}) has ${other.version} already`,
+          { field: 'versions', destruction: other.id },
+        );
+      }
+    }
     const placed = await this.commands.execute<RequestDestruction, Placed>(
       new RequestDestruction(command, family.id, wish),
     );
@@ -577,11 +587,10 @@ export class FamiliesController {
   }
 
   async #windows(family: FamilyView, caller: Principal): Promise<RotationPlan['windows']> {
-    const preview = await this.#preview(family.id, caller.subject, {
-      strategy: 'graceful',
-      trigger: 'manual',
-      reason: 'windows',
-    });
+    const wish = { strategy: 'graceful', trigger: 'manual', reason: 'windows' } as const;
+    const preview = await this.queries.execute<PreviewRotation, RotationPreview>(
+      new PreviewRotation(caller.subject, family.id, wish, true),
+    );
     return preview.plan.windows;
   }
 

@@ -25,6 +25,10 @@ const importBody = z.strictObject({
   content: z.string().min(2).max(1_000_000),
 });
 
+const scheduleQuery = pageQuery.extend({
+  /** Its id, or `environment/name`: everything that is owed by it. */
+  family: z.string().max(200).optional(),
+});
 const obligationsQuery = pageQuery.extend({ state: z.enum(['open', 'settled', 'all']).default('all') });
 
 @ApiTags('schedule, imports, containments')
@@ -40,10 +44,13 @@ export class OperationsController {
   @Get('schedule')
   @RequiresPermission('schedule:read')
   schedule(
-    @ZodQuery(pageQuery) query: z.output<typeof pageQuery>,
+    @ZodQuery(scheduleQuery) { family, ...query }: z.output<typeof scheduleQuery>,
     @Caller() caller: Principal,
   ): SchedulePage {
-    return this.timetable.schedule(query, caller.scope, this.keyturn.clock.now());
+    const view = family === undefined ? undefined : this.directory.familyView(family);
+    if (view !== undefined) requireAllowed(caller, 'schedule:read', view);
+    const asked = { ...query, familyId: view?.id };
+    return this.timetable.schedule(asked, caller.scope, this.keyturn.clock.now());
   }
 
   /** Rotations and reviews past their date, and what was never rotated or never observed: each an exception of its own. */

@@ -35,7 +35,7 @@ export async function runbookInput(
     treeSize: directory.treeSize(),
     asOf,
     family,
-    windows: running?.windows ?? (await orReason(windows)),
+    windows: await windowsShown(running, windows),
     due: { status, due, overdueDays },
     ...(policy === undefined || terms === undefined
       ? {}
@@ -50,6 +50,15 @@ export async function runbookInput(
         }),
     ...(kind === undefined ? {} : { backEndKind: kind }),
   };
+}
+
+/** An emergency cuts its own to nothing: what the page is for is what a planned rotation has. */
+async function windowsShown(
+  running: RotationPlan | undefined,
+  windows: () => Promise<RotationPlan['windows']>,
+): Promise<RunbookInput['windows']> {
+  if (running?.windows !== undefined && running.strategy !== 'emergency') return running.windows;
+  return orReason(windows);
 }
 
 /** A rule that refuses a rotation now is what the page says in place of its windows. */

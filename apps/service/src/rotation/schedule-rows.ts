@@ -70,8 +70,17 @@ export class Timetable {
   constructor(private readonly readModel: Pick<ReadModel, 'db' | 'treeSize'>) {}
 
   /** Every family and everything that is owed: looks at each family once a page. */
-  schedule(query: PageQuery, scope: Scope, now: number): SchedulePage {
-    return this.#page(query, scheduleCursor, now, (asOf) => scheduleRows(this.#everything(scope, asOf)));
+  schedule(
+    query: PageQuery & { readonly familyId?: string | undefined },
+    scope: Scope,
+    now: number,
+  ): SchedulePage {
+    const { familyId } = query;
+    return this.#page(query, scheduleCursor, now, (asOf) => {
+      if (familyId === undefined) return scheduleRows(this.#everything(scope, asOf));
+      // What is owed for a policy is no one family's.
+      return scheduleRows(this.#everything(scope, asOf, familyId)).filter(({ family }) => family !== null);
+    });
   }
 
   /** Looks at what may be late, and at nothing else: its cost does not grow with what is on time. */
@@ -148,10 +157,10 @@ export class Timetable {
     return { items: rows, next, asOf: formatInstant(asOf), treeSize: this.readModel.treeSize() };
   }
 
-  #everything(scope: Scope, now: number): ScheduleInput {
+  #everything(scope: Scope, now: number, only?: string): ScheduleInput {
     const families = this.#db
-      .prepare('SELECT state FROM families')
-      .all()
+      .prepare('SELECT state FROM families WHERE id = ifnull(?, id)')
+      .all(only ?? null)
       .map((row) => stateIn<FamilyState>(row))
       .filter((family) => reaches(scope, family));
     const known = new Set(families.map(({ familyId }) => familyId));

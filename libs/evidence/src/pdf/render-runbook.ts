@@ -170,7 +170,10 @@ function commandRows({ family }: RunbookInput): readonly (readonly [label: strin
   }
   return [
     ...look,
-    ['Rotate, planned', `keyturn rotate ${name} --reason "…"   (--dry-run shows the plan)`],
+    [
+      'Rotate, planned',
+      `keyturn rotate ${name}${family.overlap === 'dual' ? '' : ' --strategy cutover'} --reason "…"   (--dry-run shows the plan)`,
+    ],
     ['Approve, as another', `keyturn approve ${name}`],
     ...(family.mode === 'attested'
       ? ([['A step was done', `keyturn attest ${name} --step STEP --evidence URL`]] as const)

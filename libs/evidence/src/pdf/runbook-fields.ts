@@ -152,19 +152,26 @@ function windowsField({ windows }: RunbookInput): RunbookField {
   }
   const { accept, drain } = windows;
   const unbound = accept.binding === 'no verifier is registered';
+  if (unbound) {
+    return {
+      title,
+      computed: true,
+      lines: [{ text: 'Not known: no verifier is registered to compute them from.', missing: true }],
+      missing: ['a verifier to compute the windows from'],
+    };
+  }
   return {
     title,
     computed: true,
     lines: [
       {
         text: `Accept ${length(accept.required)} before the first emitter may use a new version. Binding: ${accept.binding}.`,
-        ...(unbound ? { missing: true as const } : {}),
       },
       {
         text: `Drain ${length(drain.required)} after the last emitter is confirmed, before the old one is revoked. Binding: ${drain.binding}.`,
       },
     ],
-    missing: unbound ? ['a verifier to compute the windows from'] : [],
+    missing: [],
   };
 }
 

@@ -1,7 +1,7 @@
 import { DomainError } from '#eventlog';
 import type { FamilyDetails } from '../domain/family.events.js';
 import type { BackEnds } from './back-ends.js';
-import { causeOf, type CommandContext, type Ledger } from './ledger.js';
+import { causeOf, isRepeat, type CommandContext, type Ledger } from './ledger.js';
 import type { Placed } from './placed.js';
 import { RegisterFamily, RegisterFamilyHandler } from './register-family.js';
 import { claimStream, familyStream, idOf } from './streams.js';
@@ -46,6 +46,7 @@ export class RegisterUnregisteredHandler {
         { field: 'path', family: known },
       );
     }
+    await this.#requireNew(context, environment, input.name ?? nameFor(path), path);
     const placed = await new RegisterFamilyHandler(this.ledger, this.backEnds).execute(
       new RegisterFamily(
         context,
@@ -87,6 +88,24 @@ export class RegisterUnregisteredHandler {
       () => causeOf(context),
     );
     return { ...placed, revision: history.revision };
+  }
+
+  /** Two who find the same leak declare one emergency: the second is told of the first. */
+  async #requireNew(context: CommandContext, environment: string, name: string, path: string): Promise<void> {
+    const { state } = await this.ledger.claim(
+      claimStream(this.ledger.logId, 'family-name', environment, name),
+    );
+    const { holder } = state;
+    if (holder === undefined || !holder.startsWith(familyStream('')) || isRepeat(context, holder)) return;
+    const { state: family, history } = await this.ledger.family(idOf(holder));
+    const rotation = family.slot?.rotation;
+    if (family.details === undefined || history.revision < 0 || rotation === undefined) return;
+    if (!family.details.description?.includes(`found at ${path}.`)) return;
+    throw new DomainError(
+      'emergency.already-declared',
+      `an emergency for ${path} is already declared: rotation ${rotation}`,
+      { field: 'path', family: family.familyId, rotation },
+    );
   }
 
   /** The family that claimed this very object, if one did. */

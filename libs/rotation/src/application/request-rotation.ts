@@ -62,6 +62,8 @@ export class PreviewRotation {
     readonly subject: string,
     readonly familyId: string,
     readonly wish: RotationWish,
+    /** As if nothing held the family's slot: what a planned rotation would get, also while another one runs. */
+    readonly asIfFree = false,
   ) {}
 }
 
@@ -252,8 +254,10 @@ export class PreviewRotationHandler {
     private readonly policies: PolicyDirectory,
   ) {}
 
-  async execute({ subject, familyId, wish }: PreviewRotation): Promise<RotationPreview> {
-    const { state: family } = await this.ledger.family(familyId);
+  async execute({ subject, familyId, wish, asIfFree }: PreviewRotation): Promise<RotationPreview> {
+    const { state } = await this.ledger.family(familyId);
+    const { slot: _slot, ...free } = state;
+    const family: FamilyState = asIfFree ? free : state;
     const versions = await currentVersions(this.ledger, family);
     const request = await requestOf(this.ledger, this.policies, family, versions, subject, wish);
     const rotation = derivedId(this.ledger.logId, 'preview', familyId);

@@ -38,6 +38,7 @@ export class ReviseFamilyHandler {
 
   async execute({ context, familyId, change, expectedRevision }: ReviseFamily): Promise<Placed> {
     const repeated = isRepeat(context, familyStream(familyId));
+    if (change.type === 'ScopeExposure' && !repeated) await this.#requireKnown(familyId, change.exposure);
     const { history, events } = await this.ledger.decideAndAppend(
       () => this.ledger.family(familyId),
       (state) => (repeated ? [] : familyDecider.decide(change, state)),
@@ -50,6 +51,31 @@ export class ReviseFamilyHandler {
       revision: history.revision,
       changed: events.length > 0,
     };
+  }
+
+  /** A version nobody knows is a slip of the pen: recorded, it would be a fact for good. */
+  async #requireKnown(
+    familyId: string,
+    { versions }: { readonly versions: readonly string[] },
+  ): Promise<void> {
+    const { state } = await this.ledger.family(familyId);
+    if (!state.exists) return;
+    const running =
+      state.slot?.open === true ? (await this.ledger.rotation(state.slot.rotation)).state : undefined;
+    const known = [
+      ...new Set([
+        ...state.versions.map(({ versionId }) => versionId),
+        ...state.compromised,
+        ...(running?.generated === undefined ? [] : [running.generated.versionId]),
+      ]),
+    ];
+    const unknown = versions.find((version) => !known.includes(version));
+    if (unknown === undefined) return;
+    throw new DomainError(
+      'version.unknown',
+      `this family has no version ${unknown}; known are: ${known.join(', ') || 'none'}`,
+      { field: `versions.${versions.indexOf(unknown)}` },
+    );
   }
 }
 

@@ -1,4 +1,5 @@
 import { DomainError, formatInstant, parseInstant } from '#eventlog';
+import { ENDED } from '../domain/rotation.state.js';
 import type { NewTelemetryEvent } from '../domain/telemetry.events.js';
 import { causeOf, isRepeat, type CommandContext, type Ledger } from './ledger.js';
 import type { Placed } from './placed.js';
@@ -32,6 +33,13 @@ export class SampleTelemetryHandler {
       );
     }
     const repeated = isRepeat(context, stream);
+    if (!repeated && ENDED.includes(state.phase)) {
+      throw new DomainError(
+        'rotation.ended',
+        `this rotation is ${state.phase}: no gate of it waits for a count any more`,
+        { phase: state.phase },
+      );
+    }
     if (!repeated) requireSound(counts, this.ledger.store.clock.now());
     const sampled: NewTelemetryEvent = {
       type: 'TelemetrySampled',

@@ -290,7 +290,9 @@ export function rotationView(state: RotationState, around: RotationSurroundings)
     incoming: plan?.incoming ?? null,
     outgoing: plan?.outgoing ?? [],
     confirmations,
-    emittingShare: state.switched === undefined ? null : state.switched.share,
+    // Gone back, the new version emits nothing any more.
+    emittingShare:
+      state.switched === undefined ? null : state.returned === undefined ? state.switched.share : 0,
     attests: attestedStep(ended, around.waitsFor),
     windows:
       plan?.windows === undefined

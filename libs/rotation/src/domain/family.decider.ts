@@ -86,6 +86,8 @@ export interface FamilyState {
   /** As of the last closed rotation and what was observed since; a running rotation's facts stand in its own stream. */
   readonly versions: readonly VersionSnapshot[];
   readonly compromised: readonly string[];
+  /** Since when each of them is known to be, milliseconds: when it was discovered, else when it was confirmed. */
+  readonly compromisedAt?: Readonly<Record<string, number>>;
   readonly suspected: readonly Suspicion[];
   /** Suspected once and cleared, and neither suspected again nor confirmed since. */
   readonly cleared: readonly string[];
@@ -684,6 +686,17 @@ function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
       return {
         ...state,
         compromised,
+        compromisedAt: {
+          ...Object.fromEntries(
+            event.data.versions.map((version) => [
+              version,
+              (event.data.discoveredAt === undefined ? undefined : parseInstant(event.data.discoveredAt)) ??
+                event.recordedAt,
+            ]),
+          ),
+          // What was known first stays: a second confirmation makes nothing due later.
+          ...state.compromisedAt,
+        },
         cleared: without(state.cleared, event.data.versions),
         versions: markCompromised(state.versions, compromised),
       };

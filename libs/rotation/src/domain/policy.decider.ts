@@ -93,6 +93,16 @@ function active(state: PolicyState): void {
   if (state.retired) throw new DomainError('policy.retired', 'this policy was retired');
 }
 
+/** Days by name: `YYYY-MM-DD` sorts as it counts. */
+function reviewedBeforeNext({ reviewedOn, nextReview }: PolicyDetails['basis']): void {
+  if (nextReview > reviewedOn) return;
+  throw new DomainError(
+    'policy.review-not-later',
+    `the next review (${nextReview}) must be later than the day it was reviewed on (${reviewedOn})`,
+    { field: 'basis.nextReview' },
+  );
+}
+
 /** Both were parsed by one schema, so their properties stand in one order. */
 function sameDetails(left: Omit<PolicyDetails, 'selector'>, right: PolicyDetails): boolean {
   const { selector: _selector, ...rest } = right;
@@ -199,12 +209,14 @@ function decide(command: PolicyCommand, state: PolicyState): readonly NewPolicyE
     case 'DefinePolicy':
       if (state.exists) return [];
       notBeforeRecorded(command.details.effectiveFrom, command.now);
+      reviewedBeforeNext(command.details.basis);
       requireNone(termsProblems(command.details.terms), ['terms']);
       return [{ type: 'PolicyDefined', data: command.details }];
     case 'AmendPolicy':
       active(state);
       if (state.details !== undefined && sameDetails(command.details, state.details)) return [];
       notBeforeRecorded(command.details.effectiveFrom, command.now);
+      reviewedBeforeNext(command.details.basis);
       requireNone(termsProblems(command.details.terms), ['terms']);
       return [{ type: 'PolicyAmended', data: command.details }];
     case 'ApprovePolicy':

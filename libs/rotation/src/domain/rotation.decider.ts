@@ -287,7 +287,6 @@ function withdrawConfirmation(
 
 /** Steps people can be asked for in the phase a rotation is in, in the order the saga would take them. */
 function attestable(state: RotationState): readonly StepName[] {
-  const { plan } = state;
   const undone = (step: StepName): boolean => {
     switch (step) {
       case 'generate':
@@ -315,10 +314,13 @@ function attestable(state: RotationState): readonly StepName[] {
         return false;
     }
   };
-  const back: readonly StepName[] =
-    plan?.strategy === 'cutover' ? ['cutback', 'withdraw'] : ['reaccept', 'return', 'withdraw'];
-  const steps = state.rollback !== undefined || state.abandon !== undefined ? back : (plan?.steps ?? []);
-  return steps.filter(undone);
+  return stepsOf(state).filter(undone);
+}
+
+/** Forward as planned; back once somebody asked for that. */
+function stepsOf({ plan, rollback, abandon }: RotationState): readonly StepName[] {
+  if (rollback === undefined && abandon === undefined) return plan?.steps ?? [];
+  return plan?.strategy === 'cutover' ? ['cutback', 'withdraw'] : ['reaccept', 'return', 'withdraw'];
 }
 
 function switchToAttested(
@@ -363,6 +365,13 @@ function attest(
   const plan = open(state);
   if (plan === undefined) {
     throw new DomainError('step.not-open', 'this rotation has no plan yet: there is nothing to attest');
+  }
+  const steps = stepsOf(state);
+  if (!steps.includes(step)) {
+    throw new DomainError('step.not-open', `this plan has no step ${step}: ${steps.join(', ') || 'none'}`, {
+      field: 'step',
+      steps,
+    });
   }
   if (!isAttested(state, step)) {
     throw new DomainError(

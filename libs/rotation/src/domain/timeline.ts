@@ -51,8 +51,18 @@ export function timelineOf({
   const emergency = firstOf(rotationEvents, 'RotationRequested')?.data.strategy === 'emergency';
   const confirmed = new Map<string, Set<string>>();
   const entries: TimelineEntry[] = [];
+  let share: number | undefined;
   for (const event of inTotalOrder([...rotationEvents, ...containmentEvents])) {
-    const words = wordsOf(event, { plan, names, emergency, progress: progressOf(event, plan, confirmed) });
+    if (event.type === 'EmitterSwitched') share = event.data.share;
+    const progress = progressOf(event, plan, confirmed);
+    const cohort = cohortBegun(event, plan, share);
+    const words = wordsOf(event, {
+      plan,
+      names,
+      emergency,
+      progress,
+      ...(cohort === undefined ? {} : { cohort }),
+    });
     entries.push(entryOf(event, words, names));
   }
   return entries;
@@ -247,6 +257,19 @@ interface Context {
   readonly emergency: boolean;
   /** "2 of 3 instances", for a confirmation. */
   readonly progress: string;
+  /** Of an attempt to emit, of more than one cohort: the share it is to reach. */
+  readonly cohort?: number;
+}
+
+/** Each cohort is a part of its own: the attempt after a part that was reached repeats nothing. */
+function cohortBegun(
+  event: TimelineEvent,
+  plan: RotationPlan | undefined,
+  reached: number | undefined,
+): number | undefined {
+  if (event.type !== 'StepStarted' || event.data.step !== 'emit') return undefined;
+  const shares = (plan?.cohorts ?? []).map(({ share }) => share);
+  return shares.length < 2 ? undefined : shares.find((share) => share > (reached ?? 0));
 }
 
 function wordsOf(event: TimelineEvent, context: Context): Words {
@@ -573,7 +596,11 @@ function wordsOf(event: TimelineEvent, context: Context): Words {
         title: 'Containment lifted',
         detail: `${list(event.data.versions)} no longer denied by it${settled(event.data)}`,
       };
-    case 'StepStarted':
+    case 'StepStarted': {
+      const words = stepWords(event);
+      if (context.cohort === undefined) return words;
+      return { ...words, title: `Step begun: ${event.data.step}, cohort ${context.cohort} %` };
+    }
     case 'StepFailed':
       return stepWords(event);
   }
