@@ -106,7 +106,9 @@ export interface RotationState {
   readonly paused: boolean;
   readonly suspended?: Mark & { readonly code: string; readonly reason: string; readonly person: string };
   readonly reviewedAt?: number;
-  readonly ended?: Mark;
+  readonly reviewedBy?: string;
+  /** `by`: who rejected it; left out for every other end. */
+  readonly ended?: Mark & { readonly by?: string };
   /** The newest fact that may have made something due; the cause of what follows from it. */
   readonly lastMove?: Mark;
 }
@@ -345,7 +347,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
       // An emergency ran before anybody was asked: refusing it afterwards undoes and ends nothing.
       return event.data.inRetrospect === true
         ? { ...moved, refused: { subject: event.actor, at: event.recordedAt, reason: event.data.reason } }
-        : { ...moved, phase: 'rejected', ended: mark(event) };
+        : { ...withoutSuspension(moved), phase: 'rejected', ended: { ...mark(event), by: event.actor } };
     case 'EmergencyDeclared':
       return {
         ...moved,
@@ -513,7 +515,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'AttestationReconciled':
       return event.data.agrees ? { ...moved, unreconciled: [] } : takenBack(moved, event.data.steps);
     case 'RotationRolledBack':
-      return { ...moved, phase: 'rolled-back', ended: mark(event) };
+      return { ...withoutSuspension(moved), phase: 'rolled-back', ended: mark(event) };
     case 'PauseRequested':
       return { ...moved, pause: mark(event) };
     case 'RotationPaused':
@@ -525,7 +527,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'AbandonRequested':
       return { ...withoutSuspension(moved), abandon: state.abandon ?? mark(event), paused: false };
     case 'RotationAbandoned':
-      return { ...moved, phase: 'abandoned', ended: mark(event) };
+      return { ...withoutSuspension(moved), phase: 'abandoned', ended: mark(event) };
     case 'RotationSuspended':
       return {
         ...moved,
@@ -541,9 +543,9 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'RotationSuperseded':
       return { ...withoutSuspension(moved), phase: 'superseded', ended: mark(event) };
     case 'RotationCompleted':
-      return { ...moved, phase: 'completed', ended: mark(event) };
+      return { ...withoutSuspension(moved), phase: 'completed', ended: mark(event) };
     case 'PostIncidentReviewed':
-      return { ...moved, reviewedAt: event.recordedAt };
+      return { ...moved, reviewedAt: event.recordedAt, reviewedBy: event.actor };
   }
 }
 
