@@ -1,10 +1,11 @@
-import { DomainError, SYSTEM_ACTOR, WrongExpectedRevisionError } from '#eventlog';
-import type { Cause } from '#eventlog/kit';
+import { AppendTooLargeError, DomainError, SYSTEM_ACTOR, WrongExpectedRevisionError } from '#eventlog';
+import { InvalidEventError, type Cause } from '#eventlog/kit';
 import { BackendError, type KeyBackend } from '#custody';
 import { failpoint } from '#platform';
 import type { NewContainmentEvent } from '../domain/containment.events.js';
 import type { FamilyState } from '../domain/family.decider.js';
 import type { NewFamilyEvent } from '../domain/family.events.js';
+import type { NewRotationEvent } from '../domain/rotation.events.js';
 import { ATTESTED_INSTANCE, attestedBackEnd } from '../domain/plan.js';
 import {
   deniedVersions,
@@ -155,7 +156,9 @@ export class RotationRunner {
         if (wake !== undefined) return wake;
       } catch (error) {
         // Somebody else was faster: what they wrote is read and decided upon anew.
-        if (!(error instanceof WrongExpectedRevisionError)) throw error;
+        if (error instanceof WrongExpectedRevisionError) continue;
+        if (!(error instanceof InvalidEventError || error instanceof AppendTooLargeError)) throw error;
+        return await this.#unrecordable(rotationId, read, error.message);
       }
     }
     return { finished: false, until: this.#now() + 1_000, waitsFor: 'its turn' };
@@ -296,6 +299,25 @@ export class RotationRunner {
       causationId,
       origin: { via: 'saga' },
     };
+  }
+
+  /** What can never be recorded is not tried for ever: a person is asked, and a retry tries it once more. */
+  async #unrecordable(rotationId: string, { view }: Read, why: string): Promise<Wake> {
+    // Its intent may stand there since the view was read.
+    const { history, state } = await this.#ledger.rotation(rotationId);
+    if (state.suspended === undefined) {
+      const reason = `what comes next cannot be recorded: ${why}`.replaceAll(/\p{Cc}/gu, ' ');
+      const suspended: NewRotationEvent = {
+        type: 'RotationSuspended',
+        data: {
+          code: 'record.impossible',
+          reason: reason.slice(0, 500).trim(),
+          person: view.family.details?.owner.role ?? 'the family’s owner',
+        },
+      };
+      await this.#ledger.append(history, [suspended], this.#cause(state, state.lastMove?.eventId ?? ''));
+    }
+    return { finished: false, waitsFor: `a person: what comes next cannot be recorded: ${why}` };
   }
 
   /** Carries a decision out. `undefined`: look again. */

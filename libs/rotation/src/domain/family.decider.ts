@@ -10,6 +10,7 @@ import type {
   SlotProcess,
 } from './family.events.js';
 import { requireNone, scheduleProblems } from './cadence.js';
+import { requireRoomFor } from './plan-size.js';
 import type { ChangeWindow } from './calendar.js';
 import { changeTime } from './change-windows.js';
 import {
@@ -392,10 +393,11 @@ function decide(command: FamilyCommand, state: FamilyState): readonly NewFamilyE
     case 'RegisterConsumer': {
       existing(state);
       const known = state.consumers.find((consumer) => consumer.consumerId === command.consumer.consumerId);
-      if (known === undefined) return [{ type: 'ConsumerRegistered', data: command.consumer }];
-      return sameConsumer(known, command.consumer)
-        ? []
-        : [{ type: 'ConsumerRevised', data: command.consumer }];
+      if (known !== undefined && sameConsumer(known, command.consumer)) return [];
+      requireRoomFor(command.consumer, state.consumers);
+      return [
+        { type: known === undefined ? 'ConsumerRegistered' : 'ConsumerRevised', data: command.consumer },
+      ];
     }
     case 'ReviseConsumer': {
       existing(state);
@@ -403,9 +405,9 @@ function decide(command: FamilyCommand, state: FamilyState): readonly NewFamilyE
       if (known === undefined) {
         throw new DomainError('consumer.not-found', 'this family has no such consumer');
       }
-      return sameConsumer(known, command.consumer)
-        ? []
-        : [{ type: 'ConsumerRevised', data: command.consumer }];
+      if (sameConsumer(known, command.consumer)) return [];
+      requireRoomFor(command.consumer, state.consumers);
+      return [{ type: 'ConsumerRevised', data: command.consumer }];
     }
     case 'RemoveConsumer': {
       existing(state);

@@ -9,10 +9,12 @@ import type { StepName } from './step.events.js';
 import { isForRehearsals, REHEARSAL_ENVIRONMENTS } from './rehearsal-environments.js';
 import { runbookCompleteness } from './runbook.js';
 import type { BackEndRef, VersionSnapshot } from './vocabulary.js';
-import { emittingVersion } from './versions.js';
+import { bytesOf, fits, requireFits } from './plan-size.js';
+import { carried, emittingVersion } from './versions.js';
 import {
   acceptWindow,
   drainWindow,
+  LARGEST_MAX_AGE_SECONDS,
   predictedOutage,
   refreshTerm,
   trustTerm,
@@ -36,9 +38,6 @@ export const TERMS_WITHOUT_POLICY: PolicyTerms = {
     targets: [],
   },
 };
-
-/** The JWKS document's `max-age` is never more (contracts, The JWKS document). */
-export const LARGEST_MAX_AGE_SECONDS = 300;
 
 export interface PlanInput {
   readonly family: FamilyState;
@@ -135,6 +134,9 @@ function withoutRunbook({ family, request }: PlanInput): readonly string[] {
   return [`The runbook says nothing of ${missing.join(', ')}: rotated by deviation.`];
 }
 
+/** Consumers a plan names one by one among its exceptions. */
+const MOST_NAMED = 20;
+
 function common(input: PlanInput): {
   readonly plan: Omit<
     RotationPlan,
@@ -177,17 +179,22 @@ function common(input: PlanInput): {
         : { policy: { id: policy.id, revision: policy.revision, name: policy.name } }),
       terms,
       ...(bound === undefined ? {} : { trustTerm: bound }),
-      versionsBefore: [...input.versions],
+      versionsBefore: [...carried(input.versions, family.versions)],
       exceptions: [
         ...(bound === undefined
           ? ['No bound is known for when the last verifier forgets a revoked version.']
           : []),
         ...(policy === undefined ? ['No policy selects this family: default terms apply.'] : []),
         ...(attested ? ['People perform every step of this rotation and attest it.'] : []),
-        ...neverRefreshing.map(
-          (consumer) =>
-            `${consumer.name} never refreshes its keys: no finite window covers it, a person decided.`,
-        ),
+        ...neverRefreshing
+          .slice(0, MOST_NAMED)
+          .map(
+            (consumer) =>
+              `${consumer.name} never refreshes its keys: no finite window covers it, a person decided.`,
+          ),
+        ...(neverRefreshing.length > MOST_NAMED
+          ? [`So do ${neverRefreshing.length - MOST_NAMED} more consumers: see the plan’s consumers.`]
+          : []),
         ...withoutRunbook(input),
       ],
     },
@@ -267,8 +274,17 @@ function requireConsumers(family: FamilyState): void {
   }
 }
 
-/** The plan of any rotation but an emergency. Refused where a window would be a guess (design, The rotation). */
+/**
+ * The plan of any rotation but an emergency. Refused where a window would be a guess (design, The rotation), and where the plan
+ * could never be recorded: before a slot is taken for it.
+ */
 export function planRotation(input: PlanInput): RotationPlan {
+  const plan = plannedBy(input);
+  requireFits(plan);
+  return plan;
+}
+
+function plannedBy(input: PlanInput): RotationPlan {
   const { family, request } = input;
   if (request.strategy === 'cutover') return planCutover(input);
   if (family.details?.overlap === 'none') {
@@ -388,6 +404,14 @@ function planCutover(input: PlanInput): RotationPlan {
   };
 }
 
+/** As many as an event has room for beside the consumers. */
+function fewLines(lines: readonly string[]): string[] {
+  let bytes = 0;
+  return lines.slice(0, 50).filter((line) => (bytes += bytesOf(line)) <= MOST_BECAUSE_BYTES);
+}
+
+const MOST_BECAUSE_BYTES = 8 * 1024;
+
 export interface PlanAmendment {
   readonly because: string[];
   readonly consumers: PlannedConsumer[];
@@ -470,7 +494,7 @@ export function amendment(plan: RotationPlan, family: FamilyState): PlanAmendmen
   const outage = plan.outage === undefined ? undefined : predictedOutage(input);
   if (because.length === 0) return undefined;
   return {
-    because: because.slice(0, 50),
+    because: fewLines(because),
     consumers,
     ...(windows === undefined ? {} : { windows }),
     ...(term === undefined || plan.trustTerm === undefined
@@ -489,6 +513,18 @@ export function amendment(plan: RotationPlan, family: FamilyState): PlanAmendmen
  * blocks it; what a planned rotation would have held stands among the exceptions.
  */
 export function planEmergency(input: PlanInput & { readonly compromised: readonly string[] }): RotationPlan {
+  const plan = emergencyPlan(input);
+  if (fits(plan)) return plan;
+  // What would have held a planned rotation is the first to give way: an emergency passes it.
+  const { changeWindows: _windows, blackouts: _blackouts, ...lean } = plan;
+  const { changeWindows: _ofPolicy, blackouts: _ofItToo, ...terms } = plan.terms;
+  const versionsBefore = [...carried(plan.versionsBefore, input.family.versions, 0)];
+  const smaller = { ...lean, terms, versionsBefore };
+  requireFits(smaller);
+  return smaller;
+}
+
+function emergencyPlan(input: PlanInput & { readonly compromised: readonly string[] }): RotationPlan {
   const { request, compromised } = input;
   const { plan, windows } = common(input);
   const emitting = emittingVersion(input.versions);

@@ -611,7 +611,8 @@ function decide(command: RotationCommand, state: RotationState): readonly NewRot
       }
       return [{ type: 'AbandonRequested', data: { reason: command.reason } }];
     case 'RetryRotation':
-      open(state);
+      // One that ended may still be in the way of its family's slot.
+      if (state.suspended === undefined || state.imported) open(state);
       if (state.suspended === undefined && state.steps.failure?.retried === true) {
         return [];
       }

@@ -1,4 +1,4 @@
-import { formatInstant } from '#eventlog';
+import { DomainError, formatInstant } from '#eventlog';
 import { formatDuration, milliseconds } from './duration.js';
 import { containedVersions, type ContainmentState } from './containment.state.js';
 import { changeTime } from './change-windows.js';
@@ -20,7 +20,7 @@ import { stepTable } from './step-table.js';
 import { alreadySo, versionsOf } from './step-effects.js';
 import type { StepsState } from './steps.state.js';
 import type { TelemetryState } from './telemetry.state.js';
-import { markCompromised, mergeVersions } from './versions.js';
+import { carried, markCompromised, mergeVersions, MOST_CARRIED } from './versions.js';
 import type { VersionSnapshot } from './vocabulary.js';
 
 /**
@@ -464,6 +464,7 @@ function ended(view: RotationView, now: number): Decision {
   const dueTo = rotation.ended?.eventId ?? cause(rotation);
   const slotIsOurs = family.slot?.rotation === rotation.rotationId && family.slot.open;
   if (slotIsOurs) {
+    if (rotation.suspended !== undefined) return wait(`a person: ${rotation.suspended.reason}`);
     return {
       kind: 'close-slot',
       outcome: outcomeOf(rotation),
@@ -496,7 +497,9 @@ function outcomeOf(rotation: RotationState): RotationOutcome {
 }
 
 function closingVersions(view: RotationView): readonly VersionSnapshot[] {
-  return view.rotation.plan === undefined ? [] : versionsAfter(view.rotation, view.family.compromised);
+  const { rotation, family } = view;
+  if (rotation.plan === undefined) return [];
+  return carried(versionsAfter(rotation, family.compromised), family.versions, MOST_CARRIED + 1);
 }
 
 /** Consumers whose emitter switch this rotation still holds, once nothing needs it any more and the settle time is over. */
@@ -1127,13 +1130,20 @@ function emergency(view: RotationView, now: number): Decision {
         Math.min(now + 2_000, Math.max(now + 1, limit)),
       );
     }
-    const made = planEmergency({
-      family,
-      request: rotation.request,
-      incomingVersionId: view.incomingVersionId,
-      versions: emergencyVersions(view),
-      compromised: family.compromised,
-    });
+    let made: RotationPlan;
+    try {
+      made = planEmergency({
+        family,
+        request: rotation.request,
+        incomingVersionId: view.incomingVersionId,
+        versions: emergencyVersions(view),
+        compromised: family.compromised,
+      });
+    } catch (error) {
+      if (!(error instanceof DomainError)) throw error;
+      // It is contained and on record; what stands in the way of its plan is for a person.
+      return suspend(view, { code: error.code, reason: error.message }, undefined);
+    }
     const blind = 'unavailable' in view.backEnd.observed && made.attested !== true;
     return {
       kind: 'record',

@@ -347,7 +347,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
       // An emergency ran before anybody was asked: refusing it afterwards undoes and ends nothing.
       return event.data.inRetrospect === true
         ? { ...moved, refused: { subject: event.actor, at: event.recordedAt, reason: event.data.reason } }
-        : { ...moved, phase: 'rejected', ended: mark(event) };
+        : { ...withoutSuspension(moved), phase: 'rejected', ended: mark(event) };
     case 'EmergencyDeclared':
       return {
         ...moved,
@@ -517,7 +517,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'AttestationReconciled':
       return event.data.agrees ? reconciled(moved) : takenBack(reconciled(moved), event.data.steps);
     case 'RotationRolledBack':
-      return { ...moved, phase: 'rolled-back', ended: mark(event) };
+      return { ...withoutSuspension(moved), phase: 'rolled-back', ended: mark(event) };
     case 'PauseRequested':
       return { ...moved, pause: mark(event) };
     case 'RotationPaused':
@@ -529,7 +529,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'AbandonRequested':
       return { ...withoutSuspension(moved), abandon: state.abandon ?? mark(event), paused: false };
     case 'RotationAbandoned':
-      return { ...moved, phase: 'abandoned', ended: mark(event) };
+      return { ...withoutSuspension(moved), phase: 'abandoned', ended: mark(event) };
     case 'RotationSuspended':
       return {
         ...moved,
@@ -545,7 +545,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'RotationSuperseded':
       return { ...withoutSuspension(moved), phase: 'superseded', ended: mark(event) };
     case 'RotationCompleted':
-      return { ...moved, phase: 'completed', ended: mark(event) };
+      return { ...withoutSuspension(moved), phase: 'completed', ended: mark(event) };
     case 'PostIncidentReviewed':
       return { ...moved, reviewedAt: event.recordedAt };
   }
