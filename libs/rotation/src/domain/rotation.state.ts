@@ -108,7 +108,9 @@ export interface RotationState {
   readonly paused: boolean;
   readonly suspended?: Mark & { readonly code: string; readonly reason: string; readonly person: string };
   readonly reviewedAt?: number;
-  readonly ended?: Mark;
+  readonly reviewedBy?: string;
+  /** `by`: who rejected it; left out for every other end. */
+  readonly ended?: Mark & { readonly by?: string };
   /** The newest fact that may have made something due; the cause of what follows from it. */
   readonly lastMove?: Mark;
 }
@@ -347,7 +349,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
       // An emergency ran before anybody was asked: refusing it afterwards undoes and ends nothing.
       return event.data.inRetrospect === true
         ? { ...moved, refused: { subject: event.actor, at: event.recordedAt, reason: event.data.reason } }
-        : { ...withoutSuspension(moved), phase: 'rejected', ended: mark(event) };
+        : { ...withoutSuspension(moved), phase: 'rejected', ended: { ...mark(event), by: event.actor } };
     case 'EmergencyDeclared':
       return {
         ...moved,
@@ -547,7 +549,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'RotationCompleted':
       return { ...withoutSuspension(moved), phase: 'completed', ended: mark(event) };
     case 'PostIncidentReviewed':
-      return { ...moved, reviewedAt: event.recordedAt };
+      return { ...moved, reviewedAt: event.recordedAt, reviewedBy: event.actor };
   }
 }
 

@@ -256,7 +256,7 @@ export const containmentsProjection: Projection = aggregate<ContainmentState, Co
 
 export const destructionsProjection: Projection = aggregate<DestructionState, DestructionEvent>({
   name: 'destructions',
-  version: 2,
+  version: 3,
   schema: [
     `CREATE TABLE destructions (${ROW}, family_id TEXT NOT NULL, status TEXT NOT NULL, ${STATE}) STRICT`,
     'CREATE INDEX destructions_by_family ON destructions (family_id)',
