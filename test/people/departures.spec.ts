@@ -83,6 +83,29 @@ describe('somebody who knew secrets leaves', () => {
     expect((await world.family(one)).custodians[0]?.departed?.settledBy).toBe(id);
   });
 
+  it('is not settled by an emergency that only revokes: what emits is older than their leaving', async () => {
+    await knows(one);
+    const first = await world.firstVersion(one);
+    const second = await world.firstVersion(one);
+    clock.advance(60_000);
+    await world.left(person);
+    clock.advance(60_000);
+    const { id } = await world.emergency(one, { compromisedVersions: [first] });
+    const ended = await world.leapToEnd(id);
+    expect(ended.phase).toBe('completed');
+    expect(ended.plan?.incoming).toBeUndefined();
+    expect((await world.family(one)).versions.find((each) => each.emittingShare === 100)?.versionId).toBe(
+      second,
+    );
+    expect((await world.family(one)).custodians[0]?.departed?.settledBy).toBeUndefined();
+    expect(await owed()).toHaveLength(1);
+    // One that makes a new key settles it.
+    const other = await world.emergency(one, { compromisedVersions: [second] });
+    await world.leapToEnd(other.id);
+    expect((await world.family(one)).custodians[0]?.departed?.settledBy).toBe(other.id);
+    expect(await owed()).toEqual([]);
+  });
+
   it('is not settled by a rotation that is rolled back', async () => {
     await knows(one);
     await world.firstVersion(one);

@@ -31,7 +31,7 @@ export function registerRotate(program: Command, around: Surroundings): void {
     usage: 'rotate',
     summary: 'Rotate a secret family: accept the new version, emit with it, revoke the old one',
     about:
-      'Both windows are computed from what its consumers cache. A longer one may be asked for; a shorter one is a written\ndeviation with an end. rolling moves emission cohort by cohort; rehearsal runs on a family outside production; cutover is\nfor families without overlap, in their change window. A key that leaked: use emergency.',
+      'Both windows are computed from what its consumers cache. A longer one may be asked for; a shorter one is a written\ndeviation with an end. rolling moves emission cohort by cohort; rehearsal runs where the\nenvironment’s name says that it is for trying things out (staging, eu-test); cutover is\nfor families without overlap, in their change window. A key that leaked: use emergency.',
     examples: [
       'keyturn rotate production/session-jwt --dry-run',
       'keyturn rotate production/session-jwt --reason "quarterly" --trigger scheduled --wait',

@@ -65,7 +65,8 @@ export async function completeOpening(ledger: Ledger, family: FamilyState, slot:
               ...base,
               declaration: {
                 terms: (request.policy?.terms ?? TERMS_WITHOUT_POLICY).emergency,
-                now: ledger.store.clock.now(),
+                // Owed from when it was declared, however late a crash lets this be written.
+                now: slot.openedAt,
                 decisions: emergencyDecisions(family, request, supersedes),
                 ...(request.emergency.contain
                   ? { containment: emergencyContainmentId(ledger.logId, rotationId) }

@@ -1,10 +1,11 @@
-import { DomainError, SYSTEM_ACTOR, WrongExpectedRevisionError } from '#eventlog';
-import type { Cause } from '#eventlog/kit';
+import { AppendTooLargeError, DomainError, SYSTEM_ACTOR, WrongExpectedRevisionError } from '#eventlog';
+import { InvalidEventError, type Cause } from '#eventlog/kit';
 import { BackendError, type KeyBackend } from '#custody';
 import { failpoint } from '#platform';
 import type { NewContainmentEvent } from '../domain/containment.events.js';
 import type { FamilyState } from '../domain/family.decider.js';
 import type { NewFamilyEvent } from '../domain/family.events.js';
+import type { NewRotationEvent } from '../domain/rotation.events.js';
 import { ATTESTED_INSTANCE, attestedBackEnd } from '../domain/plan.js';
 import {
   deniedVersions,
@@ -155,7 +156,9 @@ export class RotationRunner {
         if (wake !== undefined) return wake;
       } catch (error) {
         // Somebody else was faster: what they wrote is read and decided upon anew.
-        if (!(error instanceof WrongExpectedRevisionError)) throw error;
+        if (error instanceof WrongExpectedRevisionError) continue;
+        if (!(error instanceof InvalidEventError || error instanceof AppendTooLargeError)) throw error;
+        return await this.#unrecordable(rotationId, read, error.message);
       }
     }
     return { finished: false, until: this.#now() + 1_000, waitsFor: 'its turn' };
@@ -193,9 +196,8 @@ export class RotationRunner {
         suspicion.containment === undefined ? [] : [this.#ledger.containment(suspicion.containment)],
       ),
     );
-    const emitters = (state.plan?.consumers ?? []).filter((consumer) => consumer.roles.includes('emitter'));
     const claims = await Promise.all(
-      emitters.map(async ({ consumerId }) => {
+      state.emitters.map(async (consumerId) => {
         const loaded = await this.#ledger.claim(switchClaim(this.#ledger.logId, consumerId));
         return { consumerId, loaded };
       }),
@@ -299,6 +301,25 @@ export class RotationRunner {
     };
   }
 
+  /** What can never be recorded is not tried for ever: a person is asked, and a retry tries it once more. */
+  async #unrecordable(rotationId: string, { view }: Read, why: string): Promise<Wake> {
+    // Its intent may stand there since the view was read.
+    const { history, state } = await this.#ledger.rotation(rotationId);
+    if (state.suspended === undefined) {
+      const reason = `what comes next cannot be recorded: ${why}`.replaceAll(/\p{Cc}/gu, ' ');
+      const suspended: NewRotationEvent = {
+        type: 'RotationSuspended',
+        data: {
+          code: 'record.impossible',
+          reason: reason.slice(0, 500).trim(),
+          person: view.family.details?.owner.role ?? 'the family’s owner',
+        },
+      };
+      await this.#ledger.append(history, [suspended], this.#cause(state, state.lastMove?.eventId ?? ''));
+    }
+    return { finished: false, waitsFor: `a person: what comes next cannot be recorded: ${why}` };
+  }
+
   /** Carries a decision out. `undefined`: look again. */
   async #obey(read: Read, decision: Decision, signal: AbortSignal): Promise<Wake | undefined> {
     const { rotation, view } = read;
@@ -381,7 +402,7 @@ export class RotationRunner {
             environment: '',
             value: consumerId,
             by: us,
-            takeOver: decision.takeOver,
+            takeOver: decision.takeOver.includes(consumerId),
             refused: (holder) =>
               new DomainError('emitter-switch.claimed', `its emitter is being switched for ${holder}`),
           },

@@ -30,12 +30,17 @@ export class SetScheduleHandler {
     if (details === undefined) throw new DomainError('family.not-found', 'there is no such secret family');
     const now = this.ledger.store.clock.now();
     const policy = await boundPolicy(this.ledger, this.policies, details, now);
-    const { stopEmitting } = policy?.bound.terms ?? TERMS_WITHOUT_POLICY;
+    const { stopEmitting, changeWindows = [] } = policy?.bound.terms ?? TERMS_WITHOUT_POLICY;
     const repeated = isRepeat(context, stream);
     const { history, events } = await this.ledger.decideAndAppend(
       () => this.ledger.family(familyId),
       (state) =>
-        repeated ? [] : familyDecider.decide({ type: 'SetSchedule', schedule, stopEmitting }, state),
+        repeated
+          ? []
+          : familyDecider.decide(
+              { type: 'SetSchedule', schedule, stopEmitting, within: { changeWindows, now } },
+              state,
+            ),
       () => causeOf(context),
       repeated ? undefined : expectedRevision,
     );

@@ -167,6 +167,30 @@ describe('a family’s own schedule', () => {
     expect(set({ ...quarterly, timeZone: 'Nowhere' }, 'P98D')).toBe('time-zone.unknown');
   });
 
+  it('is refused where its change windows never meet the policy’s', () => {
+    const window = (weekday: 'monday' | 'friday') => ({
+      weekdays: [weekday],
+      from: '10:00',
+      to: '11:00',
+      timeZone: 'UTC',
+    });
+    const within = { changeWindows: [window('monday')], now: 0 };
+    const setting = (weekday: 'monday' | 'friday'): string =>
+      codeOf(() =>
+        familyDecider.decide(
+          {
+            type: 'SetSchedule',
+            schedule: { changeWindows: [window(weekday)] },
+            stopEmitting: 'P90D',
+            within,
+          },
+          family,
+        ),
+      );
+    expect(setting('friday')).toBe('schedule.outside-policy');
+    expect(setting('monday')).toBe('accepted');
+  });
+
   it('is set once, of a family that is there', () => {
     const schedule = { calendar: { ...quarterly, of: 'month' as const } };
     const command = { type: 'SetSchedule', schedule, stopEmitting: 'P90D' } as const;

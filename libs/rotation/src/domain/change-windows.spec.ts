@@ -279,3 +279,46 @@ it('knows which zones there are', () => {
   for (const zone of ['Europe/Vienna', 'UTC', 'Australia/Lord_Howe']) expect(isTimeZone(zone)).toBe(true);
   for (const zone of ['Europe/Atlantis', '', 'Vienna']) expect(isTimeZone(zone)).toBe(false);
 });
+
+describe('a family’s change windows inside its policy’s', () => {
+  const policy = [{ weekdays: ['saturday' as const], from: '02:00', to: '06:00', timeZone: 'UTC' }];
+  const at = (text: string): number => Date.parse(text);
+
+  it('are open where both are', () => {
+    const own = [{ weekdays: ['saturday' as const], from: '05:00', to: '09:00', timeZone: 'UTC' }];
+    expect(changeTime(own, [], at('2026-03-07T05:30:00.000Z'), policy)).toEqual({ open: true });
+    expect(changeTime(own, [], at('2026-03-07T07:00:00.000Z'), policy)).toMatchObject({
+      open: false,
+      opensAt: at('2026-03-14T05:00:00.000Z'),
+    });
+    expect(changeTime(own, [], at('2026-03-07T03:00:00.000Z'), policy)).toMatchObject({
+      open: false,
+      opensAt: at('2026-03-07T05:00:00.000Z'),
+    });
+  });
+
+  it('an empty list of its own leaves the policy’s', () => {
+    expect(changeTime([], [], at('2026-03-02T09:00:00.000Z'), policy)).toMatchObject({
+      opensAt: at('2026-03-07T02:00:00.000Z'),
+    });
+  });
+
+  it('a blackout over the common time moves it to the next week', () => {
+    const own = [{ weekdays: ['saturday' as const], from: '05:00', to: '09:00', timeZone: 'UTC' }];
+    const blackout = {
+      from: '2026-03-07T00:00:00.000Z',
+      to: '2026-03-08T00:00:00.000Z',
+      reason: 'a launch',
+    };
+    expect(changeTime(own, [blackout], at('2026-03-02T09:00:00.000Z'), policy)).toMatchObject({
+      opensAt: at('2026-03-14T05:00:00.000Z'),
+    });
+  });
+
+  it('that never meet open never', () => {
+    const own = [{ weekdays: ['monday' as const], from: '05:00', to: '09:00', timeZone: 'UTC' }];
+    const time = changeTime(own, [], at('2026-03-02T09:00:00.000Z'), policy);
+    expect(time.open).toBe(false);
+    expect('opensAt' in time).toBe(false);
+  });
+});

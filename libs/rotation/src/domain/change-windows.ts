@@ -68,29 +68,35 @@ function spansOf(blackouts: readonly Blackout[]): readonly BlackoutSpan[] {
   }));
 }
 
-/** Whether a change may begin now, and if not, when the next moment is that lies in a window and in no blackout. */
+/**
+ * Whether a change may begin now, and if not, when the next moment is that lies in a window and in no blackout. `within`: the
+ * policy's windows; a moment lies in one of theirs too.
+ */
 export function changeTime(
   windows: readonly ChangeWindow[],
   blackouts: readonly Blackout[],
   now: number,
+  within: readonly ChangeWindow[] = [],
 ): ChangeTime {
   const spans = spansOf(blackouts);
   const blackAt = (instant: number): BlackoutSpan | undefined =>
     spans.find((span) => span.from <= instant && instant < span.until);
-  const inWindow = (instant: number): boolean =>
-    windows.length === 0 || windows.some((window) => isOpen(window, instant));
+  const isIn = (some: readonly ChangeWindow[], instant: number): boolean =>
+    some.length === 0 || some.some((window) => isOpen(window, instant));
+  const inWindow = (instant: number): boolean => isIn(windows, instant) && isIn(within, instant);
   const black = blackAt(now);
   if (black === undefined && inWindow(now)) return { open: true };
   const why = black === undefined ? 'its change window' : `a blackout: ${black.reason}`;
   let at = now;
+  // Windows come again every week: what is not open in the time after the last blackout never is.
+  const limit = Math.max(now, ...spans.map((span) => span.until)) + FARTHEST_DAYS * DAY_MS;
   // Each turn leaves a blackout for good or goes to the beginning of a window.
-  for (let turn = 0; turn < 2 * spans.length + 2; turn += 1) {
+  while (at <= limit) {
     for (let span = blackAt(at); span !== undefined; span = blackAt(at)) at = span.until;
     if (inWindow(at)) return { open: false, opensAt: at, why };
-    const openings = windows.flatMap((window) => nextOpening(window, at) ?? []);
+    const openings = [...windows, ...within].flatMap((window) => nextOpening(window, at) ?? []);
     if (openings.length === 0) break;
     at = Math.min(...openings);
-    if (blackAt(at) === undefined) return { open: false, opensAt: at, why };
   }
   return { open: false, why };
 }

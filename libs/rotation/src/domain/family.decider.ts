@@ -10,6 +10,9 @@ import type {
   SlotProcess,
 } from './family.events.js';
 import { requireNone, scheduleProblems } from './cadence.js';
+import { requireRoomFor } from './plan-size.js';
+import type { ChangeWindow } from './calendar.js';
+import { changeTime } from './change-windows.js';
 import {
   decideDeviation,
   evolveDeviations,
@@ -17,7 +20,7 @@ import {
   type FamilyDeviation,
 } from './deviations.js';
 import type { VersionSnapshot } from './vocabulary.js';
-import { markCompromised, markDestroyed, mergeVersions } from './versions.js';
+import { emittingVersion, markCompromised, markDestroyed, mergeVersions } from './versions.js';
 
 export interface FamilyConsumer extends ConsumerDetails {
   readonly consumerId: string;
@@ -134,6 +137,8 @@ export type FamilyCommand =
       readonly schedule: FamilySchedule;
       /** Of the policy that binds the family. */
       readonly stopEmitting: string;
+      /** The policy's change windows, where it has some, and from when on they are to meet the family's. */
+      readonly within?: { readonly changeWindows: readonly ChangeWindow[]; readonly now: number };
     }
   | { readonly type: 'RegisterConsumer'; readonly consumer: FamilyConsumer }
   | { readonly type: 'ReviseConsumer'; readonly consumer: FamilyConsumer }
@@ -371,15 +376,28 @@ function decide(command: FamilyCommand, state: FamilyState): readonly NewFamilyE
       // Both were parsed by one schema, so their properties stand in one order.
       if (JSON.stringify(schedule) === JSON.stringify(state.schedule ?? {})) return [];
       requireNone(scheduleProblems(schedule, stopEmitting));
+      const { within } = command;
+      const time =
+        within === undefined
+          ? undefined
+          : changeTime(schedule.changeWindows ?? [], [], within.now, within.changeWindows);
+      if (time?.open === false && time.opensAt === undefined) {
+        throw new DomainError(
+          'schedule.outside-policy',
+          'changeWindows must place work inside the policy’s change windows, and none of these ever meets one of them: choose windows inside the policy’s',
+          { field: 'changeWindows' },
+        );
+      }
       return [{ type: 'ScheduleSet', data: schedule }];
     }
     case 'RegisterConsumer': {
       existing(state);
       const known = state.consumers.find((consumer) => consumer.consumerId === command.consumer.consumerId);
-      if (known === undefined) return [{ type: 'ConsumerRegistered', data: command.consumer }];
-      return sameConsumer(known, command.consumer)
-        ? []
-        : [{ type: 'ConsumerRevised', data: command.consumer }];
+      if (known !== undefined && sameConsumer(known, command.consumer)) return [];
+      requireRoomFor(command.consumer, state.consumers);
+      return [
+        { type: known === undefined ? 'ConsumerRegistered' : 'ConsumerRevised', data: command.consumer },
+      ];
     }
     case 'ReviseConsumer': {
       existing(state);
@@ -387,9 +405,9 @@ function decide(command: FamilyCommand, state: FamilyState): readonly NewFamilyE
       if (known === undefined) {
         throw new DomainError('consumer.not-found', 'this family has no such consumer');
       }
-      return sameConsumer(known, command.consumer)
-        ? []
-        : [{ type: 'ConsumerRevised', data: command.consumer }];
+      if (sameConsumer(known, command.consumer)) return [];
+      requireRoomFor(command.consumer, state.consumers);
+      return [{ type: 'ConsumerRevised', data: command.consumer }];
     }
     case 'RemoveConsumer': {
       existing(state);
@@ -523,18 +541,24 @@ function custodian(state: FamilyState, subject: string, change: Partial<Custodia
   };
 }
 
-/** A rotation that was begun after somebody left, and completed, made what they never knew. */
+/**
+ * A rotation that was begun after somebody left, and completed, made what they never knew: what emits afterwards is younger than
+ * their leaving. One that only revoked left them the secret that is in use.
+ */
 function settledBy(
   { custodians, slot }: FamilyState,
   { rotation, outcome }: { readonly rotation: string; readonly outcome: string },
+  versions: readonly VersionSnapshot[],
 ): readonly Custodian[] {
+  const madeAt = parseInstant(emittingVersion(versions)?.createdAt ?? '') ?? -Infinity;
   if (outcome !== 'completed' || slot?.rotation !== rotation || slot.request.strategy === 'rehearsal') {
     return custodians;
   }
   return custodians.map((each) =>
     each.departed === undefined ||
     each.departed.settledBy !== undefined ||
-    slot.openedAt < each.departed.leftAt
+    slot.openedAt < each.departed.leftAt ||
+    madeAt <= each.departed.leftAt
       ? each
       : { ...each, departed: { ...each.departed, settledBy: rotation } },
   );
@@ -706,12 +730,13 @@ function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
     case 'RotationClosed': {
       const slot =
         state.slot?.rotation === event.data.rotation ? { slot: { ...state.slot, open: false } } : {};
+      const versions = known(state, mergeVersions(state.versions, event.data.versions));
       return {
         ...state,
         ...slot,
-        versions: known(state, mergeVersions(state.versions, event.data.versions)),
+        versions,
         largestMaxAge: Math.max(state.largestMaxAge, event.data.servedMaxAgeSeconds ?? 0),
-        custodians: settledBy(state, event.data),
+        custodians: settledBy(state, event.data, versions),
         closed: [...state.closed, { rotation: event.data.rotation, outcome: event.data.outcome }],
       };
     }

@@ -6,12 +6,15 @@ import type { RotationRequest } from './family.events.js';
 import type { Cohort, PolicyTerms } from './policy.events.js';
 import type { PlannedConsumer, PlannedWindow, RotationPlan } from './rotation.events.js';
 import type { StepName } from './step.events.js';
+import { isForRehearsals, REHEARSAL_ENVIRONMENTS } from './rehearsal-environments.js';
 import { runbookCompleteness } from './runbook.js';
 import type { BackEndRef, VersionSnapshot } from './vocabulary.js';
-import { emittingVersion } from './versions.js';
+import { bytesOf, fits, requireFits } from './plan-size.js';
+import { carried, emittingVersion } from './versions.js';
 import {
   acceptWindow,
   drainWindow,
+  LARGEST_MAX_AGE_SECONDS,
   predictedOutage,
   refreshTerm,
   trustTerm,
@@ -35,9 +38,6 @@ export const TERMS_WITHOUT_POLICY: PolicyTerms = {
     targets: [],
   },
 };
-
-/** The JWKS document's `max-age` is never more (contracts, The JWKS document). */
-export const LARGEST_MAX_AGE_SECONDS = 300;
 
 export interface PlanInput {
   readonly family: FamilyState;
@@ -116,7 +116,9 @@ function changeTimes(
   family: FamilyState,
   terms: PolicyTerms,
 ): Pick<RotationPlan, 'changeWindows' | 'blackouts'> {
-  const changeWindows = family.schedule?.changeWindows ?? terms.changeWindows ?? [];
+  // The family's own place work inside the policy's; the saga asks for both (contracts, Policies).
+  const { changeWindows: own = [] } = family.schedule ?? {};
+  const changeWindows = own.length > 0 ? own : (terms.changeWindows ?? []);
   const blackouts = [...(terms.blackouts ?? []), ...(family.schedule?.blackouts ?? [])];
   return {
     ...(changeWindows.length === 0 ? {} : { changeWindows: [...changeWindows] }),
@@ -131,6 +133,9 @@ function withoutRunbook({ family, request }: PlanInput): readonly string[] {
   if (!gated || request.deviation === undefined || missing.length === 0) return [];
   return [`The runbook says nothing of ${missing.join(', ')}: rotated by deviation.`];
 }
+
+/** Consumers a plan names one by one among its exceptions. */
+const MOST_NAMED = 20;
 
 function common(input: PlanInput): {
   readonly plan: Omit<
@@ -174,17 +179,22 @@ function common(input: PlanInput): {
         : { policy: { id: policy.id, revision: policy.revision, name: policy.name } }),
       terms,
       ...(bound === undefined ? {} : { trustTerm: bound }),
-      versionsBefore: [...input.versions],
+      versionsBefore: [...carried(input.versions, family.versions)],
       exceptions: [
         ...(bound === undefined
           ? ['No bound is known for when the last verifier forgets a revoked version.']
           : []),
         ...(policy === undefined ? ['No policy selects this family: default terms apply.'] : []),
         ...(attested ? ['People perform every step of this rotation and attest it.'] : []),
-        ...neverRefreshing.map(
-          (consumer) =>
-            `${consumer.name} never refreshes its keys: no finite window covers it, a person decided.`,
-        ),
+        ...neverRefreshing
+          .slice(0, MOST_NAMED)
+          .map(
+            (consumer) =>
+              `${consumer.name} never refreshes its keys: no finite window covers it, a person decided.`,
+          ),
+        ...(neverRefreshing.length > MOST_NAMED
+          ? [`So do ${neverRefreshing.length - MOST_NAMED} more consumers: see the plan’s consumers.`]
+          : []),
         ...withoutRunbook(input),
       ],
     },
@@ -199,15 +209,53 @@ export const USUAL_COHORTS: readonly Cohort[] = [
   { share: 100, hold: 'PT0S' },
 ];
 
-/** The cohorts asked for, or the policy's, or the usual ones. Refused where they do not rise to 100 %. */
+/**
+ * The cohorts asked for, or the policy's, or the usual ones. Refused where they do not rise to 100 %, and where they go faster than
+ * the policy's without a deviation.
+ */
 function cohortsOf(request: RotationRequest, terms: PolicyTerms): Cohort[] {
   const cohorts = request.cohorts ?? terms.cohorts ?? USUAL_COHORTS;
   requireNone(cohortProblems(cohorts), ['cohorts']);
+  if (
+    isFasterThanPolicy(request, terms) &&
+    request.deviation === undefined &&
+    request.strategy !== 'rehearsal'
+  ) {
+    throw new DomainError(
+      'cohorts.faster-than-policy',
+      `cohorts must move emission no faster than the policy’s ${cohortsText(terms.cohorts ?? [])}: no share earlier, and no fewer of them; faster ones need a deviation {reason, until}`,
+      { field: 'cohorts' },
+    );
+  }
   return [...cohorts];
 }
 
-/** Names of production, however it is written: a rehearsal never runs there. */
-const PRODUCTION = /^prod(uction)?(-|$)/;
+function isFasterThanPolicy({ cohorts }: RotationRequest, { cohorts: bound }: PolicyTerms): boolean {
+  return cohorts !== undefined && bound !== undefined && bound.length > 0 && isFaster(cohorts, bound);
+}
+
+/** `25 % for P7D, then 100 %`. */
+function cohortsText(cohorts: readonly Cohort[]): string {
+  return cohorts
+    .map(({ share, hold }, index) => (index === cohorts.length - 1 ? `${share} %` : `${share} % for ${hold}`))
+    .join(', then ');
+}
+
+/** Where these cohorts have some share of emission earlier than those, or are looked at fewer times on the way. */
+function isFaster(asked: readonly Cohort[], bound: readonly Cohort[]): boolean {
+  const begun = (cohorts: readonly Cohort[]): readonly { readonly at: number; readonly share: number }[] => {
+    let at = 0;
+    return cohorts.map(({ share, hold }) => {
+      const from = at;
+      at += milliseconds(hold);
+      return { at: from, share };
+    });
+  };
+  const allowed = begun(bound);
+  const most = (at: number): number =>
+    Math.max(0, ...allowed.map((cohort) => (cohort.at <= at ? cohort.share : 0)));
+  return asked.length < bound.length || begun(asked).some((cohort) => cohort.share > most(cohort.at));
+}
 
 function requireConsumers(family: FamilyState): void {
   if (!family.consumers.some((consumer) => consumer.roles.includes('verifier'))) {
@@ -226,8 +274,17 @@ function requireConsumers(family: FamilyState): void {
   }
 }
 
-/** The plan of any rotation but an emergency. Refused where a window would be a guess (design, The rotation). */
+/**
+ * The plan of any rotation but an emergency. Refused where a window would be a guess (design, The rotation), and where the plan
+ * could never be recorded: before a slot is taken for it.
+ */
 export function planRotation(input: PlanInput): RotationPlan {
+  const plan = plannedBy(input);
+  requireFits(plan);
+  return plan;
+}
+
+function plannedBy(input: PlanInput): RotationPlan {
   const { family, request } = input;
   if (request.strategy === 'cutover') return planCutover(input);
   if (family.details?.overlap === 'none') {
@@ -239,11 +296,11 @@ export function planRotation(input: PlanInput): RotationPlan {
   }
   if (request.strategy !== 'rehearsal') return planOverlapping(input, request.strategy);
   const { environment } = family.details ?? {};
-  if (environment === undefined || PRODUCTION.test(environment)) {
+  if (environment === undefined || !isForRehearsals(environment)) {
     throw new DomainError(
       'rehearsal.in-production',
-      'a rehearsal runs on a family outside production: rehearse on its staging family',
-      { field: 'strategy' },
+      `a rehearsal has no approval, so it runs only where the environment’s name says that it is not production: one part of it, between dashes, is ${REHEARSAL_ENVIRONMENTS.join(', ')}, and none is production, prd or live; ${environment ?? 'this one'} is not: rehearse on the family’s staging sibling`,
+      { field: 'strategy', environment, taken: REHEARSAL_ENVIRONMENTS },
     );
   }
   const rehearses = request.rehearses ?? 'graceful';
@@ -282,6 +339,11 @@ function planOverlapping(input: PlanInput, strategy: RotationRequest['strategy']
       : []),
     ...(milliseconds(drain.required) < milliseconds(drain.computed)
       ? [`Drain window ${drain.required} instead of ${drain.computed}, ${why}.`]
+      : []),
+    ...(strategy === 'rolling' && isFasterThanPolicy(request, plan.terms)
+      ? [
+          `Cohorts ${cohortsText(request.cohorts ?? [])} instead of ${cohortsText(plan.terms.cohorts ?? [])}, ${why}.`,
+        ]
       : []),
   ];
   const steps: StepName[] =
@@ -341,6 +403,14 @@ function planCutover(input: PlanInput): RotationPlan {
     ],
   };
 }
+
+/** As many as an event has room for beside the consumers. */
+function fewLines(lines: readonly string[]): string[] {
+  let bytes = 0;
+  return lines.slice(0, 50).filter((line) => (bytes += bytesOf(line)) <= MOST_BECAUSE_BYTES);
+}
+
+const MOST_BECAUSE_BYTES = 8 * 1024;
 
 export interface PlanAmendment {
   readonly because: string[];
@@ -424,7 +494,7 @@ export function amendment(plan: RotationPlan, family: FamilyState): PlanAmendmen
   const outage = plan.outage === undefined ? undefined : predictedOutage(input);
   if (because.length === 0) return undefined;
   return {
-    because: because.slice(0, 50),
+    because: fewLines(because),
     consumers,
     ...(windows === undefined ? {} : { windows }),
     ...(term === undefined || plan.trustTerm === undefined
@@ -443,6 +513,18 @@ export function amendment(plan: RotationPlan, family: FamilyState): PlanAmendmen
  * blocks it; what a planned rotation would have held stands among the exceptions.
  */
 export function planEmergency(input: PlanInput & { readonly compromised: readonly string[] }): RotationPlan {
+  const plan = emergencyPlan(input);
+  if (fits(plan)) return plan;
+  // What would have held a planned rotation is the first to give way: an emergency passes it.
+  const { changeWindows: _windows, blackouts: _blackouts, ...lean } = plan;
+  const { changeWindows: _ofPolicy, blackouts: _ofItToo, ...terms } = plan.terms;
+  const versionsBefore = [...carried(plan.versionsBefore, input.family.versions, 0)];
+  const smaller = { ...lean, terms, versionsBefore };
+  requireFits(smaller);
+  return smaller;
+}
+
+function emergencyPlan(input: PlanInput & { readonly compromised: readonly string[] }): RotationPlan {
   const { request, compromised } = input;
   const { plan, windows } = common(input);
   const emitting = emittingVersion(input.versions);

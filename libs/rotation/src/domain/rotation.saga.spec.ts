@@ -3,6 +3,7 @@ import {
   accepting,
   approve,
   brokenAtTheEnd,
+  DAY,
   draining,
   emitting,
   help,
@@ -22,7 +23,7 @@ import {
 } from '../testing/index.js';
 import { WEEKDAYS } from './calendar.js';
 import type { FamilySchedule } from './family.events.js';
-import { backOff, CLOCK_TOLERANCE_MS, MOST_PASSING_FAULTS } from './rotation.saga.js';
+import { backOff, CLOCK_TOLERANCE_MS, MOST_PASSING_FAULTS, nextStep } from './rotation.saga.js';
 import { STEPS, type StepName } from './step.events.js';
 import { SEAMS, STEP_BOUNDARIES, stepTable } from './step-table.js';
 import { stepOfOutcome } from './steps.state.js';
@@ -323,6 +324,68 @@ describe('a planned rotation', () => {
     expect(world.claims.get(api?.consumerId ?? '')).toBe(`rotation-${id}`);
     world.elapse(1);
     expect(world.claims.size).toBe(0);
+  });
+
+  it.each([
+    [
+      'is removed',
+      (world: SimulatedWorld, consumerId: string): void => {
+        world.decideFamily({ type: 'RemoveConsumer', consumerId, reason: 'it is switched off' });
+      },
+    ],
+    [
+      'only verifies from then on',
+      (world: SimulatedWorld, consumerId: string): void => {
+        const before = world.family.state.consumers.find((each) => each.consumerId === consumerId);
+        if (before === undefined) throw new Error('it is not known');
+        world.decideFamily({ type: 'ReviseConsumer', consumer: { ...before, roles: ['verifier'] } });
+      },
+    ],
+  ] as const)('an emitter that %s in mid-rotation gives its switch back with the others', (_what, leaves) => {
+    const world = new SimulatedWorld();
+    watchLaws(world);
+    const worker = someConsumer(3).consumerId;
+    const { id } = world.request();
+    emitting(world, id);
+    expect(world.claims.get(worker)).toBe(`rotation-${id}`);
+    leaves(world, worker);
+    world.run();
+    expect(world.rotation(id).plan?.consumers.find((each) => each.consumerId === worker)?.roles).not.toEqual(
+      expect.arrayContaining(['emitter']),
+    );
+    world.confirmAll(id, 'verifier');
+    world.confirmAll(id, 'emitter');
+    world.elapse(DAY);
+    expect(world.rotation(id).phase).toBe('completed');
+    expect([...world.claims]).toEqual([]);
+    expect(world.violations).toEqual([]);
+  });
+
+  it('what is overridden for one emitter takes over no other’s switch', () => {
+    const world = new SimulatedWorld();
+    const [api, , worker] = someConsumers();
+    const { id } = world.request();
+    accepting(world, id);
+    world.confirmAll(id, 'verifier');
+    world.ask(id, {
+      type: 'OverrideConfirmation',
+      gate: 'emitter-switch',
+      consumerId: api?.consumerId ?? '',
+      reason: 'its other rotation is settled',
+    });
+    world.now += windows.accept;
+    // Both are free when it looks, and taken before it claims.
+    const decision = nextStep(world.view(id), world.now);
+    expect(decision).toMatchObject({
+      kind: 'claim-switch',
+      consumers: [api?.consumerId, worker?.consumerId],
+      takeOver: [api?.consumerId],
+    });
+    world.claims.set(worker?.consumerId ?? '', 'rotation-of-a-neighbour');
+    world.claims.set(api?.consumerId ?? '', 'rotation-of-a-neighbour');
+    world.elapse(HOUR);
+    expect(world.backEnd.emitting()).toEqual(['old']);
+    expect(world.claims.get(worker?.consumerId ?? '')).toBe('rotation-of-a-neighbour');
   });
 
   it.each([

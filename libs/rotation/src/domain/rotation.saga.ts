@@ -1,4 +1,4 @@
-import { formatInstant } from '#eventlog';
+import { DomainError, formatInstant } from '#eventlog';
 import { formatDuration, milliseconds } from './duration.js';
 import { containedVersions, type ContainmentState } from './containment.state.js';
 import { changeTime } from './change-windows.js';
@@ -20,7 +20,7 @@ import { stepTable } from './step-table.js';
 import { alreadySo, versionsOf } from './step-effects.js';
 import type { StepsState } from './steps.state.js';
 import type { TelemetryState } from './telemetry.state.js';
-import { markCompromised, mergeVersions } from './versions.js';
+import { carried, markCompromised, mergeVersions, MOST_CARRIED } from './versions.js';
 import type { VersionSnapshot } from './vocabulary.js';
 
 /**
@@ -69,7 +69,7 @@ export interface RotationView {
   readonly containment?: ContainmentState;
   /** The containments the family's suspicions name, as far as they are begun. */
   readonly contained: readonly ContainmentState[];
-  /** Emitter-switch claims of the plan's emitting consumers: who holds each. */
+  /** Emitter-switch claims of whoever was an emitter in this plan at any time: who holds each. */
   readonly claims: readonly { readonly consumerId: string; readonly holder?: string }[];
   readonly backEnd: BackEndView;
   readonly clocks: ClockView;
@@ -102,7 +102,8 @@ export type Decision =
   | {
       readonly kind: 'claim-switch';
       readonly consumers: readonly string[];
-      readonly takeOver: boolean;
+      /** Those whose switch may be taken from whoever holds it. */
+      readonly takeOver: readonly string[];
       readonly dueTo: string;
     }
   | { readonly kind: 'release-switch'; readonly consumers: readonly string[]; readonly dueTo: string }
@@ -401,8 +402,8 @@ export function holdsOf(
     if (clock !== undefined) found.push(clock);
   }
   if (row.inChangeWindow) {
-    const { changeWindows = [], blackouts = [] } = rotation?.plan ?? {};
-    const time = changeTime(changeWindows, blackouts, now);
+    const { changeWindows = [], blackouts = [], terms } = rotation?.plan ?? {};
+    const time = changeTime(changeWindows, blackouts, now, terms?.changeWindows);
     if (!time.open) found.push(wait(time.why, time.opensAt));
   }
   return found;
@@ -463,6 +464,7 @@ function ended(view: RotationView, now: number): Decision {
   const dueTo = rotation.ended?.eventId ?? cause(rotation);
   const slotIsOurs = family.slot?.rotation === rotation.rotationId && family.slot.open;
   if (slotIsOurs) {
+    if (rotation.suspended !== undefined) return wait(`a person: ${rotation.suspended.reason}`);
     return {
       kind: 'close-slot',
       outcome: outcomeOf(rotation),
@@ -495,7 +497,9 @@ function outcomeOf(rotation: RotationState): RotationOutcome {
 }
 
 function closingVersions(view: RotationView): readonly VersionSnapshot[] {
-  return view.rotation.plan === undefined ? [] : versionsAfter(view.rotation, view.family.compromised);
+  const { rotation, family } = view;
+  if (rotation.plan === undefined) return [];
+  return carried(versionsAfter(rotation, family.compromised), family.versions, MOST_CARRIED + 1);
 }
 
 /** Consumers whose emitter switch this rotation still holds, once nothing needs it any more and the settle time is over. */
@@ -615,7 +619,8 @@ function repeatHeld(view: RotationView, now: number, step: StepName): boolean {
   return (
     containedHold(view, step) !== undefined ||
     (!freeOfHolds(step) && holdsOf(view, now, step).length > 0) ||
-    (step === 'emit' && view.claims.some((claim) => claim.holder !== us))
+    (step === 'emit' &&
+      view.claims.some((claim) => claim.holder !== us && emitters(rotation.plan).includes(claim.consumerId)))
   );
 }
 
@@ -857,6 +862,12 @@ function acceptGates(
   };
 }
 
+function emitters(plan: RotationPlan | undefined): readonly string[] {
+  return (plan?.consumers ?? [])
+    .filter((consumer) => consumer.roles.includes('emitter'))
+    .map((consumer) => consumer.consumerId);
+}
+
 /** Claims the emitter switch of every emitting consumer, all or none; who waits sees for which rotation. */
 function claimSwitch(
   view: RotationView,
@@ -866,23 +877,21 @@ function claimSwitch(
   now: number,
 ): Decision | undefined {
   const us = `rotation-${view.rotation.rotationId}`;
-  const emitters = plan.consumers
-    .filter((consumer) => consumer.roles.includes('emitter'))
-    .map((consumer) => consumer.consumerId);
-  const unclaimed = emitters.filter(
+  const unclaimed = emitters(plan).filter(
     (id) => view.claims.find((claim) => claim.consumerId === id)?.holder !== us,
   );
   if (unclaimed.length === 0) return undefined;
   const overridden = (id: string): boolean =>
     view.rotation.overrides.some((entry) => entry.gate === 'emitter-switch' && entry.consumerId === id);
+  const taken = takeOver ? unclaimed : unclaimed.filter(overridden);
   const foreign = view.claims.find(
     (claim) =>
       unclaimed.includes(claim.consumerId) &&
       claim.holder !== undefined &&
       claim.holder !== us &&
-      !overridden(claim.consumerId),
+      !taken.includes(claim.consumerId),
   );
-  if (foreign !== undefined && !takeOver) {
+  if (foreign !== undefined) {
     // A release wakes who waits; the time bounds what a lost hint may cost.
     return wait(
       `${names(view, [foreign.consumerId])}, which is switching emitters for ${foreign.holder ?? 'another rotation'}`,
@@ -892,7 +901,7 @@ function claimSwitch(
   return {
     kind: 'claim-switch',
     consumers: unclaimed,
-    takeOver: takeOver || unclaimed.some(overridden),
+    takeOver: taken,
     dueTo,
   };
 }
@@ -1121,13 +1130,20 @@ function emergency(view: RotationView, now: number): Decision {
         Math.min(now + 2_000, Math.max(now + 1, limit)),
       );
     }
-    const made = planEmergency({
-      family,
-      request: rotation.request,
-      incomingVersionId: view.incomingVersionId,
-      versions: emergencyVersions(view),
-      compromised: family.compromised,
-    });
+    let made: RotationPlan;
+    try {
+      made = planEmergency({
+        family,
+        request: rotation.request,
+        incomingVersionId: view.incomingVersionId,
+        versions: emergencyVersions(view),
+        compromised: family.compromised,
+      });
+    } catch (error) {
+      if (!(error instanceof DomainError)) throw error;
+      // It is contained and on record; what stands in the way of its plan is for a person.
+      return suspend(view, { code: error.code, reason: error.message }, undefined);
+    }
     const blind = 'unavailable' in view.backEnd.observed && made.attested !== true;
     return {
       kind: 'record',

@@ -69,6 +69,8 @@ export interface RotationState {
   readonly correlationId?: string;
   readonly supersedes?: string;
   readonly plan?: RotationPlan;
+  /** Whoever was an emitter in the plan as it stood at any time: each may hold its switch for this rotation. */
+  readonly emitters: readonly string[];
   readonly approvals: readonly { readonly subject: string; readonly at: number }[];
   /** Of an emergency: its approval in retrospect was refused. An exception; what was done stands. */
   readonly refused?: { readonly subject: string; readonly at: number; readonly reason: string };
@@ -104,7 +106,9 @@ export interface RotationState {
   readonly paused: boolean;
   readonly suspended?: Mark & { readonly code: string; readonly reason: string; readonly person: string };
   readonly reviewedAt?: number;
-  readonly ended?: Mark;
+  readonly reviewedBy?: string;
+  /** `by`: who rejected it; left out for every other end. */
+  readonly ended?: Mark & { readonly by?: string };
   /** The newest fact that may have made something due; the cause of what follows from it. */
   readonly lastMove?: Mark;
 }
@@ -115,6 +119,7 @@ export const initialRotation: RotationState = {
   familyId: '',
   phase: 'requested',
   imported: false,
+  emitters: [],
   approvals: [],
   steps: noSteps,
   acceptance: [],
@@ -271,6 +276,14 @@ function settledBefore(state: RotationState, event: RotationEvent): boolean {
   return event.type !== 'EmitterSwitched' || event.data.share <= (state.switched?.share ?? 0);
 }
 
+function withEmitters(
+  known: readonly string[],
+  { consumers }: Pick<RotationPlan, 'consumers'>,
+): readonly string[] {
+  const now = consumers.filter((each) => each.roles.includes('emitter')).map((each) => each.consumerId);
+  return [...new Set([...known, ...now])];
+}
+
 /** The plan as it binds after an amendment. */
 export function amendedPlan(
   plan: RotationPlan,
@@ -318,6 +331,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
       return {
         ...moved,
         plan: event.data,
+        emitters: withEmitters(state.emitters, event.data),
         phase: state.phase === 'requested' && event.data.approvals === 0 ? 'approved' : state.phase,
       };
     case 'RotationApproved': {
@@ -333,7 +347,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
       // An emergency ran before anybody was asked: refusing it afterwards undoes and ends nothing.
       return event.data.inRetrospect === true
         ? { ...moved, refused: { subject: event.actor, at: event.recordedAt, reason: event.data.reason } }
-        : { ...moved, phase: 'rejected', ended: mark(event) };
+        : { ...withoutSuspension(moved), phase: 'rejected', ended: { ...mark(event), by: event.actor } };
     case 'EmergencyDeclared':
       return {
         ...moved,
@@ -394,7 +408,11 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'PlanAmended': {
       const { plan } = state;
       if (plan === undefined) return moved;
-      const next = { ...moved, plan: amendedPlan(plan, event.data) };
+      const next = {
+        ...moved,
+        plan: amendedPlan(plan, event.data),
+        emitters: withEmitters(state.emitters, event.data),
+      };
       const emitting = state.phase === 'emitting' || state.phase === 'draining';
       return { ...next, phase: emitting ? phaseWhileEmitting(next) : state.phase };
     }
@@ -497,7 +515,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'AttestationReconciled':
       return event.data.agrees ? { ...moved, unreconciled: [] } : takenBack(moved, event.data.steps);
     case 'RotationRolledBack':
-      return { ...moved, phase: 'rolled-back', ended: mark(event) };
+      return { ...withoutSuspension(moved), phase: 'rolled-back', ended: mark(event) };
     case 'PauseRequested':
       return { ...moved, pause: mark(event) };
     case 'RotationPaused':
@@ -509,7 +527,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'AbandonRequested':
       return { ...withoutSuspension(moved), abandon: state.abandon ?? mark(event), paused: false };
     case 'RotationAbandoned':
-      return { ...moved, phase: 'abandoned', ended: mark(event) };
+      return { ...withoutSuspension(moved), phase: 'abandoned', ended: mark(event) };
     case 'RotationSuspended':
       return {
         ...moved,
@@ -525,9 +543,9 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'RotationSuperseded':
       return { ...withoutSuspension(moved), phase: 'superseded', ended: mark(event) };
     case 'RotationCompleted':
-      return { ...moved, phase: 'completed', ended: mark(event) };
+      return { ...withoutSuspension(moved), phase: 'completed', ended: mark(event) };
     case 'PostIncidentReviewed':
-      return { ...moved, reviewedAt: event.recordedAt };
+      return { ...moved, reviewedAt: event.recordedAt, reviewedBy: event.actor };
   }
 }
 

@@ -171,6 +171,61 @@ describe('rolling', () => {
     expect(planOf({ policy })).toMatchObject({ cohorts: COHORTS });
   });
 
+  describe('against the policy’s cohorts', () => {
+    const terms = someTerms({
+      cohorts: [
+        { share: 25, hold: 'P7D' },
+        { share: 50, hold: 'P7D' },
+        { share: 100, hold: 'PT0S' },
+      ],
+    });
+    const policy = { id: someUuid(77), revision: 0, name: 'by the week', terms };
+    const deviation = { reason: 'the old key expires', until: '2026-06-01T00:00:00.000Z' };
+    const faster: readonly [string, NonNullable<RotationRequest['cohorts']>][] = [
+      ['all at once', [{ share: 100, hold: 'PT0S' }]],
+      [
+        'a shorter hold',
+        [
+          { share: 25, hold: 'P6D' },
+          { share: 50, hold: 'P7D' },
+          { share: 100, hold: 'PT0S' },
+        ],
+      ],
+      [
+        'a larger beginning',
+        [
+          { share: 30, hold: 'P7D' },
+          { share: 50, hold: 'P7D' },
+          { share: 100, hold: 'PT0S' },
+        ],
+      ],
+      [
+        'fewer looks in the same time',
+        [
+          { share: 25, hold: 'P14D' },
+          { share: 100, hold: 'PT0S' },
+        ],
+      ],
+    ];
+
+    it.each(faster)('%s needs a deviation, and the plan names it', (_what, cohorts) => {
+      expect(codeOf(() => planOf({ policy, cohorts }))).toBe('cohorts.faster-than-policy');
+      const plan = planOf({ policy, cohorts, deviation });
+      expect(plan).toMatchObject({ cohorts, approvals: 1 });
+      expect(JSON.stringify(plan)).toMatch(/Cohorts .* instead of 25 % for P7D, .*, by deviation/);
+    });
+
+    it('what goes slower is taken as it is', () => {
+      const cohorts = [
+        { share: 10, hold: 'P7D' },
+        { share: 25, hold: 'P7D' },
+        { share: 50, hold: 'P8D' },
+        { share: 100, hold: 'PT0S' },
+      ];
+      expect(planOf({ policy, cohorts })).toMatchObject({ cohorts });
+    });
+  });
+
   it('cohorts that do not end at 100 %, or do not rise, are refused', () => {
     const hold = 'P1D';
     expect(
@@ -217,7 +272,24 @@ describe('rehearsal', () => {
     expect(factsOf(world, id, 'EmitterSwitched').map((event) => event.data.share)).toEqual([25, 60, 100]);
   });
 
-  it.each(['production', 'prod', 'prod-eu'])('is refused in %s', (environment) => {
+  it.each(['staging', 'eu-staging', 'staging-eu', 'qa', 'product-test'])('runs in %s', (environment) => {
+    const world = new SimulatedWorld({ details: someDetails({ environment }) });
+    expect(world.request({ strategy: 'rehearsal' }).refused).toBeUndefined();
+  });
+
+  it.each([
+    'production',
+    'prod',
+    'prod-eu',
+    'prd',
+    'live',
+    'eu-production',
+    'europe',
+    'prod-test',
+    'live-staging',
+    'preprod',
+    'latest',
+  ])('is refused in %s', (environment) => {
     const world = new SimulatedWorld({ details: someDetails({ environment }) });
     expect(world.request({ strategy: 'rehearsal' }).refused).toBe('rehearsal.in-production');
   });
@@ -437,6 +509,24 @@ describe('holds', () => {
     world.holds = { freezes: [] };
     confirmEverything(world, id, 2);
     expect(world.rotation(id).phase).toBe('rolled-back');
+  });
+
+  it('a family’s own windows place emit inside the policy’s, and never beside them', () => {
+    const window = (from: string, to: string) => ({
+      weekdays: ['wednesday' as const],
+      from,
+      to,
+      timeZone: 'UTC',
+    });
+    const terms = someTerms({ changeWindows: [window('10:00', '11:00')] });
+    const world = watched({ schedule: { changeWindows: [window('08:00', '12:00')] } });
+    const { id } = world.request({ policy: { id: someUuid(77), revision: 0, name: 'mornings', terms } });
+    accepting(world, id);
+    world.confirmAll(id, 'verifier');
+    world.elapse(3 * DAY);
+    expect(new Date(factsOf(world, id, 'EmitterSwitched')[0]?.recordedAt ?? 0).toISOString()).toBe(
+      '2026-03-04T10:00:00.000Z',
+    );
   });
 
   it('emit and revoke each wait for the change window; generating and accepting do not', () => {

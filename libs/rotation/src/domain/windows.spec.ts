@@ -10,6 +10,7 @@ import {
   someRunbook,
   someRequest,
   someTerms,
+  someUuid,
   someVersion,
   windowsByDesign,
 } from '../testing/index.js';
@@ -149,7 +150,7 @@ describe('what a planned rotation is refused for', () => {
   );
 
   it('a deviation lets it pass, is shown, and needs at least one approval whatever the policy says', () => {
-    const policy = { id: 'p', revision: 3, name: 'Quick', terms: someTerms({ approvals: 0 }) };
+    const policy = { id: someUuid(9), revision: 3, name: 'Quick', terms: someTerms({ approvals: 0 }) };
     const without = plan(stockEase, { policy });
     expect(without.approvals).toBe(0);
     const made = plan(stockEase, { policy, windows: { accept: 'PT1H', drain: 'PT2H' }, deviation });

@@ -12,6 +12,9 @@ export interface WindowInput {
   readonly maxAgeSeconds: number;
 }
 
+/** The JWKS document's `max-age` is never more (contracts, The JWKS document). */
+export const LARGEST_MAX_AGE_SECONDS = 300;
+
 interface Term {
   readonly name: string;
   readonly consumer?: string;

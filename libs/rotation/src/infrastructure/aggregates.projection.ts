@@ -119,7 +119,7 @@ function clocksOf(
 
 export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent>({
   name: 'families',
-  version: 6,
+  version: 7,
   schema: [
     `CREATE TABLE families (
       ${ROW}, environment TEXT NOT NULL, name TEXT NOT NULL, team TEXT NOT NULL, mode TEXT NOT NULL,
@@ -187,7 +187,7 @@ function answeredLate({ emergency, imported, approvals, refused, reviewedAt }: R
 
 export const rotationsProjection: Projection = aggregate<RotationState, RotationEvent>({
   name: 'rotations',
-  version: 5,
+  version: 6,
   schema: [
     `CREATE TABLE rotations (
       ${ROW}, family_id TEXT NOT NULL, strategy TEXT NOT NULL, phase TEXT NOT NULL, ended INTEGER NOT NULL,
@@ -245,7 +245,7 @@ export const containmentsProjection: Projection = aggregate<ContainmentState, Co
 
 export const destructionsProjection: Projection = aggregate<DestructionState, DestructionEvent>({
   name: 'destructions',
-  version: 2,
+  version: 3,
   schema: [
     `CREATE TABLE destructions (${ROW}, family_id TEXT NOT NULL, status TEXT NOT NULL, ${STATE}) STRICT`,
     'CREATE INDEX destructions_by_family ON destructions (family_id)',

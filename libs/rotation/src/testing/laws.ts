@@ -1,6 +1,6 @@
 import { milliseconds } from '../domain/duration.js';
 import { familyDecider, type FamilyConsumer, type FamilyState } from '../domain/family.decider.js';
-import { LARGEST_MAX_AGE_SECONDS } from '../domain/plan.js';
+import { LARGEST_MAX_AGE_SECONDS } from '../domain/windows.js';
 import { ENDED, evolveRotation, initialRotation } from '../domain/rotation.state.js';
 import { stepOfOutcome } from '../domain/steps.state.js';
 import { deepFreeze } from '#eventlog/testing';

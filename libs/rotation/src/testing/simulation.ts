@@ -418,7 +418,6 @@ export class SimulatedWorld {
     const rotation = this.rotation(id);
     const superseded = rotation.supersedes;
     const containment = this.containments.get(rotation.emergency?.containment ?? '');
-    const emitters = (rotation.plan?.consumers ?? []).filter((each) => each.roles.includes('emitter'));
     const suspected = this.family.state.suspected.flatMap(
       (suspicion) => this.containments.get(suspicion.containment ?? '')?.state ?? [],
     );
@@ -433,7 +432,7 @@ export class SimulatedWorld {
         ? {}
         : { containment: containment?.state ?? initialContainment }),
       contained: suspected,
-      claims: emitters.map(({ consumerId }) => {
+      claims: rotation.emitters.map((consumerId) => {
         const holder = this.claims.get(consumerId);
         return holder === undefined ? { consumerId } : { consumerId, holder };
       }),
@@ -490,7 +489,7 @@ export class SimulatedWorld {
             ...base,
             declaration: {
               terms: (request.policy?.terms ?? TERMS_WITHOUT_POLICY).emergency,
-              now: this.now,
+              now: slot.openedAt,
               decisions: emergencyDecisions(this.family.state, request, supersedes),
               ...(request.emergency.contain ? { containment: containmentOf(id) } : {}),
             },
@@ -575,9 +574,9 @@ export class SimulatedWorld {
         const us = `rotation-${id}`;
         const foreign = decision.consumers.find((consumer) => {
           const holder = this.claims.get(consumer);
-          return holder !== undefined && holder !== us;
+          return holder !== undefined && holder !== us && !decision.takeOver.includes(consumer);
         });
-        if (foreign !== undefined && !decision.takeOver) {
+        if (foreign !== undefined) {
           return { finished: false, waitsFor: 'a claimed switch', until: this.now + 10_000 };
         }
         for (const consumer of decision.consumers) this.claims.set(consumer, us);
