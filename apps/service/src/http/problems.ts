@@ -67,7 +67,6 @@ export const STATUS_OF: Readonly<Record<string, number>> = {
   'family.too-many-versions': 422,
   'family.usage-mismatch': 422,
   'freeze.ends-before-it-begins': 422,
-  'freeze.nothing-covered': 422,
   'freeze.over': 422,
   'hold.person-needed': 403,
   'idempotency.key-invalid': 400,

@@ -154,15 +154,6 @@ export class Directory {
     return { items: rows.map(({ entry }) => entry), next, treeSize: this.treeSize() };
   }
 
-  /** Every environment, or every team, that a family has. */
-  placesKnown(part: 'environments' | 'teams'): readonly string[] {
-    const column = part === 'environments' ? 'environment' : 'team';
-    return this.readModel.db
-      .prepare(`SELECT DISTINCT ${column} AS name FROM families ORDER BY name`)
-      .all()
-      .map((row) => String(row['name']));
-  }
-
   rotation(id: string): RotationRow {
     const row = this.readModel.db.prepare('SELECT revision, state FROM rotations WHERE id = ?').get(id);
     if (row === undefined) throw new DomainError('rotation.not-found', `there is no rotation ${id}`);

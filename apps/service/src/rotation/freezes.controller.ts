@@ -85,7 +85,6 @@ export class FreezesController {
   ): Promise<FreezeView> {
     const scope = this.#scopeOf(body.scope);
     this.#requireReach(command.principal, scope);
-    if (command.repeat === undefined || command.repeat.length === 0) this.#requireKnown(scope);
     const { name, reason, from, until } = body;
     const placed = await this.commands.execute<DeclareFreeze, Placed>(
       new DeclareFreeze(command, { name, reason, from, until, scope }),
@@ -119,22 +118,6 @@ export class FreezesController {
   #scopeOf({ families, ...parts }: z.output<typeof declareBody>['scope']): FreezeScope {
     if (families === undefined) return parts;
     return { ...parts, families: families.map((family) => this.directory.family(family).state.familyId) };
-  }
-
-  /** A freeze over a name no family has would hold nothing, and look as if it did. */
-  #requireKnown(scope: FreezeScope): void {
-    for (const part of ['environments', 'teams'] as const) {
-      const known = this.directory.placesKnown(part);
-      for (const [index, name] of (scope[part] ?? []).entries()) {
-        if (known.includes(name)) continue;
-        const names = known.length > 20 ? [...known.slice(0, 20), '…'] : known;
-        throw new DomainError(
-          'freeze.nothing-covered',
-          `no family is in the ${part.slice(0, -1)} ${name}: this freeze would hold nothing; known are: ${names.join(', ') || 'none'}`,
-          { field: `scope.${part}.${index}` },
-        );
-      }
-    }
   }
 
   /** Whoever holds others' work must reach all of it. */
