@@ -297,6 +297,7 @@ export const freezeSchema = z.looseObject({
   status: z.string(),
   from: z.string(),
   until: z.string().nullable(),
+  liftedAt: z.string().nullish(),
   scope: z.looseObject({
     environments: z.array(z.string()).optional(),
     teams: z.array(z.string()).optional(),

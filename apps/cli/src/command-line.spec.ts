@@ -494,6 +494,59 @@ describe('asking a rotation', () => {
     expect(asked).toEqual(['GET /policies', `POST /policies/${POLICY.id}/approve`]);
   });
 
+  describe('environment/name means what waits for a decision', () => {
+    const ended = {
+      ...ROTATION,
+      id: '99999999-9999-4999-8999-999999999999',
+      phase: 'completed',
+      ended: true,
+    };
+    const destruction = {
+      id: '88888888-8888-4888-8888-888888888888',
+      family: FAMILY_ID,
+      status: 'requested',
+      versions: ['k1'],
+      notBefore: null,
+      suspendedFor: null,
+      waitsFor: 'an approval',
+    };
+
+    it.each([
+      ['approve', []],
+      ['reject', ['--reason', 'not now']],
+    ])('%s: a destruction that waits goes before a rotation that ended', async (decision, rest) => {
+      const post = `POST /destructions/${destruction.id}/${decision}`;
+      const { code, asked } = await runAgainst(
+        {
+          ...family,
+          'GET /rotations': page(ended),
+          'GET /destructions': page(destruction),
+          [post]: { body: destruction },
+        },
+        [decision, 'production/session-jwt', ...rest],
+      );
+      expect([code, asked.at(-1)]).toEqual([0, post]);
+    });
+
+    it.each([
+      ['approve', []],
+      ['reject', ['--reason', 'not now']],
+    ])('%s: a rotation that waits goes before both', async (decision, rest) => {
+      const post = `POST /rotations/${ROTATION_ID}/${decision}`;
+      const { code, asked } = await runAgainst(
+        {
+          ...family,
+          'GET /rotations': page(ended, { ...ROTATION, phase: 'requested' }),
+          'GET /destructions': page(destruction),
+          [ONE]: { body: ROTATION },
+          [post]: { body: ROTATION },
+        },
+        [decision, 'production/session-jwt', ...rest],
+      );
+      expect([code, asked.at(-1)]).toEqual([0, post]);
+    });
+  });
+
   it('approves nothing it cannot find', async () => {
     const { code, err } = await runAgainst({ 'GET /policies': page() }, ['approve', ROTATION_ID]);
     expect(code).toBe(1);

@@ -9,6 +9,7 @@ import {
   type FamilyView,
   type PolicyView,
   type RotationViewJson,
+  shellWord,
 } from '#rotation';
 import { DemoClient } from './demo/demo-client.js';
 import { Traffic, type Presented } from './demo/traffic.js';
@@ -265,7 +266,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   say(`  ${serving.url}/api/docs    the API`);
   say(`  KEYTURN_DATA_DIR=${directory} KEYTURN_URL=${serving.url} npx keyturn status`);
   say(
-    `  KEYTURN_DATA_DIR=${directory} KEYTURN_URL=${serving.url} npx keyturn replay ${FAMILY.replace(/.*/, '"$&"')} --speed 5x`,
+    `  KEYTURN_DATA_DIR=${shellWord(directory)} KEYTURN_URL=${serving.url} npx keyturn replay ${shellWord(FAMILY)} --speed 5x`,
   );
   say(
     paint(

@@ -43,7 +43,7 @@ export async function declareForEach(
   if (dryRun) return;
   if (asks) {
     const answer = await session.around.input.ask(
-      `\nDeclare ${affected.length} emergencies now? [y/N] `,
+      `\nDeclare ${affected.length === 1 ? 'the emergency' : `${affected.length} emergencies`} now? [y/N] `,
       session.around.interrupted,
     );
     if (!/^y(es)?$/i.test(answer.trim())) throw new EndedOtherwise('Nothing was started.');
@@ -126,14 +126,24 @@ async function declare(
 
 function show(session: Session, affected: readonly Affected[], isAnswer: boolean): void {
   const lines = (): void => {
-    session.line(session.paint(`EMERGENCY for ${affected.length} families`, 'bold', 'red'));
+    session.line(
+      session.paint(
+        `EMERGENCY for ${affected.length === 1 ? 'one family' : `${affected.length} families`}`,
+        'bold',
+        'red',
+      ),
+    );
     session.table(affected, [
       { title: 'family', cell: (each) => each.family.qualifiedName },
       { title: 'compromised', cell: (each) => each.compromised.join(', ') || '–' },
-      { title: 'who breaks', cell: (each) => each.unclear ?? `${each.breaks.length} consumers` },
+      {
+        title: 'who breaks',
+        cell: (each) => (each.unclear === null ? consumersOf(each.breaks) : 'not known'),
+      },
       { title: 'supersedes', cell: (each) => each.supersedes?.slice(0, 8) ?? '' },
     ]);
-    for (const { family, breaks } of affected) {
+    for (const { family, breaks, unclear } of affected) {
+      if (unclear !== null) session.line(`  ${family.qualifiedName}: cannot be shown: ${inWords(unclear)}`);
       for (const line of breaks) session.line(`  ${family.qualifiedName}: ${line}`);
     }
   };
@@ -147,6 +157,17 @@ function show(session: Session, affected: readonly Affected[], isAnswer: boolean
     },
     lines,
   );
+}
+
+/** Each is said for every way it breaks: as emitter, as verifier. */
+function consumersOf(breaks: readonly string[]): string {
+  const count = new Set(breaks.map((line) => line.slice(0, Math.max(0, line.indexOf(': '))))).size;
+  return count === 1 ? '1 consumer' : `${count} consumers`;
+}
+
+/** What the service calls a field, as this command line does. */
+function inWords(text: string): string {
+  return text.replaceAll('emergency.compromisedVersions', 'keyturn emergency FAMILY --compromised');
 }
 
 /** In order of the list, a few at once. */

@@ -85,8 +85,45 @@ export type Approvable =
   | { readonly kind: 'policy'; readonly policy: Policy }
   | { readonly kind: 'destruction'; readonly destruction: Destruction };
 
+/** A planned one waits before it starts, an emergency afterwards, also once it has ended. */
+function waitsForDecision({ phase, emergency, imported }: Rotation): boolean {
+  if (imported) return false;
+  if (emergency === null) return phase === 'requested';
+  return !emergency.approved && (emergency.refused ?? null) === null;
+}
+
+/** Of a family, what waits for a decision: a rotation, then a destruction. What ended long ago is not what is meant. */
+export async function findWaiting(
+  session: Session,
+  name: string,
+): Promise<Exclude<Approvable, { readonly kind: 'policy' }> | undefined> {
+  const { client } = session;
+  const family = await findFamily(session, name);
+  const rotations = await client.all('/rotations', rotationSchema, { family: family.id, state: 'all' });
+  const rotation = rotations.items
+    .filter(waitsForDecision)
+    .toSorted((left, right) => Number(left.ended) - Number(right.ended))
+    .at(0);
+  if (rotation !== undefined) return { kind: 'rotation', rotation };
+  const open = await client.all('/destructions', destructionSchema, { family: family.id, state: 'open' });
+  const [destruction, ...others] = open.items.filter(({ status }) => status === 'requested');
+  if (destruction === undefined) return undefined;
+  if (others.length > 0) {
+    const ids = [destruction, ...others].map(({ id, versions }) => `${id} (${versions.join(', ')})`);
+    throw new RefusedError(
+      'destruction.ambiguous',
+      `more than one destruction of ${name} waits, write the id of the one you mean:\n${ids.join('\n')}`,
+    );
+  }
+  return { kind: 'destruction', destruction };
+}
+
 /** Rotations first: they wait for somebody, policies can wait. */
 export async function findApprovable(session: Session, text: string): Promise<Approvable> {
+  if (text.includes('/')) {
+    const waiting = await findWaiting(session, text);
+    if (waiting !== undefined) return waiting;
+  }
   try {
     return { kind: 'rotation', rotation: await findRotation(session, text, { orLast: true }) };
   } catch (error) {

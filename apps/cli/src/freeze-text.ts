@@ -1,7 +1,7 @@
 import type { Freeze } from './api.js';
 
-/** What a freeze covers, in words. */
-export function freezeScope({ scope }: Freeze): string {
+/** What a freeze covers, in words. `names`: of the families it names, where they are known; the freeze itself holds ids. */
+export function freezeScope({ scope }: Freeze, names?: readonly string[]): string {
   const { environments, teams, kinds, families } = scope;
   const parts = [
     ...(environments === undefined ? [] : [`in ${environments.join(', ')}`]),
@@ -9,7 +9,13 @@ export function freezeScope({ scope }: Freeze): string {
     ...(kinds === undefined ? [] : [kinds.join(', ')]),
     ...(families === undefined
       ? []
-      : [families.length === 1 ? 'one family' : `${families.length} families by name`]),
+      : [
+          names !== undefined && names.length <= 5
+            ? names.join(', ')
+            : families.length === 1
+              ? 'one family'
+              : `${families.length} families by name`,
+        ]),
   ];
   return parts.length === 0 ? 'everything' : parts.join('; ');
 }

@@ -4,6 +4,10 @@ import type { Column } from './table.js';
 import type { Style } from './terminal.js';
 import { day, dayAndDistance, lengthOf, shortId } from './words.js';
 
+/** What the new version is called is known once it is there: until then the plan holds a place for it. */
+const NEW_VERSION = 'a new version';
+const NOT_MADE_YET = ['requested', 'approved', 'rejected'];
+
 /** The columns of a list of rotations. */
 export function rotationColumns(now: number): readonly Column<Rotation>[] {
   return [
@@ -54,7 +58,9 @@ export function rotationPage(session: Session, rotation: Rotation): readonly str
   const moves =
     rotation.incoming === null
       ? rotation.outgoing.join(', ')
-      : `${rotation.outgoing.length === 0 ? 'none' : rotation.outgoing.join(', ')} → ${rotation.incoming}`;
+      : `${rotation.outgoing.length === 0 ? 'none' : rotation.outgoing.join(', ')} → ${
+          NOT_MADE_YET.includes(rotation.phase) ? NEW_VERSION : rotation.incoming
+        }`;
   const waiting = waitText(rotation, now);
   return [
     `${paint(rotation.family.qualifiedName, 'bold')}  ${rotation.strategy} rotation ${rotation.id}${
@@ -133,7 +139,7 @@ export function previewPage(session: Session, preview: Preview): readonly string
       'versions',
       plan.incoming === undefined
         ? `revokes ${plan.outgoing.join(', ')}, no new version`
-        : `${plan.outgoing.length === 0 ? 'none' : plan.outgoing.join(', ')} → ${plan.incoming}`,
+        : `${plan.outgoing.length === 0 ? 'none' : plan.outgoing.join(', ')} → ${NEW_VERSION}`,
     ),
     row(
       'policy',

@@ -24,18 +24,57 @@ export interface ServeOptions extends Overrides {
   readonly workers?: boolean;
 }
 
+/** It cannot listen where it is told to; nothing was started. */
+export class ListenError extends Error {
+  constructor(
+    readonly code: 'listen.port-taken' | 'listen.not-allowed' | 'listen.no-such-host',
+    message: string,
+  ) {
+    super(message);
+    this.name = 'ListenError';
+  }
+}
+
+async function listen(app: NestFastifyApplication, { port, host }: Config): Promise<void> {
+  try {
+    await app.listen(port, host);
+  } catch (error) {
+    switch (typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined) {
+      case 'EADDRINUSE':
+        throw new ListenError(
+          'listen.port-taken',
+          `port ${port} is taken: name another one with --port, or KEYTURN_PORT`,
+        );
+      case 'EACCES':
+        throw new ListenError(
+          'listen.not-allowed',
+          `port ${port} may not be opened by this user: name one above 1023 with --port, or KEYTURN_PORT`,
+        );
+      case 'EADDRNOTAVAIL':
+      case 'ENOTFOUND':
+        throw new ListenError(
+          'listen.no-such-host',
+          `${host} is no address of this machine: set KEYTURN_HOST`,
+        );
+      default:
+        throw error;
+    }
+  }
+}
+
 /** Opens a Keyturn and serves it. */
 export async function serve(config: Config, options: ServeOptions = {}): Promise<Serving> {
   const keyturn = await openKeyturn(config, options);
   try {
     const { app, inFlight } = await assembleApp(keyturn);
+    await listen(app, config);
+    // Only now: a code that leads to nobody, or to whoever has the port, is not to be read by anybody.
     const signIn = await keyturn.openBootstrap();
     if (signIn !== undefined) {
       options.onOneTimeSignIn?.(signIn.code.reveal().toString('utf8'), signIn.expiresAt);
     }
     if (options.workers !== false) startWorkers(keyturn);
     keyturn.startScrub();
-    await app.listen(config.port, config.host);
     let stopping: Promise<void> | undefined;
     return {
       keyturn,

@@ -194,3 +194,4 @@ export {
   type RotationSurroundings,
   type RotationViewJson,
 } from './application/views.js';
+export { shellWord } from './application/shell-word.js';

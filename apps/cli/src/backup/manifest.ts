@@ -69,6 +69,7 @@ export interface ReadManifest {
 /** Reads a backup's manifest; refuses what is no backup, one that was never finished, and one of a newer format. */
 export function readManifest(folder: string, ourVersion: string): ReadManifest {
   const path = join(folder, MANIFEST);
+  if (!existsSync(folder)) throw new RefusedError('backup.not-one', `there is no ${folder}`);
   if (!existsSync(path) || !statSync(path).isFile()) {
     throw new RefusedError(
       'backup.not-one',

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { takeBackup } from '../backup/take-backup.js';
 import { bytesText } from '../bytes-text.js';
+import { shellWord } from '#rotation';
 import { defineCommand } from '../define-command.js';
 import { progressBar } from '../progress.js';
 import { Session, type CommonOptions } from '../session.js';
@@ -45,7 +46,7 @@ export function registerBackup(program: Command, around: Surroundings): void {
               : `  Keys     ${custody.sealedKeys} of the local back end, sealed under the master key`,
             '  Not in   the master key: without it the keys of this backup open nowhere. Keep it elsewhere.',
             '           read model and JWKS documents: both are made anew from what is in',
-            `Give it back with: keyturn restore ${target} --data-dir NEW-FOLDER`,
+            `Give it back with: keyturn restore ${shellWord(target)} --data-dir NEW-FOLDER`,
           ]);
           if (!manifest.oneMoment) {
             session.aside(

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { containmentSchema } from '../api.js';
+import { shellWord } from '#rotation';
 import { defineCommand, FAMILY_ARGUMENT, listedBy } from '../define-command.js';
 import { findFamily } from '../find.js';
 import { Session, type CommonOptions } from '../session.js';
@@ -53,7 +54,7 @@ export function registerContain(program: Command, around: Surroundings): void {
         }
         session.line(
           `  ${session.paint('next', 'dim')}        ${session.paint(
-            `keyturn emergency ${family.qualifiedName} --compromised ${shown.versions.join(' ')}`,
+            `keyturn emergency ${shellWord(family.qualifiedName)} --compromised ${shown.versions.map(shellWord).join(' ')}`,
             'cyan',
           )}`,
         );

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { formatInstant, parseInstant } from '#eventlog';
-import { milliseconds } from '#rotation';
+import { milliseconds, shellWord } from '#rotation';
 import { familySchema } from '../api.js';
 import { defineCommand, FAMILY_ARGUMENT } from '../define-command.js';
 import { UsageError } from '../failures.js';
@@ -89,7 +89,7 @@ function registerRequest(deviation: Command, around: Surroundings): void {
       session.answer(family, () => {
         session.line(session.paint(`Asked for, until ${formatInstant(ends)}.`, 'green'));
         session.line(
-          `  ${session.paint('next', 'dim')}  ${session.paint(`keyturn deviation approve ${qualifiedName} ${asked?.id ?? ''}`, 'cyan')}  (by somebody else)`,
+          `  ${session.paint('next', 'dim')}  ${session.paint(`keyturn deviation approve ${shellWord(qualifiedName)} ${asked?.id ?? ''}`, 'cyan')}  (by somebody else)`,
         );
       });
     });

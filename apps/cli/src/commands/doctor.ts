@@ -100,7 +100,20 @@ async function examine(around: Surroundings, options: CommonOptions): Promise<re
     );
   }
   try {
-    found.push(...(await lookAtService(new Session(around, options), dataIsOpen)));
+    const service = await lookAtService(new Session(around, options), dataIsOpen);
+    // Neither files nor a service: nothing at all was looked at, and that must not read as nothing being wrong.
+    const nothing =
+      !existsSync(config.dataDir) &&
+      service.some(({ id, state }) => id === 'service' && state === 'not-looked-at');
+    if (nothing) {
+      const at = found.findIndex(({ id }) => id === 'data-dir');
+      found[at] = problem(
+        'data-dir',
+        `there is no ${config.dataDir} on this machine, and no service answers`,
+        'set KEYTURN_DATA_DIR (or KEYTURN_URL) right; or start the first one: keyturn serve makes it',
+      );
+    }
+    found.push(...service);
   } catch (error) {
     // A token file that may not be used is a finding of its own already.
     if (!(error instanceof CliFailure)) throw error;

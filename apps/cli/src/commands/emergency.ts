@@ -67,6 +67,7 @@ export function registerEmergency(program: Command, around: Surroundings): void 
     .option('--wait', 'until it ends or needs a person; exit code 4 where it did not complete')
     .action(async (text: string | undefined, options: EmergencyOptions) => {
       const wish = wishOf(options, around.clock.now());
+      requireOneMeaning(text, options);
       const asks = options.yes !== true && options.dryRun !== true;
       if (asks && (options.json === true || !around.input.isTTY || !around.err.isTTY)) {
         throw new UsageError(
@@ -97,6 +98,26 @@ export function registerEmergency(program: Command, around: Surroundings): void 
     });
 }
 
+/** Either a family, or a path, or who is affected: what is named beside a family must not look as if it counted. */
+function requireOneMeaning(family: string | undefined, options: EmergencyOptions): void {
+  const { path, environment, team, backEnd, knew } = options;
+  const given = (named: Readonly<Record<string, string | undefined>>): readonly string[] =>
+    Object.entries(named).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+  const selects = given({ '--team': team, '--back-end': backEnd, '--knew': knew });
+  const beside = [...given({ '--path': path, '--environment': environment }), ...selects];
+  if (family !== undefined && beside.length > 0) {
+    throw new UsageError(
+      `either the family ${family}, or ${beside.join(', ')}: with a family named, nothing else chooses`,
+    );
+  }
+  const affected = path === undefined ? selects : selects.filter((name) => name !== '--team');
+  if (family === undefined && (path === undefined) === (affected.length === 0)) {
+    throw new UsageError('name a family, or --path, or who is affected: --team, --back-end or --knew');
+  }
+  if (path !== undefined && environment === undefined)
+    throw new UsageError('--path needs --environment: who may act depends on it');
+}
+
 /** No family was named: a path nobody registered, or every family that fits. */
 async function declareWithout(
   session: Session,
@@ -105,10 +126,6 @@ async function declareWithout(
   asks: boolean,
 ): Promise<void> {
   const { path, environment, team, backEnd, knew } = options;
-  const selects = team !== undefined || backEnd !== undefined || knew !== undefined;
-  if ((path !== undefined) === selects) {
-    throw new UsageError('name a family, or --path, or who is affected: --team, --back-end or --knew');
-  }
   if (options.compromised !== undefined) {
     throw new UsageError('--compromised names versions of one family: name that family');
   }
@@ -119,8 +136,6 @@ async function declareWithout(
     });
     return;
   }
-  if (environment === undefined)
-    throw new UsageError('--path needs --environment: who may act depends on it');
   if (options.dryRun === true) {
     session.answer({ path, environment, registered: false }, () => {
       session.line(`${path} would be registered in ${environment}, and people would attest each step.`);

@@ -61,7 +61,7 @@ export function registerFreezeDeclare(freeze: Command, around: Surroundings): vo
         session.line(
           session.paint(`Declared: ${declared.name}, from ${day(declared.from)} ${until}.`, 'green'),
         );
-        session.line(`Covers ${freezeScope(declared)}. Emergencies and rollbacks go on.`);
+        session.line(`Covers ${freezeScope(declared, family)}. Emergencies and rollbacks go on.`);
         session.line(
           `  ${session.paint('to end it', 'dim')}  ${session.paint(`keyturn freeze lift ${declared.id} --reason "…"`, 'cyan')}`,
         );

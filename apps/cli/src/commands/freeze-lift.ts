@@ -4,6 +4,7 @@ import { defineCommand } from '../define-command.js';
 import { RefusedError } from '../failures.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
+import { day } from '../words.js';
 
 interface LiftOptions extends CommonOptions {
   readonly reason: string;
@@ -40,10 +41,23 @@ async function findFreeze({ client }: Session, text: string): Promise<Freeze> {
       : items.filter(({ name, status }) => name === text && (status === 'in force' || status === 'to come'));
   const [only, ...others] = found;
   if (only === undefined) {
+    const before = items.find(({ name }) => name === text);
+    if (before !== undefined) throw notHolding(before);
     throw new RefusedError('freeze.not-found', `there is no freeze "${text}": see keyturn freeze list`);
   }
   if (others.length > 0) {
     throw new RefusedError('freeze.ambiguous', `more than one freeze is meant by "${text}": write its id`);
   }
+  if (only.status === 'lifted' || only.status === 'over') throw notHolding(only);
   return only;
+}
+
+/** It is there, and holds nothing any more: saying that there is none would send people looking for it. */
+function notHolding({ name, id, status, liftedAt, until }: Freeze): RefusedError {
+  return new RefusedError(
+    'freeze.not-in-force',
+    status === 'lifted'
+      ? `the freeze "${name}" (${id}) was lifted already, at ${day(liftedAt)}`
+      : `the freeze "${name}" (${id}) is over since ${day(until)}`,
+  );
 }

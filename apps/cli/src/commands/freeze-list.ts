@@ -29,7 +29,7 @@ export function registerFreezeList(freeze: Command, around: Surroundings): void 
         },
         { title: 'FROM', cell: (each) => day(each.from) },
         { title: 'UNTIL', cell: (each) => (each.until === null ? 'lifted' : day(each.until)) },
-        { title: 'COVERS', cell: freezeScope, shrinks: true },
+        { title: 'COVERS', cell: (each) => freezeScope(each), shrinks: true },
         { title: 'WHY', cell: (each) => each.reason, shrinks: true },
       ]);
     });

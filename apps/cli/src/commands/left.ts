@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { familySchema } from '../api.js';
+import { shellWord } from '#rotation';
 import { defineCommand } from '../define-command.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
@@ -32,7 +33,7 @@ export function registerLeft(program: Command, around: Surroundings): void {
         );
         for (const family of answer.families) {
           session.line(
-            `  ${session.paint(`keyturn rotate ${family.qualifiedName} --trigger personnel-departure --reason "…"`, 'cyan')}`,
+            `  ${session.paint(`keyturn rotate ${shellWord(family.qualifiedName)} --trigger personnel-departure --reason "…"`, 'cyan')}`,
           );
         }
       });

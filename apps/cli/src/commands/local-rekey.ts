@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { SecretValue } from '#platform';
 import type { createMasterKeyFile, loadMasterKey } from '#custody/local';
+import { LogLockedError } from '#eventlog';
 import { defineCommand } from '../define-command.js';
 import { RefusedError, UsageError } from '../failures.js';
 import { Session, type CommonOptions } from '../session.js';
@@ -49,7 +50,7 @@ export function registerLocalRekey(local: Command, around: Surroundings): void {
           'The master key comes from KEYTURN_MASTER_KEY, so Keyturn cannot put a new one in its place: give the new one in KEYTURN_NEW_MASTER_KEY or --new-key-file',
         );
       }
-      const lock = takeLock(join(places.log, LOCK_FILE));
+      const lock = lockOf(() => takeLock(join(places.log, LOCK_FILE)), config.dataDir);
       try {
         const directory = places.custody;
         if (!fromOutside) {
@@ -85,6 +86,18 @@ export function registerLocalRekey(local: Command, around: Surroundings): void {
         lock.release();
       }
     });
+}
+
+function lockOf<Lock>(take: () => Lock, dataDir: string): Lock {
+  try {
+    return take();
+  } catch (error) {
+    if (!(error instanceof LogLockedError)) throw error;
+    throw new RefusedError(
+      error.code,
+      `a running service has ${dataDir} open: stop the service first, then run keyturn local rekey again`,
+    );
+  }
 }
 
 interface Custody {

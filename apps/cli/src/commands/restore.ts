@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { restoreBackup, type RestoredBackup } from '../backup/restore-backup.js';
+import { shellWord } from '#rotation';
 import { defineCommand } from '../define-command.js';
 import { progressBar } from '../progress.js';
 import { Session, type CommonOptions } from '../session.js';
@@ -71,7 +72,7 @@ export function registerRestore(program: Command, around: Surroundings): void {
             ),
             'Next:',
             `  1. Make sure that the Keyturn it was taken of never starts again.`,
-            `  2. KEYTURN_DATA_DIR=${target} keyturn serve`,
+            `  2. KEYTURN_DATA_DIR=${shellWord(target)} keyturn serve`,
             '  3. keyturn doctor, and compare the back ends with what is recorded',
             '  4. keyturn holds confirm restore --reason "…"',
           ]);

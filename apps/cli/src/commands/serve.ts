@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { defineCommand, parsedBy } from '../define-command.js';
-import { UsageError } from '../failures.js';
+import { RefusedError, UsageError } from '../failures.js';
 import { paintFor } from '../terminal.js';
 import type { Surroundings } from '../surroundings.js';
 
@@ -12,9 +12,9 @@ interface ServeOptions {
 export function registerServe(program: Command, around: Surroundings): void {
   defineCommand(program, {
     usage: 'serve',
-    summary: 'Run Keyturn: API, workers and dashboard in one process',
+    summary: 'Run Keyturn: API and workers in one process',
     about:
-      'Settings: KEYTURN_DATA_DIR, KEYTURN_PORT, KEYTURN_HOST, KEYTURN_LOG. The first start prints a one-time sign-in.\nSIGTERM or Ctrl-C lets requests under way end and closes everything; a second one does not wait.',
+      'Settings: KEYTURN_DATA_DIR, KEYTURN_PORT, KEYTURN_HOST, KEYTURN_LOG. The first start prints a one-time sign-in.\nThe API is described under /api/docs of the address it listens on.\nSIGTERM or Ctrl-C lets requests under way end and closes everything; a second one does not wait.',
     examples: ['keyturn serve', 'KEYTURN_DATA_DIR=/var/lib/keyturn keyturn serve --port 8080'],
     json: 'say where it listens as JSON lines (its own log: KEYTURN_LOG)',
   })
@@ -33,7 +33,7 @@ export function registerServe(program: Command, around: Surroundings): void {
         );
       };
       // Loaded only here: the other commands start in a tenth of the time without Nest.
-      const { serve, stopOnSignal } = await import('#service');
+      const { ListenError, serve, stopOnSignal } = await import('#service');
       const serving = await serve(options.port === undefined ? config : { ...config, port: options.port }, {
         onOneTimeSignIn: (code, expiresAt) => {
           const until = new Date(expiresAt).toISOString();
@@ -44,6 +44,8 @@ export function registerServe(program: Command, around: Surroundings): void {
             '',
           ]);
         },
+      }).catch((error: unknown) => {
+        throw error instanceof ListenError ? new RefusedError(error.code, error.message) : error;
       });
       say('listening', { url: serving.url }, [`Keyturn listens on ${paint(serving.url, 'bold')}`]);
       await stopOnSignal(serving);

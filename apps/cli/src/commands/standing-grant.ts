@@ -3,8 +3,7 @@ import { formatInstant, parseInstant } from '#eventlog';
 import { milliseconds } from '#rotation';
 import { policySchema } from '../api.js';
 import { defineCommand, listedBy } from '../define-command.js';
-import { RefusedError } from '../failures.js';
-import { findApprovable } from '../find.js';
+import { findPolicy } from '../find.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
 import { durationArgument } from '../words.js';
@@ -37,9 +36,7 @@ export function registerStandingGrant(standing: Command, around: Surroundings): 
     )
     .action(async (text: string, options: GrantOptions) => {
       const session = new Session(around, options);
-      const found = await findApprovable(session, text);
-      if (found.kind !== 'policy') throw new RefusedError('policy.not-found', `"${text}" names no policy`);
-      const { id } = found.policy;
+      const { id } = await findPolicy(session, text);
       const { reason, strategy } = options;
       const at = parseInstant(options.until);
       const until = formatInstant(at ?? session.now() + milliseconds(durationArgument(options.until)));

@@ -78,5 +78,8 @@ function bodyOf(options: CreateOptions, now: number): Readonly<Record<string, un
 
 function expiryOf(text: string, now: number): string {
   const at = parseInstant(text);
+  if (at !== undefined && at <= now) {
+    throw new UsageError(`--expires ${text} is over already: a token ends in the time to come`);
+  }
   return formatInstant(at ?? now + milliseconds(durationArgument(text)));
 }

@@ -179,6 +179,7 @@ const MARKS = [
   ['KeyGenerated', 'New key'],
   ['DualAcceptDeployed', 'Accepted'],
   ['EmitterSwitched', 'New emits'],
+  ['CutOver', 'Cut over'],
   ['OldKeyRevoked', 'Revoked'],
   ['OldKeyRejectionVerified', 'Refusal tested'],
   ['SessionsInvalidated', 'Sessions ended'],
@@ -236,6 +237,7 @@ function trustEnd(facts: RecordFacts): { readonly at: number; readonly from: str
   const bounds = [
     ...allOf(containmentEvents, 'ContainmentApplied').map(({ data }) => ({ ...data, from: 'containment' })),
     ...allOf(rotationEvents, 'OldKeyRevoked').map(({ data }) => ({ ...data, from: 'revocation' })),
+    ...allOf(rotationEvents, 'CutOver').map(({ data }) => ({ ...data, from: 'cutover' })),
   ].flatMap(({ versions, trustEndsAt, from }) => {
     const at = trustEndsAt === undefined ? undefined : parseInstant(trustEndsAt);
     return at === undefined ? [] : [{ versions, at, from }];
@@ -266,7 +268,7 @@ function trustSection(sheet: Sheet, facts: RecordFacts, discovered: number | und
     cell(meaning),
   ];
   const contained = firstOf(containmentEvents, 'ContainmentApplied');
-  const revoked = firstOf(rotationEvents, 'OldKeyRevoked');
+  const revoked = firstOf(rotationEvents, 'OldKeyRevoked') ?? firstOf(rotationEvents, 'CutOver');
   const tested = firstOf(rotationEvents, 'OldKeyRejectionVerified');
   const trust = trustEnd(facts);
   sheet.table(

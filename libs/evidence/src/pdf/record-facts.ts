@@ -154,7 +154,8 @@ function versionsOf(dossier: RotationDossier, plan: RotationPlan | undefined): r
   }
   for (const event of rotationEvents) {
     if (event.type === 'KeyGenerated') mark(event.data.versionId, 'new');
-    if (event.type === 'OldKeyRevoked') for (const id of event.data.versions) mark(id, 'old');
+    if (event.type === 'OldKeyRevoked' || event.type === 'CutOver')
+      for (const id of event.data.versions) mark(id, 'old');
     if (event.type === 'EmergencyDeclared')
       for (const id of event.data.compromisedVersions) mark(id, 'compromised');
     if (event.type === 'DualAcceptDeployed')

@@ -8,6 +8,7 @@ import {
   rolledBackDossier,
   stockEaseDossier,
 } from '../testing/dossiers.js';
+import type { RotationEvent } from '#rotation';
 import { readPdf } from '../testing/pdf-reader.js';
 import type { RotationDossier } from '../dossier.js';
 
@@ -165,6 +166,21 @@ describe('an emergency', () => {
     expect(text).toContain('Approval in retrospect 2025-12-03 02:09:00 2025-12-02 09:15:00 by Bob Tanaka');
     expect(text).toContain('Post-incident review 2025-12-03 02:05:00 not recorded not yet due');
     expect(text).toContain('2025-11-28 16:40:00 UTC');
+  });
+
+  it('by cutover: one act is the new key, its use and the revocation', async () => {
+    const dossier = emergencyDossier();
+    const rotationEvents = dossier.rotationEvents.flatMap((event): readonly RotationEvent[] => {
+      if (event.type === 'DualAcceptDeployed' || event.type === 'EmitterSwitched') return [];
+      if (event.type !== 'OldKeyRevoked') return [event];
+      const { versions, trustEndsAt } = event.data;
+      const data = { to: 'v-new', versions, ...(trustEndsAt === undefined ? {} : { trustEndsAt }) };
+      return [{ ...event, type: 'CutOver', data }];
+    });
+    const text = await textOf({ ...dossier, rotationEvents });
+    expect(text).toContain('new key on all servers DualAcceptDeployed T+0:15 T+0:17:11');
+    expect(text).toContain('Revoked 2025-12-02 02:22:11 (T+0:17:11)');
+    expect(text).toContain('Cut over T+0:17:11');
   });
 
   it('gives no bound while one compromised version has none', async () => {

@@ -82,9 +82,9 @@ function phaseSection(sheet: Sheet, facts: RecordFacts): void {
   const missing = [
     ...(request === undefined ? ['the request'] : []),
     ...(plan === undefined ? ['the plan'] : []),
-    ...PHASES.filter(
-      ([type]) => firstOf(facts.dossier.rotationEvents, type) === undefined && !skipped(facts, type),
-    ).map(([, label]) => label.toLowerCase()),
+    ...phasesOf(facts)
+      .filter(([type]) => firstOf(facts.dossier.rotationEvents, type) === undefined && !skipped(facts, type))
+      .map(([, label]) => label.toLowerCase()),
   ];
   const legend =
     accept.startedAt === undefined || plan === undefined
@@ -107,10 +107,23 @@ const PHASES = [
   ['OldKeyRejectionVerified', 'Refusal tested'],
 ] as const;
 
+/** Without overlap the three steps in the middle are one act. */
+const CUTOVER_PHASES = [
+  ['RotationRequested', 'Requested'],
+  ['KeyGenerated', 'New key'],
+  ['CutOver', 'Cut over'],
+  ['OldKeyRejectionVerified', 'Refusal tested'],
+] as const;
+
+function phasesOf({ plan }: RecordFacts): typeof PHASES | typeof CUTOVER_PHASES {
+  return plan?.strategy === 'cutover' ? CUTOVER_PHASES : PHASES;
+}
+
 const TURNS = [
   ['RotationApproved', 'Approved'],
   ['RollbackRequested', 'Rollback asked'],
   ['EmissionReturned', 'Old emits again'],
+  ['CutBack', 'Cut back'],
   ['NewKeyWithdrawn', 'New withdrawn'],
   ['RotationRolledBack', 'Rolled back'],
   ['RotationAbandoned', 'Abandoned'],
@@ -120,7 +133,7 @@ const TURNS = [
 ] as const;
 
 /** Phases that a rotation which ended early never owed. */
-function skipped(facts: RecordFacts, type: (typeof PHASES)[number][0]): boolean {
+function skipped(facts: RecordFacts, type: ReturnType<typeof phasesOf>[number][0]): boolean {
   if (type === 'RotationRequested') return true;
   if (facts.plan === undefined) return false;
   return firstOf(facts.dossier.rotationEvents, 'RotationCompleted') === undefined;
@@ -132,7 +145,7 @@ function phaseMarks(facts: RecordFacts): readonly AxisMark[] {
   const mark = (at: number | undefined, label: string): void => {
     if (at !== undefined) marks.push({ at, label, time: shortInstant(at) });
   };
-  for (const [type, label] of [...PHASES, ...TURNS]) {
+  for (const [type, label] of [...phasesOf(facts), ...TURNS]) {
     const event = firstOf(rotationEvents, type);
     if (event !== undefined) mark(instantOf(event), label);
   }

@@ -1,3 +1,4 @@
+import { shellWord } from './shell-word.js';
 import { formatInstant } from '#eventlog';
 import { milliseconds } from '../domain/duration.js';
 import type { FamilyState } from '../domain/family.decider.js';
@@ -291,7 +292,7 @@ export function rotationView(state: RotationState, around: RotationSurroundings)
     outgoing: plan?.outgoing ?? [],
     confirmations,
     emittingShare: state.switched === undefined ? null : state.switched.share,
-    attests: attestedStep(ended, around.waitsFor),
+    attests: attestedStep(state, ended, around.waitsFor),
     windows:
       plan?.windows === undefined
         ? null
@@ -341,15 +342,18 @@ export function rotationView(state: RotationState, around: RotationSurroundings)
         : [`the approval of this emergency was refused in retrospect: ${state.refused.reason}`]),
     ],
     plan: plan ?? null,
-    next: nextCommands(state, confirmations, attestedStep(ended, around.waitsFor)),
+    next: nextCommands(state, confirmations, attestedStep(state, ended, around.waitsFor)),
     revision: around.revision,
   };
 }
 
 /** What the runner wrote down that it waits for says which step people are asked for. */
-function attestedStep(ended: boolean, waitsFor: string | undefined): string | null {
+function attestedStep({ steps }: RotationState, ended: boolean, waitsFor: string | undefined): string | null {
   const before = 'an attestation of ';
-  return ended || waitsFor?.startsWith(before) !== true ? null : waitsFor.slice(before.length);
+  if (ended || waitsFor?.startsWith(before) !== true) return null;
+  const step = waitsFor.slice(before.length);
+  // Attested just now: the runner has yet to write down what it waits for next.
+  return steps.done.some((done) => done === step) ? null : step;
 }
 
 /** The exact next command for a person at 2 a.m.; what only takes time is not listed. */
@@ -383,7 +387,7 @@ function nextCommands(
     .filter((entry) => entry.missing && entry.version !== null && waitsFor(state, entry.kind))
     .map(
       (entry) =>
-        `keyturn confirm ${id} --consumer "${entry.consumer}" --kind ${entry.kind} --version ${entry.version ?? ''} --instance NAME`,
+        `keyturn confirm ${id} --consumer ${shellWord(entry.consumer)} --kind ${entry.kind} --version ${shellWord(entry.version ?? '')} --instance NAME`,
     );
 }
 

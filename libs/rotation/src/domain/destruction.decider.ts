@@ -1,5 +1,6 @@
 import { DomainError } from '#eventlog';
 import { requireEvidence, requireNotInFuture } from './attestation.js';
+import { byAndAt, decisionOf } from './decided.js';
 import type { NewDestructionEvent } from './destruction.events.js';
 import type { DestructionState } from './destruction.state.js';
 import type { FamilyState } from './family.decider.js';
@@ -93,20 +94,31 @@ export function decideDestruction(
           'a destruction is approved by a subject other than the one that requested it',
         );
       }
-      if (state.approvedBy === command.subject) return [];
-      if (state.status !== 'requested') {
+      if (state.rejected !== undefined) {
         throw new DomainError(
           'destruction.not-waiting',
-          state.status === 'rejected'
-            ? 'this destruction was rejected: request a new one'
-            : 'this destruction has its approval',
+          `this destruction was rejected ${byAndAt(state.rejected.by, state.rejected.at)}: request a new one`,
+          decisionOf(state.rejected.by, state.rejected.at),
+        );
+      }
+      if (state.status !== 'requested') {
+        throw new DomainError(
+          'destruction.already-approved',
+          `this destruction was already approved ${byAndAt(state.approvedBy, state.approvedAt)}: nothing more is recorded`,
+          decisionOf(state.approvedBy, state.approvedAt),
         );
       }
       return [
         { type: 'DestructionApproved', data: command.note === undefined ? {} : { note: command.note } },
       ];
     case 'RejectDestruction':
-      if (state.status === 'rejected') return [];
+      if (state.rejected !== undefined) {
+        throw new DomainError(
+          'destruction.already-rejected',
+          `this destruction was already rejected ${byAndAt(state.rejected.by, state.rejected.at)}: nothing more is recorded`,
+          decisionOf(state.rejected.by, state.rejected.at),
+        );
+      }
       if (state.status === 'destroyed') {
         throw new DomainError(
           'destruction.done',

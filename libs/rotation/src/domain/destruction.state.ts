@@ -17,6 +17,8 @@ export interface DestructionState {
   readonly requestedBy?: string;
   readonly requestedAt?: number;
   readonly approvedBy?: string;
+  readonly approvedAt?: number;
+  readonly rejected?: { readonly by: string; readonly at: number };
   readonly correlationId?: string;
   readonly steps: StepsState;
   readonly suspendedFor?: string;
@@ -60,9 +62,9 @@ export function evolveDestruction(state: DestructionState, event: DestructionEve
       };
     }
     case 'DestructionApproved':
-      return { ...moved, status: 'approved', approvedBy: event.actor };
+      return { ...moved, status: 'approved', approvedBy: event.actor, approvedAt: event.recordedAt };
     case 'DestructionRejected':
-      return { ...moved, status: 'rejected' };
+      return { ...moved, status: 'rejected', rejected: { by: event.actor, at: event.recordedAt } };
     case 'DestructionSuspended':
       return { ...moved, status: 'suspended', suspendedFor: event.data.reason };
     case 'DestructionRetried': {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { DomainError } from '#eventlog';
+import { DomainError, formatInstant } from '#eventlog';
 import { deciderSpec, deepFreeze, frozenFold, recorded } from '#eventlog/testing';
 import {
   APPROVER,
@@ -198,11 +198,15 @@ const table: Readonly<Record<string, Row>> = {
   completed: over,
   'rolled-back': { ...over, 'roll back': 'nothing' },
   abandoned: { ...over, abandon: 'nothing' },
-  rejected: { ...over, reject: 'nothing' },
+  rejected: { ...over, reject: 'rotation.already-rejected' },
   superseded: over,
   'emergency, running': emergency,
   'emergency, approved': { ...emergency, reject: 'rotation.already-approved' },
-  'emergency, refused': { ...emergency, approve: 'rotation.approval-refused', reject: 'nothing' },
+  'emergency, refused': {
+    ...emergency,
+    approve: 'rotation.approval-refused',
+    reject: 'rotation.approval-refused',
+  },
   'emergency, over': {
     ...over,
     approve: 'RotationApproved',
@@ -210,6 +214,18 @@ const table: Readonly<Record<string, Row>> = {
     review: 'PostIncidentReviewed',
   },
 };
+
+/** A decision of a person is one person's and has words of its own: a second one is refused, not acknowledged and dropped. */
+const AGAIN: Readonly<Record<string, string>> = {
+  RotationApproved: 'rotation.already-approved',
+  RotationRejected: 'rotation.already-rejected',
+  PostIncidentReviewed: 'rotation.already-reviewed',
+};
+
+function again(phase: string, decision: string): string {
+  if (decision === 'RotationRejected' && phase.startsWith('emergency')) return 'rotation.approval-refused';
+  return AGAIN[decision] ?? 'nothing';
+}
 
 function decided(command: RotationCommand, events: readonly RotationEvent[]): string {
   const state = frozenFold(rotationDecider, events);
@@ -235,7 +251,7 @@ describe('every command in every phase', () => {
       const at = historyOf(phase);
       const command = commands[name](at);
       expect(decided(command, at.events)).toBe(row[name]);
-      // Decided again after its own events, it decides nothing; a note may well be written twice.
+      // Decided again after its own events, it decides nothing, or says whose decision stands; a note may be written twice.
       if (/^[A-Z]/.test(row[name]) && name !== 'note') {
         const state = frozenFold(rotationDecider, at.events);
         const own = rotationDecider.decide(command, state).map((event, index) =>
@@ -246,7 +262,7 @@ describe('every command in every phase', () => {
             actor: 'subject' in command ? command.subject : REQUESTER,
           }),
         );
-        expect(decided(command, [...at.events, ...own])).toBe('nothing');
+        expect(decided(command, [...at.events, ...own])).toBe(again(phase, row[name]));
       }
       proved += 1;
     });
@@ -286,16 +302,26 @@ describe('approvals', () => {
   it('the same subject twice counts once, two different ones count twice', () => {
     const world = new SimulatedWorld();
     const { id } = world.request({ policy: policy(2) });
-    const approve = (subject: string): void => {
-      expect(world.ask(id, { type: 'ApproveRotation', subject }, subject)).toBeUndefined();
+    const approve = (subject: string, refused?: string): void => {
+      expect(world.ask(id, { type: 'ApproveRotation', subject }, subject)).toBe(refused);
       world.run();
     };
     approve('subject-ben');
-    approve('subject-ben');
+    approve('subject-ben', 'rotation.already-approved');
     expect(world.rotation(id).phase).toBe('requested');
     expect(world.waits.get(id)).toBe('approval: 1 of 2');
     approve('subject-eve');
     expect(world.rotation(id).phase).toBe('accepting');
+  });
+
+  it('a second decision names whose stands, and since when', () => {
+    const world = new SimulatedWorld();
+    const { id } = world.request();
+    world.ask(id, { type: 'RejectRotation', subject: 'subject-ben', reason: 'not now' }, 'subject-ben');
+    const state = world.rotation(id);
+    expect(() =>
+      rotationDecider.decide({ type: 'RejectRotation', subject: 'subject-eve', reason: 'never' }, state),
+    ).toThrow(`already rejected by subject-ben at ${formatInstant(state.ended?.at ?? 0)}`);
   });
 
   it('a forged approval of the requester in the log does not start it', () => {
@@ -534,7 +560,7 @@ describe('an emergency refused in retrospect', () => {
       world.ask(id, { type: 'RejectRotation', subject, reason: 'a test key' }, subject);
     expect(refuse(REQUESTER)).toBe('rotation.own-approval');
     expect(refuse(APPROVER)).toBeUndefined();
-    expect(refuse(APPROVER)).toBeUndefined();
+    expect(refuse(APPROVER)).toBe('rotation.approval-refused');
     expect(refuse('subject-second')).toBe('rotation.approval-refused');
     expect(world.rotationEvents(id).filter(({ type }) => type === 'RotationRejected')).toHaveLength(1);
   });

@@ -1,5 +1,6 @@
 import { DomainError, formatInstant, type Decider } from '#eventlog';
 import { requireEvidence, requireNotInFuture } from './attestation.js';
+import { byAndAt, decisionOf } from './decided.js';
 import { milliseconds } from './duration.js';
 import type { RotationRequest } from './family.events.js';
 import type {
@@ -440,17 +441,20 @@ function refuseInRetrospect(
       'an emergency is approved or refused in retrospect by a subject other than the one that declared it',
     );
   }
-  if (state.refused?.subject === command.subject) return [];
   if (state.refused !== undefined) {
+    const { subject, at } = state.refused;
     throw new DomainError(
       'rotation.approval-refused',
-      'the approval of this emergency was refused already: record your own reasons as a note',
+      `the approval of this emergency was refused already, ${byAndAt(subject, at)}: record your own reasons as a note`,
+      decisionOf(subject, at),
     );
   }
-  if (state.approvals.length > 0) {
+  const [approval] = state.approvals;
+  if (approval !== undefined) {
     throw new DomainError(
       'rotation.already-approved',
-      'this emergency was approved in retrospect, and the approval stands: record your objection as a note',
+      `this emergency was approved in retrospect, ${byAndAt(approval.subject, approval.at)}, and the approval stands: record your objection as a note`,
+      decisionOf(approval.subject, approval.at),
     );
   }
   return [{ type: 'RotationRejected', data: { reason: command.reason, inRetrospect: true } }];
@@ -468,7 +472,14 @@ function decide(command: RotationCommand, state: RotationState): readonly NewRot
           'a rotation is approved by a subject other than the one that requested it',
         );
       }
-      if (state.approvals.some((approval) => approval.subject === command.subject)) return [];
+      const before = state.approvals.find((approval) => approval.subject === command.subject);
+      if (before !== undefined) {
+        throw new DomainError(
+          'rotation.already-approved',
+          `this rotation was already approved ${byAndAt(before.subject, before.at)}: nothing more is recorded`,
+          decisionOf(before.subject, before.at),
+        );
+      }
       if (state.refused !== undefined) {
         throw new DomainError(
           'rotation.approval-refused',
@@ -479,14 +490,25 @@ function decide(command: RotationCommand, state: RotationState): readonly NewRot
       if (state.emergency === undefined) {
         open(state);
         if (state.phase !== 'requested') {
-          throw new DomainError('rotation.already-approved', 'this rotation has the approvals it needs');
+          const said = state.approvals.map(({ subject, at }) => byAndAt(subject, at)).join(', ');
+          throw new DomainError(
+            'rotation.already-approved',
+            `this rotation has the approvals it needs${said === '' ? '' : `, ${said}`}`,
+            { approvals: state.approvals.map(({ subject, at }) => decisionOf(subject, at)) },
+          );
         }
       }
       return [{ type: 'RotationApproved', data: command.note === undefined ? {} : { note: command.note } }];
     }
     case 'RejectRotation':
       if (state.emergency !== undefined && !state.imported) return refuseInRetrospect(command, state);
-      if (state.phase === 'rejected' && !state.imported) return [];
+      if (state.phase === 'rejected' && !state.imported) {
+        throw new DomainError(
+          'rotation.already-rejected',
+          `this rotation was already rejected ${byAndAt(state.ended?.by, state.ended?.at)}: nothing more is recorded`,
+          decisionOf(state.ended?.by, state.ended?.at),
+        );
+      }
       open(state);
       if (state.phase !== 'requested') {
         throw new DomainError(
@@ -643,9 +665,14 @@ function decide(command: RotationCommand, state: RotationState): readonly NewRot
       if (state.emergency === undefined) {
         throw new DomainError('rotation.not-an-emergency', 'only an emergency owes a post-incident review');
       }
-      return state.reviewedAt !== undefined
-        ? []
-        : [{ type: 'PostIncidentReviewed', data: { summary: command.summary }, provenance: 'attested' }];
+      if (state.reviewedAt !== undefined) {
+        throw new DomainError(
+          'rotation.already-reviewed',
+          `the review of this emergency is already on record, ${byAndAt(state.reviewedBy, state.reviewedAt)}, and stands: add what is new as a note`,
+          decisionOf(state.reviewedBy, state.reviewedAt),
+        );
+      }
+      return [{ type: 'PostIncidentReviewed', data: { summary: command.summary }, provenance: 'attested' }];
   }
 }
 

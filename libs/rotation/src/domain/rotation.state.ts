@@ -109,13 +109,17 @@ export interface RotationState {
   readonly attestedSteps: readonly StepName[];
   /** Attested, and not yet compared with what the back end shows. */
   readonly unreconciled: readonly StepName[];
+  /** When the oldest of them was attested: from then on it is to be compared, whatever else happens meanwhile. */
+  readonly unreconciledSince?: number;
   readonly rollback?: Mark & { readonly acceptWindow?: string };
   readonly pause?: Mark;
   readonly abandon?: Mark;
   readonly paused: boolean;
   readonly suspended?: Mark & { readonly code: string; readonly reason: string; readonly person: string };
   readonly reviewedAt?: number;
-  readonly ended?: Mark;
+  readonly reviewedBy?: string;
+  /** `by`: who rejected it; left out for every other end. */
+  readonly ended?: Mark & { readonly by?: string };
   /** The newest fact that may have made something due; the cause of what follows from it. */
   readonly lastMove?: Mark;
 }
@@ -371,7 +375,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
       // An emergency ran before anybody was asked: refusing it afterwards undoes and ends nothing.
       return event.data.inRetrospect === true
         ? { ...moved, refused: { subject: event.actor, at: event.recordedAt, reason: event.data.reason } }
-        : { ...withoutSuspension(moved), phase: 'rejected', ended: mark(event) };
+        : { ...withoutSuspension(moved), phase: 'rejected', ended: { ...mark(event), by: event.actor } };
     case 'EmergencyDeclared':
       return {
         ...moved,
@@ -550,13 +554,15 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
         attestedSteps: [...new Set([...state.attestedSteps, event.data.step])],
       };
     case 'Attested':
-      return {
-        ...moved,
-        unreconciled:
-          state.plan?.attested === true ? [] : [...new Set([...state.unreconciled, event.data.step])],
-      };
+      return state.plan?.attested === true
+        ? reconciled(moved)
+        : {
+            ...moved,
+            unreconciled: [...new Set([...state.unreconciled, event.data.step])],
+            unreconciledSince: state.unreconciledSince ?? event.recordedAt,
+          };
     case 'AttestationReconciled':
-      return event.data.agrees ? believed(moved) : takenBack(moved, event.data.steps);
+      return event.data.agrees ? believed(reconciled(moved)) : takenBack(reconciled(moved), event.data.steps);
     case 'RotationRolledBack':
       return { ...withoutSuspension(moved), phase: 'rolled-back', ended: mark(event) };
     case 'PauseRequested':
@@ -588,16 +594,16 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'RotationCompleted':
       return { ...withoutSuspension(moved), phase: 'completed', ended: mark(event) };
     case 'PostIncidentReviewed':
-      return { ...moved, reviewedAt: event.recordedAt };
+      return { ...moved, reviewedAt: event.recordedAt, reviewedBy: event.actor };
   }
 }
 
 /** The back end shows what was attested. */
 function believed(state: RotationState): RotationState {
   const { switchedBefore: _before, switched, ...rest } = state;
-  if (switched === undefined) return { ...rest, unreconciled: [] };
+  if (switched === undefined) return rest;
   const { attested: _attested, ...shown } = switched;
-  return { ...rest, switched: shown, unreconciled: [] };
+  return { ...rest, switched: shown };
 }
 
 /** What was attested and is not so in the back end is to be performed after all: its outcome no longer counts. */
@@ -641,8 +647,12 @@ function takenBack(state: RotationState, steps: readonly StepName[]): RotationSt
     ...kept('withdraw', 'withdrawn', withdrawn),
     steps: reopenSteps(state.steps, reopened),
     attestedSteps: state.attestedSteps.filter((step) => !has(step)),
-    unreconciled: [],
   };
+}
+
+function reconciled(state: RotationState): RotationState {
+  const { unreconciledSince: _since, ...rest } = state;
+  return { ...rest, unreconciled: [] };
 }
 
 function withoutSuspension(state: RotationState): RotationState {

@@ -398,6 +398,32 @@ describe('the targets of an emergency', () => {
     });
   });
 
+  it('a cutover settles in one act what a switch and a revocation settle', () => {
+    const declaration: RotationEvent =
+      declared.type === 'EmergencyDeclared'
+        ? {
+            ...declared,
+            data: {
+              ...declared.data,
+              targets: (['EmitterSwitched', 'OldKeyRevoked', 'DualAcceptDeployed'] as const).map((name) => ({
+                name,
+                fact: name,
+                within: 'PT1H',
+              })),
+            },
+          }
+        : declared;
+    const cutOver = (versions: string[]): RotationEvent =>
+      fact(9, 30, {
+        type: 'CutOver',
+        data: { settledBy: 'answer', from: 'v1', to: 'v2', versions },
+      });
+    const met = { actualAt: START + 30 * MINUTE, verdict: 'met' };
+    expect(emergencyTargets([declaration, cutOver(['v0', 'v1'])], [])).toMatchObject([met, met, met]);
+    // One compromised version is still in: that is no revocation of what was compromised.
+    expect(emergencyTargets([declaration, cutOver(['v1'])], [])[1]?.verdict).toBe('not recorded');
+  });
+
   it('a late writing stays late, whatever was stated; the back end’s own clock counts', () => {
     const sessions = fact(
       5,

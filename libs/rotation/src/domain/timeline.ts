@@ -637,16 +637,20 @@ function targetFact(
         outgoing === undefined ? compromised : compromised.filter((id) => outgoing.includes(id));
       const needed = new Set(fact === 'OldKeyRevoked' && planned.length > 0 ? planned : compromised);
       for (const event of events) {
-        if (event.type !== fact) continue;
+        // A cutover takes the old one out in the same act.
+        if (event.type !== fact && !(fact === 'OldKeyRevoked' && event.type === 'CutOver')) continue;
         for (const version of event.data.versions) needed.delete(version);
         if (needed.size === 0) return event;
       }
       return undefined;
     }
     case 'EmitterSwitched':
-      return events.find((event) => event.type === 'EmitterSwitched' && event.data.share === 100);
-    case 'EmergencyDeclared':
+      return events.find(
+        (event) => event.type === 'CutOver' || (event.type === 'EmitterSwitched' && event.data.share === 100),
+      );
     case 'DualAcceptDeployed':
+      return events.find(({ type }) => type === fact || type === 'CutOver');
+    case 'EmergencyDeclared':
     case 'OldKeyRejectionVerified':
     case 'SessionsInvalidated':
     case 'ReauthenticationVerified':

@@ -1,0 +1,235 @@
+import { mkdirSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { takeLock, LOCK_FILE } from '#eventlog/sqlite';
+import { placesOf } from '#service/places';
+import { loadConfig } from '#platform';
+import { FAMILY, FAMILY_ID, POLICY, PREVIEW, ROTATION, ROTATION_ID } from './testing/examples.js';
+import { run, type RunOptions } from './testing/run-in.js';
+import {
+  problem,
+  startStandIn,
+  type StandInRoutes,
+  type StandInService,
+} from './testing/stand-in-service.js';
+
+const ROTATIONS = `POST /families/${FAMILY_ID}/rotations`;
+const BY_NAME = 'GET /families/production%2Fsession-jwt';
+const FREEZE = {
+  id: '8d0f1f7e-1111-4111-8111-111111111111',
+  name: 'year end',
+  reason: 'no changes',
+  status: 'in force',
+  from: '2026-02-01T00:00:00.000Z',
+  until: null,
+  liftedAt: null,
+  scope: {},
+};
+const page = (...items: readonly unknown[]) => ({ body: { items, next: null, treeSize: 42 } });
+
+let standIn: StandInService | undefined;
+afterEach(async () => {
+  await standIn?.close();
+  standIn = undefined;
+});
+
+async function runAgainst(routes: StandInRoutes, argv: readonly string[], options: RunOptions = {}) {
+  await standIn?.close();
+  standIn = await startStandIn(routes);
+  return {
+    ...(await run(argv, { url: standIn.url, ...options })),
+    asked: standIn.asked(),
+    seen: standIn.seen,
+  };
+}
+
+describe('emergency', () => {
+  it.each([
+    ['--team', 'payments'],
+    ['--back-end', 'local'],
+    ['--knew', 'x'],
+    ['--path', '/etc/key'],
+    ['--environment', 'demo'],
+  ])('takes no %s beside a family', async (name, value) => {
+    const { code, err } = await run(['emergency', 'demo/roll', name, value, '--yes']);
+    expect({ code, named: err.includes(name) }).toEqual({ code: 2, named: true });
+  });
+
+  it('says first that a family is missing', async () => {
+    const { code, err } = await run(['emergency']);
+    expect(code).toBe(2);
+    expect(err).toContain('name a family');
+    expect(err).not.toContain('--yes');
+  });
+
+  it('shows each consumer once in the count, why one cannot be shown apart, and no field of the API', async () => {
+    const other = { ...FAMILY, id: `2${FAMILY_ID.slice(1)}`, qualifiedName: 'production/new' };
+    const { out } = await runAgainst(
+      {
+        'GET /families': page(FAMILY, other),
+        [ROTATIONS]: { body: { ...PREVIEW, whoBreaks: ['api: what it emitted …', 'api: may refuse …'] } },
+        [`POST /families/${other.id}/rotations`]: {
+          status: 409,
+          body: problem(
+            409,
+            'emergency.nothing-compromised',
+            'none: name them in emergency.compromisedVersions',
+          ),
+        },
+      },
+      ['emergency', '--team', 'identity', '--dry-run'],
+    );
+    expect(out).toContain('EMERGENCY for 2 families');
+    expect(out).toMatch(/production\/session-jwt\s+k1\s+1 consumer\b/);
+    expect(out).toMatch(/production\/new\s+–\s+not known/);
+    expect(out).toContain('production/new: cannot be shown: none: name them in keyturn emergency');
+    expect(out).not.toContain('compromisedVersions');
+    const one = await runAgainst({ 'GET /families': page(FAMILY), [ROTATIONS]: { body: PREVIEW } }, [
+      'emergency',
+      '--team',
+      'identity',
+      '--dry-run',
+    ]);
+    expect(one.out).toContain('EMERGENCY for one family');
+  });
+});
+
+describe('the version that is to be made', () => {
+  it('has no name in a preview, nor before it is there', async () => {
+    const routes = (rotation: unknown) => ({
+      [BY_NAME]: { body: FAMILY },
+      [`GET /rotations/${ROTATION_ID}`]: { body: rotation },
+    });
+    const preview = await runAgainst({ [BY_NAME]: { body: FAMILY }, [ROTATIONS]: { body: PREVIEW } }, [
+      'rotate',
+      'production/session-jwt',
+      '--dry-run',
+    ]);
+    expect(preview.out).toContain('k1 → a new version');
+    const asked = await runAgainst(routes({ ...ROTATION, phase: 'approved' }), ['status', ROTATION_ID]);
+    expect(asked.out).toContain('k1 → a new version');
+    const made = await runAgainst(routes({ ...ROTATION, phase: 'generated' }), ['status', ROTATION_ID]);
+    expect(made.out).toContain('k1 → k2');
+  });
+});
+
+describe('commands that are printed', () => {
+  it('can be pasted, whatever the family is called', async () => {
+    const { out } = await runAgainst(
+      {
+        'POST /people/6fa459ea-ee8a-4ca4-894e-db77e160355e/departure': {
+          body: { families: [{ ...FAMILY, qualifiedName: 'demo/Demo session MAC' }] },
+        },
+      },
+      ['left', '6fa459ea-ee8a-4ca4-894e-db77e160355e'],
+    );
+    expect(out).toContain('keyturn rotate "demo/Demo session MAC" --trigger');
+  });
+});
+
+describe('freezes', () => {
+  it('that were lifted are said to be, by name and by id', async () => {
+    const lifted = { ...FREEZE, status: 'lifted', liftedAt: '2026-02-03T10:00:00.000Z' };
+    for (const name of ['year end', '8d0f1f7e']) {
+      const { code, err, asked } = await runAgainst({ 'GET /freezes': page(lifted) }, [
+        'freeze',
+        'lift',
+        name,
+        '--reason',
+        'r',
+      ]);
+      expect({ code, asked }).toEqual({ code: 1, asked: ['GET /freezes'] });
+      expect(err).toContain('was lifted already, at 2026-02-03 10:00 UTC');
+    }
+    const { err } = await runAgainst({ 'GET /freezes': page(lifted) }, [
+      'freeze',
+      'lift',
+      'other',
+      '--reason',
+      'r',
+    ]);
+    expect(err).toContain('there is no freeze "other"');
+  });
+
+  it('name the family they cover', async () => {
+    const declared = { ...FREEZE, scope: { families: [FAMILY_ID] } };
+    const { out } = await runAgainst({ 'POST /freezes': { status: 201, body: declared } }, [
+      'freeze',
+      'declare',
+      'year end',
+      '--reason',
+      'r',
+      '--family',
+      'production/session-jwt',
+    ]);
+    expect(out).toContain('Covers production/session-jwt.');
+  });
+});
+
+describe('what is wrong is called by its name', () => {
+  it('a policy that is not there', async () => {
+    const { code, err } = await runAgainst({ 'GET /policies': page(POLICY) }, [
+      'standing',
+      'grant',
+      'nope',
+      '--until',
+      '90d',
+      '--reason',
+      'r',
+    ]);
+    expect(code).toBe(1);
+    expect(err).toContain('there is no policy "nope"');
+    expect(err).not.toContain('destruction');
+  });
+
+  it('a backup that is not there', async () => {
+    const nowhere = join(mkdtempSync(join(tmpdir(), 'keyturn-cli-')), 'nope');
+    const { code, err } = await run(['restore', nowhere]);
+    expect(code).toBe(1);
+    expect(err).toContain(`there is no ${nowhere}`);
+    expect(err).not.toContain('manifest');
+  });
+
+  it('the option that is wrong, not the field of the API', async () => {
+    const { code, err } = await run([
+      'token',
+      'create',
+      '--name',
+      'x',
+      '--role',
+      'viewer',
+      '--expires',
+      '2020-01-01T00:00:00Z',
+    ]);
+    expect(code).toBe(2);
+    expect(err).toContain('--expires');
+    expect(err).not.toContain('expiresAt');
+  });
+
+  it('a service that runs on the files a rekey needs', async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), 'keyturn-cli-'));
+    const places = placesOf(loadConfig({ KEYTURN_DATA_DIR: dataDir }));
+    for (const folder of [places.log, places.custody]) mkdirSync(folder, { recursive: true });
+    const lock = takeLock(join(places.log, LOCK_FILE));
+    try {
+      const { code, err } = await run(['local', 'rekey'], { env: { KEYTURN_DATA_DIR: dataDir } });
+      expect(code).toBe(1);
+      expect(err).toContain('stop the service first');
+      expect(err).not.toContain('KEYTURN_URL');
+    } finally {
+      lock.release();
+    }
+  });
+
+  it('neither a data directory nor a service: doctor ends with a problem', async () => {
+    const { code, out } = await run(['doctor']);
+    expect(code).toBe(1);
+    expect(out).toContain('✖ there is no ');
+    expect(out).toContain('1 to mend');
+    const elsewhere = await runAgainst(
+      { 'GET /../../health/ready': { body: {} }, 'GET /health/ready': { body: {} } },
+      ['doctor'],
+    );
+    expect(elsewhere.out).toContain('- there is no ');
+  });
+});
