@@ -196,6 +196,15 @@ it('a review whose date was moved is told from one that was held', async () => {
   expect(await ended('2026-09-01')).toEqual([]);
 });
 
+it('a runbook reviewed again is another fact, also where the date of the next stands', async () => {
+  const reviewed = () =>
+    world.reviseFamily(familyId, { type: 'CompleteReview', summary: 'looked at', nextReview: '2026-09-01' });
+  await reviewed();
+  await reviewed();
+  const facts = await world.facts(`family-${familyId}`);
+  expect(facts.filter(({ type }) => type === 'ReviewCompleted')).toHaveLength(2);
+});
+
 it('whatever is done, looked at and restarted in whatever order: missed once and settled once, exactly where it was late', async () => {
   const seen = new Set<number>();
   await fc.assert(

@@ -147,6 +147,37 @@ describe('somebody who knew secrets leaves', () => {
     expect((await world.family(one)).custodians.map((custodian) => custodian.departed)).toEqual([undefined]);
   });
 
+  it('who came back and leaves again leaves a second time, and is owed for from then on', async () => {
+    await knows(one);
+    await knows(two);
+    const first = await world.left(person);
+    expect(first.changed).toBe(true);
+    clock.advance(10 * DAY);
+    await knows(one);
+    clock.advance(10 * DAY);
+    const again = await world.left(person);
+    expect(again.changed).toBe(true);
+    const leftAt = async (id: string) =>
+      (await world.family(id)).custodians.map(
+        ({ departed }) => departed && new Date(departed.leftAt).toISOString(),
+      );
+    expect(await leftAt(one)).toEqual(['2026-03-22T09:00:00.000Z']);
+    expect(await leftAt(two)).toEqual(['2026-03-02T09:00:00.000Z']);
+    // The control: said once more, it is the same leaving.
+    clock.advance(DAY);
+    expect((await world.left(person)).changed).toBe(false);
+  });
+
+  it('a leaving that is told again does not reach what was entrusted since', async () => {
+    await knows(one);
+    const at = '2026-03-02T08:00:00.000Z';
+    await world.left(person, at);
+    clock.advance(DAY);
+    await knows(one);
+    expect((await world.left(person, at)).changed).toBe(false);
+    expect((await world.family(one)).custodians.map(({ departed }) => departed)).toEqual([undefined]);
+  });
+
   it('refuses a leaving in the future, and leaves the log as it was', async () => {
     await knows(one);
     await expect(world.left(person, '2026-04-01T00:00:00.000Z')).rejects.toMatchObject({

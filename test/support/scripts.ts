@@ -512,7 +512,7 @@ export async function playScript(stage: Stage, script: Script): Promise<Played> 
 async function approve(stage: Stage, rotation: RotationState): Promise<boolean> {
   if ((rotation.plan?.approvals ?? 0) === 0) return false;
   const subject = 'subject-approver';
-  await ask(stage, rotation.rotationId, { type: 'ApproveRotation', subject }, subject);
+  await ask(stage, rotation.rotationId, { type: 'ApproveRotation', subject, now: stage.now() }, subject);
   return true;
 }
 

@@ -69,14 +69,17 @@ export class ReplaceableReadModel implements ReadModel {
   #adopt(model: ReadModel): void {
     model.onApplied((events) => {
       if (model !== this.#current) return;
-      for (const listener of this.#listeners) listener(events);
+      this.#tell(events);
     });
     void model.failed.then((error) => {
       if (model === this.#current) this.#fail(error);
     });
   }
 
-  /** Folds the log anew beside the tables that serve, then serves the new ones. One at a time. */
+  /**
+   * Folds the log anew beside the tables that serve, then serves the new ones, once they are no step back. Listeners are told of
+   * every event, and at the change at least once: whoever reads the tables looks again. One at a time.
+   */
   rebuild(onProgress: (progress: RebuildProgress) => void): Promise<void> {
     this.#rebuilding ??= this.#rebuild(onProgress).finally(() => {
       this.#rebuilding = undefined;
@@ -90,23 +93,51 @@ export class ReplaceableReadModel implements ReadModel {
     const total = await store.log.treeSize();
     onProgress({ done: 0, total });
     const model = await openReadModel({ store, path: pathOf(directory, next), projections });
-    const stopTelling = model.onApplied(() => {
+    this.#adopt(model);
+    // Folded by the new tables and not yet by those that serve: nobody was told of it.
+    let untold: readonly RecordedEvent[] = [];
+    const old = this.#current;
+    const stopTelling = model.onApplied((events) => {
+      const told = old.treeSize();
+      untold = [...untold, ...events].filter(({ treeSize }) => treeSize > told);
       onProgress({ done: Math.min(model.treeSize(), total), total });
     });
+    const swap = (): void => {
+      // Never back: what was served once (a token revoked) is served from then on. In one turn with telling of what was missed.
+      const told = old.treeSize();
+      if (this.#current !== old || model.treeSize() < told) return;
+      this.#current = model;
+      this.#tell(untold.filter(({ treeSize }) => treeSize > told));
+    };
+    const advanced = new Set<() => void>();
     try {
-      const outcome = await Promise.race([model.caughtUp().then(() => undefined), model.failed]);
-      if (outcome !== undefined) throw outcome;
+      while (this.#current === old) {
+        const outcome = await Promise.race([model.caughtUp().then(() => undefined), model.failed]);
+        if (outcome !== undefined) throw outcome;
+        // From here on each batch is a chance: under load the old tables may be ahead whenever we look.
+        if (advanced.size === 0) advanced.add(model.onApplied(swap));
+        swap();
+      }
     } catch (error) {
       await model.close();
       throw error;
     } finally {
       stopTelling();
+      for (const stop of advanced) stop();
     }
-    const old = this.#current;
-    this.#adopt(model);
-    this.#current = model;
     await model.caughtUp();
     await old.close();
+  }
+
+  /** A listener that throws keeps nobody else from being told. */
+  #tell(events: readonly RecordedEvent[]): void {
+    for (const listener of this.#listeners) {
+      try {
+        listener(events);
+      } catch {
+        // As with every batch: a throw never stops the feed.
+      }
+    }
   }
 
   trouble(): string | undefined {

@@ -153,6 +153,90 @@ describe('the dispatcher', () => {
     expect(await events('four')).toContain('Delivered');
   });
 
+  const overdueOf = (key: string): CausedAlarm => ({
+    alarm: { type: 'rotation.overdue', key, at: '2026-01-31T02:10:00.000Z', text: 'it is late' },
+  });
+
+  /** A dispatcher of sudden alarms and of late lines; `onSend` before each send. */
+  const flooded = (late: readonly CausedAlarm[], onSend: (message: Message) => void): HookDispatcher =>
+    new HookDispatcher({
+      store,
+      readModel,
+      channel: {
+        ...channel,
+        send: (message) => {
+          onSend(message);
+          return channel.send(message);
+        },
+      },
+      alarms: (which) => (which === 'all' ? [...alarms, ...late] : alarms),
+      sudden: [],
+      worker: 'hook#1',
+      isDead: () => false,
+      onError: (error) => {
+        throw error;
+      },
+    });
+
+  it('what comes suddenly while a flood is sent waits for one send and no more', async () => {
+    alarms = [];
+    const late = Array.from({ length: 40 }, (_, index) => overdueOf(`late ${index}`));
+    const hook = flooded(late, () => {
+      // A slow receiver.
+      clock.advance(1_100);
+      if (sent.length === 3) alarms = [alarmOf('sudden')];
+    });
+    await hook.sweep();
+    expect(sent.findIndex(({ body }) => body.includes('rotation.suspended'))).toBe(4);
+    expect(sent).toHaveLength(41);
+  });
+
+  it('an urgent one is tried again before the late ones are, however much older they are', async () => {
+    alarms = [];
+    answers = Array.from({ length: 6 }, () => ({ kind: 'refused', reason: 'HTTP 500' }));
+    const hook = flooded(
+      Array.from({ length: 5 }, (_, index) => overdueOf(`late ${index}`)),
+      () => undefined,
+    );
+    await hook.sweep();
+    clock.advance(1_000);
+    alarms = [alarmOf('sudden')];
+    await hook.sweep();
+    await readModel.caughtUp();
+    const before = sent.length;
+    clock.advance(30_000);
+    await hook.sweep();
+    expect(before).toBe(6);
+    expect(sent.slice(before).map(({ body }) => body.includes('rotation.suspended'))).toEqual([
+      true,
+      ...Array.from({ length: 5 }, () => false),
+    ]);
+  });
+
+  it('where no answer comes it rests, as where nothing is reached', async () => {
+    alarms = [alarmOf('one'), alarmOf('two')];
+    answers = [{ kind: 'unknown', reason: 'no answer' }];
+    const hook = dispatcher();
+    await hook.sweep();
+    await hook.sweep();
+    expect(sent).toHaveLength(1);
+    clock.advance(1_000);
+    await hook.sweep();
+    expect(await events('two')).toContain('Delivered');
+  });
+
+  it('the 501st late line is told too, though the first 500 stay late', async () => {
+    alarms = [];
+    const late = Array.from({ length: 520 }, (_, index) => overdueOf(`late ${index}`));
+    const hook = flooded(late, () => undefined);
+    await hook.sweep();
+    await readModel.caughtUp();
+    clock.advance(60_000);
+    await hook.sweep();
+    expect(new Set(sent.map(({ id }) => id)).size).toBe(520);
+    expect(sent).toHaveLength(520);
+  });
+
   it('two workers at once send it once', async () => {
     const live = (): boolean => false;
     await Promise.all([dispatcher('hook#1', live).sweep(), dispatcher('hook#2', live).sweep()]);

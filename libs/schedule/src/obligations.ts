@@ -225,7 +225,7 @@ function ofRotations({ families, rotations, now }: ObligationInput): readonly Ob
     });
     const until = parseInstant(rotation.request?.deviation?.until ?? '');
     const running = rotation.ended === undefined;
-    const attestedAt = rotation.lastMove?.at ?? now;
+    const attestedAt = rotation.unreconciledSince ?? now;
     return [
       ...(until !== undefined && running
         ? [owed('deviation-end', 'a deviation ends', 'the deviation this rotation was asked for with', until)]

@@ -28,6 +28,32 @@ function counting(db: SqlDatabase) {
   return { seen, counted };
 }
 
+it('tells of every late line, and not of the oldest 500 only', () => {
+  const rows = Array.from({ length: 700 }, (_, index) => ({
+    kind: 'runbook-review' as const,
+    key: `f${index}`,
+    family: { id: `f${index}`, qualifiedName: `production/f${index}` },
+    rotation: null,
+    policy: null,
+    illustrative: false,
+    what: 'review of the runbook',
+    status: 'overdue' as const,
+    due: '2026-01-01T00:00:00.000Z',
+    overdueDays: 3,
+    since: '2026-01-01T00:00:00.000Z',
+    basis: 'as the runbook says',
+    provenance: 'attested' as const,
+  }));
+  const db = openDatabase(':memory:');
+  for (const { schema } of [familiesProjection, rotationsProjection, containmentsProjection]) {
+    for (const statement of schema) db.exec(statement);
+  }
+  const watched = { readModel: { db }, integrity: { all: () => [] }, clock: { now: () => 0 } };
+  const alarms = alarmsNow(watched, { late: () => rows }, 'all');
+  expect(new Set(alarms.map(({ alarm }) => alarm.key)).size).toBe(700);
+  db.close();
+});
+
 it('a look at 100,000 open rotations costs the suspended ones', () => {
   const db = openDatabase(':memory:');
   for (const { schema } of [familiesProjection, rotationsProjection, containmentsProjection]) {
@@ -56,10 +82,10 @@ it('a look at 100,000 open rotations costs the suspended ones', () => {
   });
   const { seen, counted } = counting(db);
   const watched = { readModel: { db: counted }, integrity: { all: () => [] }, clock: { now: () => 0 } };
-  const overdue = (): never => {
+  const late = (): never => {
     throw new Error('a sudden look asks for nothing that is overdue');
   };
-  const alarms = alarmsNow(watched, { overdue }, 'sudden');
+  const alarms = alarmsNow(watched, { late }, 'sudden');
   expect(alarms.map(({ alarm }) => [alarm.type, alarm.key])).toEqual([
     ['rotation.suspended', 'e50007'],
     ['rotation.suspended', 'e7'],

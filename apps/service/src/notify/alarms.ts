@@ -1,4 +1,3 @@
-import { UNLIMITED } from '#access';
 import { formatInstant } from '#eventlog';
 import type { CausedAlarm } from '#notify';
 import type { ContainmentState, FamilyState, RotationState } from '#rotation';
@@ -7,9 +6,6 @@ import type { ScheduleItem, Timetable } from '../rotation/schedule-rows.js';
 
 /** After these a look is worth it at once. */
 export const SUDDEN: readonly string[] = ['RotationSuspended', 'ContainmentSuspended'];
-
-/** Most overdue lines that are looked at in one minute: the rest are alarmed in the next ones. */
-const MOST_OVERDUE = 500;
 
 /** What of a Keyturn is looked at. */
 interface Watched {
@@ -21,7 +17,7 @@ interface Watched {
 /** What is alarming now, read from the state as it is; whether it was told already, the log knows. */
 export function alarmsNow(
   keyturn: Watched,
-  timetable: Pick<Timetable, 'overdue'>,
+  timetable: Pick<Timetable, 'late'>,
   which: 'sudden' | 'all',
 ): readonly CausedAlarm[] {
   return [
@@ -105,11 +101,14 @@ function suspended({ readModel }: Watched): readonly CausedAlarm[] {
   return [...rotations, ...containments];
 }
 
-/** Once for each due date: a date that moves is another one. */
-function overdue({ clock }: Watched, timetable: Pick<Timetable, 'overdue'>): readonly CausedAlarm[] {
+/**
+ * Every line that is late, told already or not: whoever takes only the oldest never comes past those that stay late. Once for each
+ * due date: a date that moves is another one.
+ */
+function overdue({ clock }: Watched, timetable: Pick<Timetable, 'late'>): readonly CausedAlarm[] {
   const now = clock.now();
-  const { items } = timetable.overdue({ limit: MOST_OVERDUE }, UNLIMITED, now);
-  return items
+  return timetable
+    .late(now)
     .filter(({ status }) => status === 'overdue')
     .map((row) => ({
       alarm: {

@@ -14,7 +14,7 @@ import {
   type RotationState,
 } from '#rotation';
 import { allHistories, played, someUuid, START, type History } from '#rotation/testing';
-import { overdueRows, scheduleRows, type ScheduleInput, type ScheduleRow } from '#schedule';
+import { obligationRows, overdueRows, scheduleRows, type ScheduleInput, type ScheduleRow } from '#schedule';
 import { Timetable, type SchedulePage } from './schedule-rows.js';
 
 const DAY = 86_400_000;
@@ -139,6 +139,7 @@ describe('the timetable', () => {
           timetable.overdue({ limit, cursor }, UNLIMITED, (asked += DAY) - DAY),
         );
         expect(pages).toEqual(expected);
+        expect(timetable.late(now)).toEqual(expected);
       }),
       { seed: 20_261_121, numRuns: 30 },
     );
@@ -155,6 +156,44 @@ describe('the timetable', () => {
       { seed: 11, numRuns: 20 },
     );
   }, 60_000);
+
+  it('law: what is owed late is what a look at everybody finds', () => {
+    let late = 0;
+    fc.assert(
+      fc.property(settings, (setting) => {
+        const { input, now, timetable } = staged(setting);
+        const expected = obligationRows({ ...input, now }).filter(({ status }) => status === 'overdue');
+        late += expected.length;
+        expect(timetable.owedLate(now)).toEqual(expected);
+      }),
+      { seed: 20_261_121, numRuns: 60 },
+    );
+    expect(late).toBeGreaterThan(20);
+  }, 60_000);
+
+  it('what is owed late costs nothing for families without a policy, past their terms or once rehearsed', () => {
+    const { db, now } = staged({ histories: [], policy: undefined, laterDays: 0 });
+    const insert = db.prepare(
+      `INSERT INTO families (id, revision, tree_size, environment, name, team, mode, kind, protects, accepted_since,
+         emitting_since, unclear, next_review, left_at, registration_due, deviation_until, state)
+       VALUES (?, 1, 1, 'production', ?, 'team', 'driven', 'asymmetric-key', 'other', 0, 0, 1, NULL, NULL, NULL, NULL, '{')`,
+    );
+    const rehearse = db.prepare(
+      `INSERT INTO rotations (id, revision, tree_size, family_id, strategy, phase, ended, imported, requested_at, outgoing,
+         revoked, answered_late, suspended, state) VALUES (?, 1, 1, ?, 'rehearsal', 'completed', 1, 0, 0, 1, 0, 0, 0, '{')`,
+    );
+    db.transaction(() => {
+      for (let index = 0; index < 2_000; index += 1) {
+        insert.run(`f${index}`, `f${index}`);
+        rehearse.run(`r${index}`, `f${index}`);
+      }
+    });
+    // Not one of their states is parsed: they are no JSON.
+    const timetable = new Timetable({ db, treeSize: () => 0 });
+    expect(timetable.owedLate(now)).toEqual([]);
+    // The control: the list of what is overdue looks at them.
+    expect(() => timetable.late(now)).toThrow(SyntaxError);
+  });
 
   it.each([
     'UPDATE families SET emitting_since = NULL',

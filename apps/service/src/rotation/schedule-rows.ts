@@ -79,9 +79,24 @@ export class Timetable {
     return this.#page(query, overdueCursor, now, (asOf) => overdueRows(this.#suspects(scope, asOf)));
   }
 
-  /** What is owed and past its date, of everybody: looks at what may be late. */
+  /** All that is overdue, of everybody, and what nobody can call on time. */
+  late(now: number): readonly ScheduleItem[] {
+    return overdueRows(this.#suspects(UNLIMITED, now));
+  }
+
+  /**
+   * What is owed and past its date, of everybody: looks at who may owe something late, and at nobody for how old a version is or for
+   * having no policy.
+   */
   owedLate(now: number): readonly ObligationRow[] {
-    return obligationRows(this.#suspects(UNLIMITED, now)).filter(({ status }) => status === 'overdue');
+    const owing = this.#owing(now);
+    const families = [...new Set([...this.#owingFamilies(now), ...owing.map(({ familyId }) => familyId)])];
+    return obligationRows({
+      families: families.flatMap((id) => this.#familyOf(id) ?? []),
+      rotations: owing,
+      policies: this.#policies(),
+      now,
+    }).filter(({ status }) => status === 'overdue');
   }
 
   /** What was missed, late or never settled: from the record of it. */
@@ -174,23 +189,18 @@ export class Timetable {
   /** The families and rotations a late row can come from: one too many costs a look, one too few would hide it. */
   #suspects(scope: Scope, now: number): ScheduleInput {
     const policies = this.#policies();
-    const owing = this.#rotations('owed_at <= ?', now);
     const ids = new Set([
       ...this.#pastTheirTerms(policies, now),
-      ...owing.map(({ familyId }) => familyId),
+      ...this.#owing(now).map(({ familyId }) => familyId),
+      ...this.#owingFamilies(now),
       ...this.#ids('SELECT id FROM families WHERE unclear = 1'),
-      // The day of a review counts to its end, in UTC.
-      ...this.#ids('SELECT id FROM families WHERE next_review <= ?', formatInstant(now).slice(0, 10)),
-      ...this.#ids('SELECT id FROM families WHERE left_at IS NOT NULL'),
-      ...this.#ids('SELECT id FROM families WHERE registration_due <= ?', now),
       // What a running rotation made or revoked is not yet in its family's versions.
       ...this.#ids('SELECT family_id AS id FROM rotations WHERE ended = 0 AND revoked = 1'),
       // A rehearsal's version looks young, and settles nothing.
       ...this.#ids("SELECT family_id AS id FROM rotations WHERE strategy = 'rehearsal'"),
     ]);
     const families = [...ids].flatMap((id) => {
-      const row = this.#db.prepare('SELECT state FROM families WHERE id = ?').get(id);
-      const family = row === undefined ? undefined : stateIn<FamilyState>(row);
+      const family = this.#familyOf(id);
       return family !== undefined && reaches(scope, family) ? [family] : [];
     });
     const rotations = families.flatMap(({ familyId }) =>
@@ -203,6 +213,27 @@ export class Timetable {
         .map(pastIn),
     );
     return { families, rotations, past, policies, now };
+  }
+
+  /** Rotations that may owe something late. */
+  #owing(now: number): readonly RotationState[] {
+    return this.#rotations('owed_at <= ?', now);
+  }
+
+  /** Families that may owe something late themselves. */
+  #owingFamilies(now: number): readonly string[] {
+    return [
+      // The day of a review counts to its end, in UTC.
+      ...this.#ids('SELECT id FROM families WHERE next_review < ?', formatInstant(now).slice(0, 10)),
+      ...this.#ids('SELECT id FROM families WHERE left_at <= ?', now),
+      ...this.#ids('SELECT id FROM families WHERE registration_due <= ?', now),
+      ...this.#ids('SELECT id FROM families WHERE deviation_until <= ?', now),
+    ];
+  }
+
+  #familyOf(id: string): FamilyState | undefined {
+    const row = this.#db.prepare('SELECT state FROM families WHERE id = ?').get(id);
+    return row === undefined ? undefined : stateIn<FamilyState>(row);
   }
 
   /** Families whose oldest open version is older than the policy of their kind allows, or that no policy selects. */

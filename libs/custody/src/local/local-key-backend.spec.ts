@@ -510,6 +510,46 @@ describe('the local back end', () => {
       );
     });
 
+    it.each(['in the same process', 'after a restart'])(
+      'a destruction is observed as done only when the old pages are cleared, %s',
+      async (when) => {
+        const old = await emitting('RS256');
+        const secret = openDatabase(storeFile(), { readOnly: true });
+        const sealed = secret.prepare('SELECT material FROM versions WHERE version_id = ?').get(old)?.[
+          'material'
+        ];
+        secret.close();
+        if (!ArrayBuffer.isView(sealed)) throw new Error('nothing was sealed');
+        const piece = Buffer.from(sealed).subarray(-16).toString('latin1');
+        const raw = (): string =>
+          ['', '-wal']
+            .map((suffix) => `${storeFile()}${suffix}`)
+            .filter((path) => existsSync(path))
+            .map((path) => readFileSync(path, 'latin1'))
+            .join('');
+        await emitting();
+        await harness.backend.withdraw(attempts.next(), { versions: [old] });
+        // Somebody reads the file as it was, a backup say: its pages cannot be overwritten meanwhile.
+        const reader = openDatabase(storeFile(), { readOnly: true });
+        reader.exec('BEGIN');
+        reader.prepare('SELECT count(*) FROM versions').get();
+        const destroying = attempts.next();
+        const notYet = { errorClass: 'unknown', message: expect.stringContaining('could not be cleared') };
+        await expect(harness.backend.destroy(destroying, { versions: [old] })).rejects.toMatchObject(notYet);
+        const observe = () => harness.backend.observe(attempts.object, { key: destroying.key });
+        await expect(observe()).rejects.toMatchObject(notYet);
+        expect(raw()).toContain(piece);
+        if (when === 'after a restart') await harness.reopen();
+        // The control: whoever does not ask for this effect is answered.
+        expect((await harness.backend.observe(attempts.object)).exists).toBe(true);
+        reader.exec('ROLLBACK');
+        reader.close();
+        expect(raw()).toContain(piece);
+        expect((await observe()).entry?.effect).toBe('destroy');
+        expect(raw()).not.toContain(piece);
+      },
+    );
+
     it('refuses a wrong master key, changes nothing and still opens with the right one', async () => {
       const version = await emitting();
       harness.backend.close();

@@ -309,14 +309,18 @@ export class LocalKeyBackend implements KeyBackend {
       for (const versionId of input.versions) this.#store.destroy(attempt.object, versionId);
     });
     return guarded('destroy', async () => {
-      if (!this.#store.scrub()) {
-        throw refuse(
-          'unknown',
-          'The key is deleted, but its old pages could not be cleared from the write-ahead log yet',
-        );
-      }
+      this.#clearOldPages();
       return receipt;
     });
+  }
+
+  /** A destruction is over when nothing of the key is left in a file, and not when its row is. */
+  #clearOldPages(): void {
+    if (this.#store.scrub()) return;
+    throw refuse(
+      'unknown',
+      'The key is deleted, but its old pages could not be cleared from the write-ahead log yet',
+    );
   }
 
   async observe(
@@ -335,6 +339,8 @@ export class LocalKeyBackend implements KeyBackend {
       const owner = this.#store.object(object);
       const versions = this.#store.versions(object);
       const entry = key === undefined ? undefined : this.#store.entry(key);
+      // The ledger knows that the row is gone; a crash or a busy file may have left the old pages. Nobody else clears them.
+      if (entry?.effect === 'destroy') this.#clearOldPages();
       return {
         object,
         exists: versions.length > 0,

@@ -16,10 +16,16 @@ export const HOOK = 'hook';
 
 /** How long an attempt may still be answered after its limit. */
 const LEASE_MARGIN_MS = 5_000;
-/** A place that could not be reached is left alone for a while by all deliveries: nothing is written meanwhile. */
+/** A place that could not be reached or did not answer is left alone for a while by all deliveries: nothing is written meanwhile. */
 const QUIET_MS = [1_000, 5_000, 30_000, 60_000, 300_000] as const;
 /** How often what only time brings is looked for. */
 const SWEEP_MS = 60_000;
+/** What comes suddenly is asked for again between two sends, at most this often, and whenever an event says so. */
+const ASK_AGAIN_MS = 1_000;
+/** So many alarms are looked at without a break. */
+const MOST_WITHOUT_BREAK = 500;
+/** What only time brings: it gives way to everything else. */
+const PATIENT = "('rotation.overdue', 'obligation.overdue')";
 
 export interface DispatcherOptions {
   readonly store: EventStore;
@@ -68,6 +74,10 @@ export class HookDispatcher {
   #lookedAt = Number.NEGATIVE_INFINITY;
   /** What an earlier process left open need not wait for its lease. */
   #first = true;
+  /** An event said that something came suddenly; nobody has asked for it yet. */
+  #moved = false;
+  /** On the monotonic clock: when what comes suddenly was last asked for. */
+  #askedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -80,7 +90,9 @@ export class HookDispatcher {
 
   start(): void {
     this.#unlisten = this.#options.readModel.onApplied((events) => {
-      if (events.some(({ type }) => this.#options.sudden.includes(type))) this.nudge();
+      if (!events.some(({ type }) => this.#options.sudden.includes(type))) return;
+      this.#moved = true;
+      this.nudge();
     });
     this.nudge();
   }
@@ -104,29 +116,79 @@ export class HookDispatcher {
     await this.#work;
   }
 
-  /** One look: what is open and due, then what is new. */
+  /**
+   * One look: what came suddenly, then what only time brings, new before tried. Between two sends what came suddenly meanwhile goes
+   * first: however long the list and however slow its receiver, it waits for one send.
+   */
   async sweep(): Promise<void> {
-    const { store, readModel, alarms } = this.#options;
-    const rows = readModel.db
-      .prepare(
-        "SELECT id FROM deliveries WHERE state = 'open' AND (? OR next_at <= ?) ORDER BY raised_at LIMIT 1000",
-      )
-      .all(this.#first ? 1 : 0, store.clock.now());
+    const { store, alarms } = this.#options;
+    const began = store.clock.monotonic();
+    const all = began - this.#lookedAt >= SWEEP_MS;
+    const again = this.#first;
     this.#first = false;
-    const monotonic = store.clock.monotonic();
-    const which = monotonic - this.#lookedAt >= SWEEP_MS ? 'all' : 'sudden';
-    if (which === 'all') this.#lookedAt = monotonic;
+    const open = this.#open(again, 'NOT IN');
+    const patient = this.#open(again, 'IN');
+    if (!(await this.#sudden(true))) return;
+    for (const id of open) {
+      if (!(await this.#sudden())) return;
+      await this.deliver(id);
+    }
+    if (all) {
+      this.#lookedAt = began;
+      let looked = 0;
+      for (const fresh of alarms('all')) {
+        looked += 1;
+        if (looked % MOST_WITHOUT_BREAK === 0) await turn();
+        if (this.#isKnown(fresh)) continue;
+        if (!(await this.#sudden())) return;
+        // What was alarming a minute ago may be over: looked for anew.
+        if (store.clock.monotonic() - began >= SWEEP_MS) {
+          this.nudge();
+          return;
+        }
+        await this.#raise(fresh);
+      }
+    }
+    for (const id of patient) {
+      if (!(await this.#sudden())) return;
+      await this.deliver(id);
+    }
+  }
+
+  /** Deliveries whose time to be tried has come, the oldest first; `again`: also those whose time has not. */
+  #open(again: boolean, patient: 'IN' | 'NOT IN'): readonly string[] {
+    const { store, readModel } = this.#options;
+    return readModel.db
+      .prepare(
+        `SELECT id FROM deliveries WHERE state = 'open' AND (? OR next_at <= ?) AND type ${patient} ${PATIENT}
+         ORDER BY raised_at LIMIT 1000`,
+      )
+      .all(again ? 1 : 0, store.clock.now())
+      .map((row) => String(row['id']));
+  }
+
+  /** Sends what came suddenly. `false`: nothing more is to be sent now. */
+  async #sudden(now = false): Promise<boolean> {
+    const { store, alarms } = this.#options;
+    if (now || this.#moved || store.clock.monotonic() - this.#askedAt >= ASK_AGAIN_MS) {
+      this.#moved = false;
+      this.#askedAt = store.clock.monotonic();
+      for (const fresh of alarms('sudden')) {
+        if (this.#rests()) return false;
+        if (!this.#isKnown(fresh)) await this.#raise(fresh);
+      }
+    }
+    return !this.#rests();
+  }
+
+  #isKnown({ alarm }: CausedAlarm): boolean {
+    const { store, readModel } = this.#options;
     const known = readModel.db.prepare('SELECT 1 FROM deliveries WHERE id = ?');
-    for (const { alarm, cause } of alarms(which)) {
-      if (this.#rests()) return;
-      const id = deliveryId(store.logId, HOOK, alarm);
-      if (known.get(id) === undefined)
-        await this.deliver(id, { alarm, ...(cause === undefined ? {} : { cause }) });
-    }
-    for (const row of rows) {
-      if (this.#rests()) return;
-      await this.deliver(String(row['id']));
-    }
+    return known.get(deliveryId(store.logId, HOOK, alarm)) !== undefined;
+  }
+
+  #raise(fresh: CausedAlarm): Promise<DeliveryState> {
+    return this.deliver(deliveryId(this.#options.store.logId, HOOK, fresh.alarm), fresh);
   }
 
   #rests(): boolean {
@@ -164,7 +226,8 @@ export class HookDispatcher {
     const at = store.clock.now();
     const outcome = await channel.send({ id, at, body: bodyOf(alarm) });
     failpoint('hook:after-effect');
-    this.#reached(outcome.kind !== 'unreachable');
+    // An answer that never came took as long as is waited: as good a reason to leave the place alone as none there.
+    this.#reached(outcome.kind === 'delivered' || outcome.kind === 'refused');
     const ended = await store.append(started, afterAttempt(open.attempt, outcome, store.clock.now()), {
       ...because,
       causationId: begun.lastEvent ?? id,
@@ -196,6 +259,12 @@ export class HookDispatcher {
     );
     this.#timer.unref();
   }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }
 
 function fold(history: History, state: DeliveryState): DeliveryState {

@@ -133,7 +133,7 @@ function commandOf(
 ): RotationCommand {
   switch (ask.type) {
     case 'approve':
-      return { type: 'ApproveRotation', subject, ...(ask.note === undefined ? {} : { note: ask.note }) };
+      return { type: 'ApproveRotation', subject, now, ...(ask.note === undefined ? {} : { note: ask.note }) };
     case 'reject':
       return { type: 'RejectRotation', subject, reason: ask.reason };
     case 'confirm':

@@ -2,9 +2,9 @@ import { DomainError, formatInstant, parseInstant } from '#eventlog';
 import type { Cause } from '#eventlog/kit';
 import { failpoint } from '#platform';
 import { familyDecider } from '../domain/family.decider.js';
-import type { NewPersonEvent } from '../domain/person.events.js';
+import type { NewPersonEvent, PersonState } from '../domain/person.events.js';
 import type { CustodianDirectory } from './custodian-directory.js';
-import { causeOf, type CommandContext, type Ledger } from './ledger.js';
+import { causeOf, isRepeat, type CommandContext, type Ledger } from './ledger.js';
 import type { Placed } from './placed.js';
 import { departureStream, idOf } from './streams.js';
 
@@ -44,21 +44,48 @@ export class RecordDepartureHandler {
       data: { subject, leftAt: at },
       provenance: 'attested',
     });
+    const repeated = isRepeat(context, stream);
+    const families = await this.directory.familiesOf(subject);
     const { history, events, state } = await this.ledger.decideAndAppend(
-      () => this.ledger.person(subject),
-      (person) =>
-        // Without an instant the first record of it stands; another instant is another leaving.
-        person.leftAt !== undefined && (leftAt === undefined || person.leftAt === parseInstant(leftAt))
-          ? []
-          : [left(leftAt ?? formatInstant(now))],
+      async () => {
+        const person = await this.ledger.person(subject);
+        return {
+          ...person,
+          state: { ...person.state, back: await this.#isBack(subject, person.state, families) },
+        };
+      },
+      ({ leftAt: before, back }) => {
+        if (repeated) return [];
+        // Without an instant the first record of a leaving stands, until they come back; another instant is another leaving.
+        const same = leftAt === undefined ? !back : before === parseInstant(leftAt);
+        return before !== undefined && same ? [] : [left(leftAt ?? formatInstant(now))];
+      },
       () => cause,
     );
     failpoint('seam:person-left');
-    const since = leftAt ?? formatInstant(state.leftAt ?? now);
-    for (const family of await this.directory.familiesOf(subject)) {
-      await departFrom(this.ledger, family, { subject, leftAt: since }, cause);
+    const known = events.length === 0 ? state : (await this.ledger.person(subject)).state;
+    const since = formatInstant(known.leftAt ?? now);
+    for (const family of families) {
+      // What they were entrusted with after this leaving is no part of it.
+      if (!(await this.#isEntrusted(family, subject, known.recordedAt))) {
+        await departFrom(this.ledger, family, { subject, leftAt: since }, cause);
+      }
     }
     return { id: idOf(stream), stream, revision: history.revision, changed: events.length > 0 };
+  }
+
+  /** Entrusted with a secret after their leaving was recorded: they came back. */
+  async #isBack(subject: string, { recordedAt }: PersonState, families: readonly string[]): Promise<boolean> {
+    for (const family of families) if (await this.#isEntrusted(family, subject, recordedAt)) return true;
+    return false;
+  }
+
+  async #isEntrusted(family: string, subject: string, after: number | undefined): Promise<boolean> {
+    if (after === undefined) return false;
+    const { custodians } = (await this.ledger.family(family)).state;
+    return custodians.some(
+      (each) => each.subject === subject && each.departed === undefined && each.assignedAt > after,
+    );
   }
 }
 

@@ -12,10 +12,10 @@ import { mergeVersions } from '../domain/versions.js';
 import type { VersionSnapshot } from '../domain/vocabulary.js';
 import type { BackEnds } from './back-ends.js';
 import { boundPolicy } from './bound-policy.js';
-import { causeOf, type CommandContext, type Ledger } from './ledger.js';
+import { causeOf, isRepeat, type CommandContext, type Ledger } from './ledger.js';
 import type { Placed } from './placed.js';
 import type { PolicyDirectory } from './policy-directory.js';
-import { completeOpening, plannedRotation } from './rotation-opening.js';
+import { completeOpening, completeSuperseded, plannedRotation } from './rotation-opening.js';
 import { incomingVersionId, rotationStream } from './streams.js';
 
 /** What a person asks for; the rest of the request is filled in from the record. */
@@ -211,6 +211,13 @@ export class RequestRotationHandler {
     const begun = await this.ledger.rotation(id);
     if (begun.state.exists) return { id, stream, revision: begun.history.revision, changed: false };
     const family = await this.ledger.family(familyId);
+    // It opened its slot, died, and an emergency took the slot: it is not opened a second time.
+    if (isRepeat(context, family.history.stream) && family.state.slot?.rotation !== id) {
+      if (await completeSuperseded(this.ledger, familyId, id)) {
+        const { history } = await this.ledger.rotation(id);
+        return { id, stream, revision: history.revision, changed: false };
+      }
+    }
     const versions = await currentVersions(this.ledger, family.state);
     const request = await requestOf(
       this.ledger,

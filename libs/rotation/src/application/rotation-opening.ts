@@ -7,12 +7,17 @@ import {
 } from '#eventlog';
 import type { Cause, StreamPosition } from '#eventlog/kit';
 import { departureText, deviationsInForce } from '../domain/deviations.js';
-import type { FamilySlot, FamilyState } from '../domain/family.decider.js';
+import { familyDecider, type FamilySlot, type FamilyState } from '../domain/family.decider.js';
+import type { FamilyEvent } from '../domain/family.events.js';
 import { emergencyDecisions, planRotation, TERMS_WITHOUT_POLICY } from '../domain/plan.js';
-import { rotationDecider, type RotationCommand } from '../domain/rotation.decider.js';
+import {
+  requireDeviationInForce,
+  rotationDecider,
+  type RotationCommand,
+} from '../domain/rotation.decider.js';
 import type { NewRotationEvent, RotationPlan } from '../domain/rotation.events.js';
 import type { Ledger } from './ledger.js';
-import { emergencyContainmentId, incomingVersionId } from './streams.js';
+import { emergencyContainmentId, familyStream, incomingVersionId } from './streams.js';
 
 /** The plan a rotation of this family would get now; an emergency's is made from what is observed. */
 export function plannedRotation(
@@ -50,6 +55,7 @@ export async function completeOpening(ledger: Ledger, family: FamilyState, slot:
     ...(supersedes === undefined ? {} : { supersedes }),
   } as const;
   try {
+    if (request.emergency === undefined) requireDeviationInForce(request, ledger.store.clock.now());
     decided =
       request.emergency === undefined
         ? rotationDecider.decide(
@@ -103,6 +109,47 @@ function departuresOf(
     until: formatInstant(deviation.until),
     family: { deviation: deviation.deviation, approvedBy: deviation.approvedBy },
   }));
+}
+
+/**
+ * A slot that an emergency took over before the rotation's own stream began: the stream says then that it was asked for, and by whom
+ * it was superseded, and an emergency is declared all the same and settled like any other. Done by a repeat of the command that
+ * opened it, or by the runner; `false`: this family never opened that rotation, or its slot is still open.
+ */
+export async function completeSuperseded(
+  ledger: Ledger,
+  familyId: string,
+  rotationId: string,
+): Promise<boolean> {
+  const { events } = await ledger.store.read(familyStream(familyId));
+  let family = familyDecider.initialState;
+  let opened: FamilySlot | undefined;
+  let by: string | undefined;
+  // The category of a stream decides its event types; the kit parsed each against its schema.
+  for (const event of events as readonly FamilyEvent[]) {
+    family = familyDecider.evolve(family, event);
+    if (event.type !== 'RotationOpened' || event.provenance === 'imported') continue;
+    if (event.data.rotation === rotationId) opened = family.slot;
+    if (event.data.supersedes === rotationId) by = event.data.rotation;
+  }
+  if (opened === undefined || by === undefined) return false;
+  if (opened.request.emergency !== undefined) {
+    await completeOpening(ledger, family, opened);
+    return true;
+  }
+  const { history, state } = await ledger.rotation(rotationId);
+  if (state.exists) return true;
+  const requested = rotationDecider.decide(
+    { type: 'RequestRotation', family: familyId, request: opened.request },
+    state,
+  );
+  await appendFirst(ledger, history, [...requested, { type: 'RotationSuperseded', data: { by } }], {
+    actor: SYSTEM_ACTOR,
+    correlationId: opened.correlationId,
+    causationId: opened.openedEventId,
+    origin: { via: 'saga' },
+  });
+  return true;
 }
 
 /** The command that opened it and the runner may both come here: whoever is second finds it done. */

@@ -21,7 +21,7 @@ import { stepDeclarations, type BackEnds } from './back-ends.js';
 import { claim, release } from './claims.js';
 import type { Ledger, Loaded } from './ledger.js';
 import { MOST_TURNS, ProcessRunner, trustTermOf, type Wake } from './process-runner.js';
-import { completeOpening } from './rotation-opening.js';
+import { completeOpening, completeSuperseded } from './rotation-opening.js';
 import { StepPerformer, type StepTarget } from './step-performer.js';
 import {
   claimStream,
@@ -177,7 +177,10 @@ export class RotationRunner {
     if (!rotation.state.exists) {
       if (familyId === undefined) return undefined;
       const { state } = await this.#ledger.family(familyId);
-      if (state.slot?.rotation !== rotationId) return undefined;
+      if (state.slot?.rotation !== rotationId) {
+        const completed = await completeSuperseded(this.#ledger, familyId, rotationId);
+        return completed ? 'opening-completed' : undefined;
+      }
       await completeOpening(this.#ledger, state, state.slot);
       return 'opening-completed';
     }

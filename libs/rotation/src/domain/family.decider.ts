@@ -459,7 +459,7 @@ function decide(command: FamilyCommand, state: FamilyState): readonly NewFamilyE
     }
     case 'CompleteReview': {
       existing(state);
-      if (state.runbook['nextReview'] === command.nextReview) return [];
+      // Reviewed again is another fact, also where the date stands; whoever repeats one command is told apart by its key.
       const { summary, nextReview } = command;
       return [
         { type: 'ReviewCompleted', data: { of: 'runbook', summary, nextReview }, provenance: 'attested' },

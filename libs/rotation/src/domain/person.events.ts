@@ -26,10 +26,12 @@ export type PersonEvent = RecordedEventOf<typeof personEvents>;
 export interface PersonState {
   /** When they left, the last time. */
   readonly leftAt?: number;
+  /** When that was recorded: whoever was entrusted with something later came back. */
+  readonly recordedAt?: number;
 }
 
 export const presentPerson: PersonState = {};
 
 export function evolvePerson(_state: PersonState, event: PersonEvent): PersonState {
-  return { leftAt: parseInstant(event.data.leftAt) ?? event.recordedAt };
+  return { leftAt: parseInstant(event.data.leftAt) ?? event.recordedAt, recordedAt: event.recordedAt };
 }

@@ -431,11 +431,22 @@ function grown(before: PlannedWindow, now: PlannedWindow): PlannedWindow {
   return { ...now, required: formatDuration(milliseconds(before.required) + more) };
 }
 
+/** Without the deviation it was shortened by. */
+function asComputed(window: PlannedWindow, lapsed: string | undefined): PlannedWindow {
+  const shortened = milliseconds(window.required) < milliseconds(window.computed);
+  return lapsed !== undefined && shortened ? { ...window, required: window.computed } : window;
+}
+
 /**
  * What a running plan must take over from the family as it stands now: a consumer that joined or left, more instances, a
- * longer cache. It binds at once; what shrank changes nothing (design, Windows). `undefined`: nothing of it moved.
+ * longer cache. It binds at once; what shrank changes nothing (design, Windows). `undefined`: nothing of it moved. `lapsed`: when the
+ * deviation ended that its windows stand on; from then on what is computed binds again.
  */
-export function amendment(plan: RotationPlan, family: FamilyState): PlanAmendment | undefined {
+export function amendment(
+  plan: RotationPlan,
+  family: FamilyState,
+  lapsed?: string,
+): PlanAmendment | undefined {
   const maxAge = Math.max(plan.maxAgeSeconds, family.largestMaxAge);
   const input = windowInput(family, plan.terms, maxAge);
   const now = plannedConsumers(family, maxAge);
@@ -477,9 +488,15 @@ export function amendment(plan: RotationPlan, family: FamilyState): PlanAmendmen
     plan.windows === undefined || plan.strategy === 'emergency'
       ? undefined
       : {
-          accept: grown(plan.windows.accept, acceptWindow(input)),
-          drain: grown(plan.windows.drain, drainWindow(input)),
+          accept: grown(asComputed(plan.windows.accept, lapsed), acceptWindow(input)),
+          drain: grown(asComputed(plan.windows.drain, lapsed), drainWindow(input)),
         };
+  if (lapsed !== undefined && plan.windows !== undefined && plan.strategy !== 'emergency') {
+    const { accept, drain } = plan.windows;
+    if (asComputed(accept, lapsed) !== accept || asComputed(drain, lapsed) !== drain) {
+      because.push(`The deviation ended ${lapsed}: what is computed binds again.`);
+    }
+  }
   if (windows !== undefined && plan.windows !== undefined) {
     if (windows.accept.required !== plan.windows.accept.required) {
       because.push(

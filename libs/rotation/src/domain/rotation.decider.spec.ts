@@ -17,6 +17,7 @@ import {
   someTerms,
   someUuid,
   until,
+  START,
 } from '../testing/index.js';
 import { milliseconds } from './duration.js';
 import { rotationDecider, type RotationCommand } from './rotation.decider.js';
@@ -83,8 +84,8 @@ function historyOf(name: string): Reached {
 }
 
 const commands = {
-  approve: () => ({ type: 'ApproveRotation', subject: 'subject-second' }),
-  'approve own': () => ({ type: 'ApproveRotation', subject: REQUESTER }),
+  approve: () => ({ type: 'ApproveRotation', subject: 'subject-second', now: START }),
+  'approve own': () => ({ type: 'ApproveRotation', subject: REQUESTER, now: START }),
   reject: () => ({ type: 'RejectRotation', subject: APPROVER, reason: 'not now' }),
   'confirm acceptance': ({ incoming }) => ({
     type: 'ConfirmAcceptance',
@@ -294,16 +295,16 @@ describe('approvals', () => {
     const world = new SimulatedWorld();
     const { id } = world.request({ requestedBy: 'subject-ada' });
     // Another actor on the request's behalf changes nothing: who approves is what counts.
-    expect(world.ask(id, { type: 'ApproveRotation', subject: 'subject-ada' }, 'token-of-ada')).toBe(
-      'rotation.own-approval',
-    );
+    expect(
+      world.ask(id, { type: 'ApproveRotation', subject: 'subject-ada', now: world.now }, 'token-of-ada'),
+    ).toBe('rotation.own-approval');
   });
 
   it('the same subject twice counts once, two different ones count twice', () => {
     const world = new SimulatedWorld();
     const { id } = world.request({ policy: policy(2) });
     const approve = (subject: string, refused?: string): void => {
-      expect(world.ask(id, { type: 'ApproveRotation', subject }, subject)).toBe(refused);
+      expect(world.ask(id, { type: 'ApproveRotation', subject, now: world.now }, subject)).toBe(refused);
       world.run();
     };
     approve('subject-ben');
@@ -327,7 +328,7 @@ describe('approvals', () => {
   it('a forged approval of the requester in the log does not start it', () => {
     const world = new SimulatedWorld();
     const { id } = world.request();
-    world.ask(id, { type: 'ApproveRotation', subject: 'subject-ben' }, REQUESTER);
+    world.ask(id, { type: 'ApproveRotation', subject: 'subject-ben', now: world.now }, REQUESTER);
     world.run();
     expect(world.rotation(id).generated).toBeUndefined();
   });

@@ -1,4 +1,4 @@
-import { DomainError, formatInstant, type Decider } from '#eventlog';
+import { DomainError, formatInstant, parseInstant, type Decider } from '#eventlog';
 import { requireEvidence, requireNotInFuture } from './attestation.js';
 import { byAndAt, decisionOf } from './decided.js';
 import { milliseconds } from './duration.js';
@@ -40,7 +40,12 @@ export type RotationCommand =
         readonly decisions: readonly string[];
       };
     }
-  | { readonly type: 'ApproveRotation'; readonly subject: string; readonly note?: string }
+  | {
+      readonly type: 'ApproveRotation';
+      readonly subject: string;
+      readonly note?: string;
+      readonly now: number;
+    }
   | { readonly type: 'RejectRotation'; readonly subject: string; readonly reason: string }
   | {
       readonly type: 'ConfirmAcceptance' | 'ConfirmEmission';
@@ -137,6 +142,17 @@ function revokeMayHaveStarted(state: RotationState): boolean {
         state.steps.open?.step === step ||
         (state.steps.failure?.step === step && state.steps.failure.performed === 'unknown'),
     )
+  );
+}
+
+/** What stands on a deviation that ended is neither opened nor approved any more. */
+export function requireDeviationInForce(request: RotationRequest | undefined, now: number): void {
+  const until = request?.deviation?.until;
+  if (until === undefined || now < (parseInstant(until) ?? Infinity)) return;
+  throw new DomainError(
+    'deviation.expired',
+    `the deviation this rotation stands on ended ${until}: reject it, and ask again without one, or with a later end`,
+    { field: 'deviation.until', until },
   );
 }
 
@@ -487,6 +503,7 @@ function decide(command: RotationCommand, state: RotationState): readonly NewRot
             { approvals: state.approvals.map(({ subject, at }) => decisionOf(subject, at)) },
           );
         }
+        requireDeviationInForce(state.request, command.now);
       }
       return [{ type: 'RotationApproved', data: command.note === undefined ? {} : { note: command.note } }];
     }

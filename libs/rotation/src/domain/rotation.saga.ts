@@ -1,4 +1,4 @@
-import { DomainError, formatInstant } from '#eventlog';
+import { DomainError, formatInstant, parseInstant } from '#eventlog';
 import { formatDuration, milliseconds } from './duration.js';
 import { containedVersions, type ContainmentState } from './containment.state.js';
 import { changeTime } from './change-windows.js';
@@ -597,7 +597,7 @@ export function nextStep(view: RotationView, now: number): Decision {
       dueTo: family.slot.openedEventId,
     };
   }
-  const changed = reconciled(view) ?? amended(view);
+  const changed = reconciled(view) ?? amended(view, now);
   if (changed !== undefined) return changed;
   if (rotation.abandon !== undefined) return abandoning(view, now, rotation.abandon);
   if (rotation.rollback !== undefined) return rollingBack(view, now, rotation.rollback);
@@ -689,13 +689,15 @@ function overtaken(rotation: RotationState, step: StepName): boolean {
   }
 }
 
-/** A consumer that joined, left or grew binds at once, until nothing waits for it any more. */
-function amended(view: RotationView): Decision | undefined {
+/** A consumer that joined, left or grew, and a deviation that ended, binds at once, until nothing waits for it any more. */
+function amended(view: RotationView, now: number): Decision | undefined {
   const { rotation, family } = view;
   const { plan } = rotation;
   const over = rotation.rollback === undefined ? rotation.revoked : rotation.withdrawn;
   if (plan === undefined || over !== undefined) return undefined;
-  const change = amendment(plan, family);
+  const until = plan.strategy === 'rehearsal' ? undefined : rotation.request?.deviation?.until;
+  const lapsed = now >= (parseInstant(until ?? '') ?? Infinity) ? until : undefined;
+  const change = amendment(plan, family, lapsed);
   if (change === undefined) return undefined;
   return {
     kind: 'record',

@@ -100,6 +100,8 @@ export interface RotationState {
   readonly attestedSteps: readonly StepName[];
   /** Attested, and not yet compared with what the back end shows. */
   readonly unreconciled: readonly StepName[];
+  /** When the oldest of them was attested: from then on it is to be compared, whatever else happens meanwhile. */
+  readonly unreconciledSince?: number;
   readonly rollback?: Mark & { readonly acceptWindow?: string };
   readonly pause?: Mark;
   readonly abandon?: Mark;
@@ -507,13 +509,15 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
         attestedSteps: [...new Set([...state.attestedSteps, event.data.step])],
       };
     case 'Attested':
-      return {
-        ...moved,
-        unreconciled:
-          state.plan?.attested === true ? [] : [...new Set([...state.unreconciled, event.data.step])],
-      };
+      return state.plan?.attested === true
+        ? reconciled(moved)
+        : {
+            ...moved,
+            unreconciled: [...new Set([...state.unreconciled, event.data.step])],
+            unreconciledSince: state.unreconciledSince ?? event.recordedAt,
+          };
     case 'AttestationReconciled':
-      return event.data.agrees ? { ...moved, unreconciled: [] } : takenBack(moved, event.data.steps);
+      return event.data.agrees ? reconciled(moved) : takenBack(reconciled(moved), event.data.steps);
     case 'RotationRolledBack':
       return { ...withoutSuspension(moved), phase: 'rolled-back', ended: mark(event) };
     case 'PauseRequested':
@@ -568,8 +572,12 @@ function takenBack(state: RotationState, steps: readonly StepName[]): RotationSt
     ...kept('withdraw', 'withdrawn', withdrawn),
     steps: reopenSteps(state.steps, steps),
     attestedSteps: state.attestedSteps.filter((step) => !has(step)),
-    unreconciled: [],
   };
+}
+
+function reconciled(state: RotationState): RotationState {
+  const { unreconciledSince: _since, ...rest } = state;
+  return { ...rest, unreconciled: [] };
 }
 
 function withoutSuspension(state: RotationState): RotationState {

@@ -784,7 +784,7 @@ describe('attested steps', () => {
     const world = watched({ othersAreDead: false, outlivesProcess: true });
     const { id } = world.request();
     world.injectAt.set('accept', ['crash-late']);
-    world.ask(id, { type: 'ApproveRotation', subject: APPROVER }, APPROVER);
+    world.ask(id, { type: 'ApproveRotation', subject: APPROVER, now: world.now }, APPROVER);
     world.run();
     const take = (): string | undefined =>
       world.ask(id, { type: 'SwitchToAttested', step: 'accept', reason: 'now', now: world.now }, REQUESTER);
@@ -802,5 +802,40 @@ describe('attested steps', () => {
     expect(take('return')).toBe('step.not-open');
     expect(take('contain')).toBe('step.not-open');
     expect(take('generate')).toBe('step.not-open');
+  });
+});
+
+describe('a deviation that ends in mid-rotation', () => {
+  const asked = (until: number) =>
+    ({
+      windows: { drain: 'PT3H' },
+      deviation: { reason: 'the old key expires', until: new Date(until).toISOString() },
+    }) as const;
+  const tokens: WorldOptions = { details: someDetails({ artefactLife: 'PT6H' }) };
+  const revokedAfter = (validFor: number): number => {
+    const world = new SimulatedWorld(tokens);
+    const { id } = world.request(asked(world.now + validFor));
+    draining(world, id);
+    const from = world.now;
+    world.elapse(DAY);
+    return (world.rotation(id).revoked?.at ?? Infinity) - from;
+  };
+
+  it('binds the computed window again', () => {
+    const world = new SimulatedWorld(tokens);
+    const { id } = world.request(asked(world.now + 2 * HOUR));
+    draining(world, id);
+    const { computed } = world.plan(id).windows?.drain ?? { computed: '' };
+    expect(milliseconds(computed)).toBeGreaterThan(6 * HOUR);
+    world.elapse(DAY);
+    expect(world.plan(id).windows?.drain.required).toBe(computed);
+    const amended = factsOf(world, id, 'PlanAmended').at(-1);
+    expect(amended?.data.because.join(' ')).toContain('The deviation ended');
+    expect(factsOf(world, id, 'PlanAmended')).toHaveLength(1);
+    expect(revokedAfter(2 * HOUR)).toBe(milliseconds(computed));
+  });
+
+  it('control: while it lasts, the shorter window is enough', () => {
+    expect(revokedAfter(DAY)).toBe(3 * HOUR);
   });
 });

@@ -124,7 +124,8 @@ export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent
     `CREATE TABLE families (
       ${ROW}, environment TEXT NOT NULL, name TEXT NOT NULL, team TEXT NOT NULL, mode TEXT NOT NULL,
       kind TEXT NOT NULL, protects TEXT NOT NULL, accepted_since INTEGER, emitting_since INTEGER,
-      unclear INTEGER NOT NULL, next_review TEXT, left_at INTEGER, registration_due INTEGER, ${STATE}
+      unclear INTEGER NOT NULL, next_review TEXT, left_at INTEGER, registration_due INTEGER,
+      deviation_until INTEGER, ${STATE}
     ) STRICT`,
     'CREATE INDEX families_by_name ON families (environment, name, id)',
     'CREATE INDEX families_by_team ON families (team, environment, name, id)',
@@ -133,6 +134,7 @@ export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent
     'CREATE INDEX families_unclear ON families (id) WHERE unclear = 1',
     'CREATE INDEX families_left ON families (left_at) WHERE left_at IS NOT NULL',
     'CREATE INDEX families_unregistered ON families (registration_due) WHERE registration_due IS NOT NULL',
+    'CREATE INDEX families_deviating ON families (deviation_until) WHERE deviation_until IS NOT NULL',
     'CREATE INDEX families_reviewed ON families (next_review) WHERE next_review IS NOT NULL',
   ],
   category: 'family',
@@ -147,11 +149,21 @@ export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent
     kind: state.details?.kind ?? '',
     protects: state.details?.protects ?? '',
     ...clocksOf(state.versions, state.deviations),
-    next_review: state.runbook['nextReview'] ?? null,
-    left_at: firstLeft(state.custodians),
+    // A retired family owes neither.
+    next_review: state.retired ? null : (state.runbook['nextReview'] ?? null),
+    left_at: state.retired ? null : firstLeft(state.custodians),
     registration_due: registrationMissing(state).length === 0 ? null : (state.registration?.due ?? null),
+    deviation_until: state.retired ? null : firstEnd(state.deviations),
   }),
 });
+
+/** When the first of the deviations ends that hold, or held and were not closed. */
+function firstEnd(deviations: FamilyState['deviations'] = []): number | null {
+  const ends = deviations.flatMap(({ approvedAt, closedAt, until }) =>
+    approvedAt === undefined || closedAt !== undefined ? [] : [until],
+  );
+  return ends.length === 0 ? null : Math.min(...ends);
+}
 
 /** When the first of those left whose secret was not rotated since. */
 function firstLeft(custodians: FamilyState['custodians']): number | null {
@@ -163,8 +175,7 @@ function firstLeft(custodians: FamilyState['custodians']): number | null {
 
 /** The earliest instant from which a person may owe something late; earlier than its date costs a look, later would hide it. */
 function owedAt(state: RotationState): number | null {
-  const { emergency, imported, approvals, refused, phase, reviewedAt, request, unreconciled, lastMove } =
-    state;
+  const { emergency, imported, approvals, refused, phase, reviewedAt, request, unreconciledSince } = state;
   if (imported) return null;
   const until = ENDED.includes(phase) ? undefined : parseInstant(request?.deviation?.until ?? '');
   const open = [
@@ -173,7 +184,7 @@ function owedAt(state: RotationState): number | null {
       : [emergency.approvalDueAt]),
     ...(emergency === undefined || reviewedAt !== undefined ? [] : [emergency.reviewDueAt]),
     ...(until === undefined ? [] : [until]),
-    ...(unreconciled.length === 0 || lastMove === undefined ? [] : [lastMove.at]),
+    ...(unreconciledSince === undefined ? [] : [unreconciledSince]),
   ];
   return open.length === 0 ? null : Math.min(...open);
 }

@@ -139,7 +139,7 @@ export function newest(world: SimulatedWorld): string {
 /** Does what people would do for a rotation to go on. */
 export function help(world: SimulatedWorld, id: string): void {
   world.run();
-  world.ask(id, { type: 'ApproveRotation', subject: APPROVER }, APPROVER);
+  world.ask(id, { type: 'ApproveRotation', subject: APPROVER, now: world.now }, APPROVER);
   if (world.rotation(id).pause !== undefined) world.ask(id, { type: 'ResumeRotation' });
   world.run();
   world.confirmAll(id, 'verifier');
@@ -168,7 +168,7 @@ export function act(world: SimulatedWorld, action: Action): void {
       help(world, id);
       break;
     case 'approve':
-      world.ask(id, { type: 'ApproveRotation', subject: APPROVER }, APPROVER);
+      world.ask(id, { type: 'ApproveRotation', subject: APPROVER, now: world.now }, APPROVER);
       break;
     case 'reject':
       world.ask(id, { type: 'RejectRotation', subject: APPROVER, reason: 'not now' }, APPROVER);

@@ -21,7 +21,7 @@ export function until(world: SimulatedWorld, reached: () => boolean, what: strin
 }
 
 export const approve: Setup = (world, id) => {
-  world.ask(id, { type: 'ApproveRotation', subject: APPROVER }, APPROVER);
+  world.ask(id, { type: 'ApproveRotation', subject: APPROVER, now: world.now }, APPROVER);
 };
 export const accepting: Setup = (world, id) => {
   approve(world, id);
