@@ -1,7 +1,7 @@
 import type { RecordedEvent } from '#eventlog';
 import { openDatabase, type SqlDatabase } from '#eventlog/sqlite';
 import { ManualClock } from '#platform/testing';
-import { wakeupsProjection } from '../infrastructure/wakeups.projection.js';
+import { wakeupsProjection } from '../index.js';
 import { someUuid } from '../testing/index.js';
 import type { Wake } from './process-runner.js';
 import { Waker } from './waker.js';
