@@ -54,6 +54,11 @@ export const rotationSchema = z.looseObject({
     })
     .nullable(),
   trustEndsAt: z.string().nullable(),
+  /** Of emission: how much of it the new version has. */
+  emittingShare: z.number().nullish(),
+  plan: z
+    .looseObject({ cohorts: z.array(z.looseObject({ share: z.number(), hold: z.string() })).optional() })
+    .nullish(),
   exceptions: z.array(z.string()),
   next: z.array(z.string()),
 });
@@ -110,7 +115,17 @@ export const familySchema = z.looseObject({
       destroyed: z.boolean(),
     }),
   ),
-  custodians: z.array(z.looseObject({ subject: z.string() })).optional(),
+  custodians: z
+    .array(
+      z.looseObject({
+        subject: z.string(),
+        knows: z.string().optional(),
+        acknowledgedAt: z.string().nullish(),
+        leftAt: z.string().nullish(),
+        settledBy: z.string().nullish(),
+      }),
+    )
+    .optional(),
   current: z.string().nullable(),
   runningRotation: z.string().nullable(),
   coverageStart: z.string().nullable(),

@@ -1,5 +1,6 @@
 import { familySchema, previewSchema, rotationSchema, type Family, type Rotation } from './api.js';
 import { CliFailure, EndedOtherwise, RefusedError } from './failures.js';
+import { findPerson } from './find-person.js';
 import { progressBar } from './progress-bar.js';
 import type { Session } from './session.js';
 
@@ -71,7 +72,8 @@ export async function declareForEach(
 }
 
 async function affectedBy(session: Session, selector: Selector): Promise<readonly Family[]> {
-  const { environment, team, backEnd, knew } = selector;
+  const { environment, team, backEnd } = selector;
+  const knew = selector.knew === undefined ? undefined : await findPerson(session, selector.knew);
   const { items } = await session.client.all('/families', familySchema, {
     ...(environment === undefined ? {} : { environment }),
     ...(team === undefined ? {} : { team }),

@@ -233,3 +233,91 @@ describe('what is wrong is called by its name', () => {
     expect(elsewhere.out).toContain('- there is no ');
   });
 });
+
+describe('people', () => {
+  const ADA = '6fa459ea-ee8a-4ca4-894e-db77e160355e';
+  const token = { id: 't-1', subject: ADA, name: 'Ada', label: 'l', roles: ['admin'], status: 'active' };
+  const departure = { [`POST /people/${ADA}/departure`]: { body: { families: [] } } };
+
+  it('are shown with the id that commands ask for', async () => {
+    const { out } = await runAgainst({ 'GET /tokens': page(token) }, ['token', 'list']);
+    expect(out).toMatch(new RegExp(`Ada +${ADA}`));
+  });
+
+  it('may be named where only one has the name; an id asks nobody', async () => {
+    const other = { ...token, id: 't-2' };
+    const named = await runAgainst({ ...departure, 'GET /tokens': page(token, other) }, ['left', 'Ada']);
+    expect([named.code, named.asked.at(-1)]).toEqual([0, `POST /people/${ADA}/departure`]);
+    expect((await runAgainst(departure, ['left', ADA])).asked).toEqual([`POST /people/${ADA}/departure`]);
+    const two = { ...token, subject: `7${ADA.slice(1)}` };
+    const twice = await runAgainst({ ...departure, 'GET /tokens': page(token, two) }, ['left', 'Ada']);
+    expect([twice.code, twice.asked]).toEqual([1, ['GET /tokens']]);
+    expect(twice.err).toContain(ADA);
+    const nobody = await runAgainst({ ...departure, 'GET /tokens': page(token) }, ['left', 'Grace']);
+    expect([nobody.code, nobody.asked]).toEqual([1, ['GET /tokens']]);
+  });
+});
+
+describe('what a page shows', () => {
+  it('of a rolling rotation: its cohorts, and how far it is', async () => {
+    const cohorts = [
+      { share: 10, hold: 'P1D' },
+      { share: 100, hold: 'PT0S' },
+    ];
+    const rolling = {
+      ...ROTATION,
+      strategy: 'rolling',
+      phase: 'emitting',
+      emittingShare: 10,
+      plan: { cohorts },
+    };
+    const { out } = await runAgainst({ [`GET /rotations/${ROTATION_ID}`]: { body: rolling } }, [
+      'status',
+      ROTATION_ID,
+    ]);
+    expect(out).toMatch(/cohorts +10 % for 1 d, 100 % for/);
+    expect(out).toMatch(/emission +10 % with k2/);
+  });
+
+  it('of a family: an approved deviation, as such, and who knows it', async () => {
+    const shown = {
+      ...FAMILY,
+      deviations: [
+        {
+          id: 'd1d1d1d1-1',
+          departs: { stopEmitting: 'P180D' },
+          reason: 'RA-12',
+          until: '2026-09-01T00:00:00.000Z',
+          approvedBy: 'x',
+        },
+      ],
+      custodians: [
+        { subject: 's-1', knows: 'typed it in', acknowledgedAt: null, leftAt: null, settledBy: null },
+      ],
+    };
+    const { out } = await runAgainst({ [BY_NAME]: { body: shown } }, ['families', 'production/session-jwt']);
+    expect(out).toMatch(/deviation +d1d1d1d1 {2}stopEmitting, until 2026-09-01 00:00 UTC, approved: RA-12/);
+    expect(out).toMatch(/custodian +s-1 knows: typed it in; not acknowledged/);
+    const bound = { policy: { name: 'PCI' }, why: 'because' };
+    const policy = await runAgainst(
+      { [BY_NAME]: { body: shown }, [`GET /families/${FAMILY_ID}/policy`]: { body: bound } },
+      ['policies', '--for', 'production/session-jwt'],
+    );
+    expect(policy.out).toContain('approved: RA-12');
+  });
+
+  it('of an emergency on a path: its name to be, its steps, what is owed', async () => {
+    const { code, out } = await run([
+      'emergency',
+      '--path',
+      '/etc/app/key',
+      '--environment',
+      'demo',
+      '--dry-run',
+    ]);
+    expect(code).toBe(0);
+    expect(out).toContain('demo/unregistered etc app key');
+    expect(out).toContain('generate → ');
+    expect(out).toContain('post-incident review');
+  });
+});

@@ -75,6 +75,10 @@ export function rotationPage(session: Session, rotation: Rotation): readonly str
     ...(rotation.approvals.required === 0
       ? []
       : [row('approvals', `${rotation.approvals.by.length} of ${rotation.approvals.required}`)]),
+    ...(rotation.plan?.cohorts === undefined ? [] : [row('cohorts', cohortsText(rotation.plan.cohorts))]),
+    ...(typeof rotation.emittingShare !== 'number' || rotation.ended
+      ? []
+      : [row('emission', `${rotation.emittingShare} % with ${rotation.incoming ?? NEW_VERSION}`)]),
     ...(windows === null || rotation.ended
       ? []
       : [window('accept', windows.accept), window('drain', windows.drain)]),
@@ -153,14 +157,7 @@ export function previewPage(session: Session, preview: Preview): readonly string
     ...(plan.outage === undefined
       ? []
       : [row('outage', `up to ${lengthOf(plan.outage.predicted)}, ${plan.outage.binding}`, 'yellow')]),
-    ...(plan.cohorts === undefined
-      ? []
-      : [
-          row(
-            'cohorts',
-            plan.cohorts.map(({ share, hold }) => `${share} % for ${lengthOf(hold)}`).join(', '),
-          ),
-        ]),
+    ...(plan.cohorts === undefined ? [] : [row('cohorts', cohortsText(plan.cohorts))]),
     ...date('emit', dates.earliestEmit),
     ...date('revoke', dates.earliestRevoke),
     ...date('completed', dates.earliestCompleted),
@@ -171,6 +168,10 @@ export function previewPage(session: Session, preview: Preview): readonly string
     ...plan.exceptions.map((text) => row('exception', text, 'yellow')),
     ...preview.whoBreaks.map((text, index) => row(index === 0 ? 'who breaks' : '', text, 'red')),
   ];
+}
+
+function cohortsText(cohorts: NonNullable<Preview['plan']['cohorts']>): string {
+  return cohorts.map(({ share, hold }) => `${share} % for ${lengthOf(hold)}`).join(', ');
 }
 
 function windowText(window: { readonly required: string; readonly binding: string }): string {

@@ -23,11 +23,13 @@ import { ProcessesController } from './rotation/processes.controller.js';
 import { ROTATION_PROVIDERS } from './rotation/rotation.handlers.js';
 import { RotationsController } from './rotation/rotations.controller.js';
 import { TimelineStreamController } from './rotation/timeline-stream.controller.js';
+import { RootController } from './root.controller.js';
 import { TOKEN_HANDLERS } from './token.handlers.js';
 import { TokensController } from './tokens.controller.js';
 
 /** What HTTP offers. A new part adds its controllers and handlers to these two lists. */
 const CONTROLLERS = [
+  RootController,
   HealthController,
   JwksController,
   TokensController,

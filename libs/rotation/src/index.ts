@@ -194,4 +194,5 @@ export {
   type RotationSurroundings,
   type RotationViewJson,
 } from './application/views.js';
+export { nameForUnregistered } from './application/register-unregistered.js';
 export { shellWord } from './application/shell-word.js';

@@ -4,6 +4,7 @@ import { familySchema } from '../api.js';
 import { defineCommand, FAMILY_ARGUMENT } from '../define-command.js';
 import { findFamily } from '../find.js';
 import { Session, type CommonOptions } from '../session.js';
+import { findPerson, PERSON_ARGUMENT } from '../find-person.js';
 import type { Surroundings } from '../surroundings.js';
 
 export function registerCustodian(program: Command, around: Surroundings): void {
@@ -20,12 +21,13 @@ export function registerCustodian(program: Command, around: Surroundings): void 
     changes: true,
   })
     .argument('<family>', FAMILY_ARGUMENT)
-    .argument('<subject>', 'the id of the person, as token list shows it')
+    .argument('<subject>', PERSON_ARGUMENT)
     .requiredOption('--knows <text>', 'what they know, or how they came to know it')
     .action(
-      async (text: string, subject: string, { knows, ...options }: CommonOptions & { knows: string }) => {
+      async (text: string, person: string, { knows, ...options }: CommonOptions & { knows: string }) => {
         const session = new Session(around, options);
         const family = await findFamily(session, text);
+        const subject = await findPerson(session, person);
         const path = `/families/${family.id}/custodians/${subject}`;
         const shown = await session.client.send('PUT', path, familySchema, { body: { knows } });
         session.answer(shown, () => {

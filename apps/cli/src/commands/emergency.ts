@@ -1,5 +1,6 @@
 import { Option, type Command } from 'commander';
 import { z } from 'zod';
+import { nameForUnregistered } from '#rotation';
 import { previewSchema, type Family, type Preview } from '../api.js';
 import { defineCommand, FAMILY_ARGUMENT } from '../define-command.js';
 import { CliFailure, EndedOtherwise, InterruptedError, UsageError } from '../failures.js';
@@ -51,7 +52,10 @@ export function registerEmergency(program: Command, around: Surroundings): void 
     .option('--environment <environment>', 'of the path; or only the families of this one')
     .option('--team <team>', 'every family of this team')
     .option('--back-end <instance>', 'every family of this back end: whatever issuer stands behind it')
-    .option('--knew <subject>', 'every family this person is or was custodian of')
+    .option(
+      '--knew <subject>',
+      'every family this person is or was custodian of: a subject id, or a name only one has',
+    )
     .option('--compromised <versions...>', 'the versions that leaked')
     .option('--all', 'every version that is accepted now; so it is, too, where none is named')
     .option('--discovered-at <instant>', 'T+ counts from it: RFC 3339, or "20m ago" (default: now)')
@@ -137,9 +141,19 @@ async function declareWithout(
     return;
   }
   if (options.dryRun === true) {
-    session.answer({ path, environment, registered: false }, () => {
-      session.line(`${path} would be registered in ${environment}, and people would attest each step.`);
-      session.line('Nobody knows who breaks: no consumer of it is registered.');
+    const family = `${environment}/${nameForUnregistered(path)}`;
+    const steps = ['generate', 'accept', 'emit', 'revoke', 'verify'];
+    const owed = ['approval in retrospect', 'post-incident review', 'the rest of the registration'];
+    session.answer({ path, environment, registered: false, family, steps, owed }, () => {
+      const row = (name: string, text: string): void => {
+        session.line(`  ${session.paint(name.padEnd(11), 'dim')} ${text}`);
+      };
+      session.line(`${session.paint(family, 'bold')}  would be registered, nothing is`);
+      row('found at', path);
+      row('contain', 'by people: it is in no back end Keyturn knows');
+      row('steps', `${steps.join(' → ')}; people attest each`);
+      row('owed', owed.join(', '));
+      row('who breaks', 'nobody knows: no consumer of it is registered');
     });
     return;
   }

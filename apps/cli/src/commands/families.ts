@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { familySchema, type Family } from '../api.js';
 import { defineCommand, FAMILY_ARGUMENT } from '../define-command.js';
+import { custodianText, deviationText } from '../family-text.js';
 import { findFamily } from '../find.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
@@ -88,14 +89,8 @@ function page(session: Session, family: Family): void {
   if (family.runningRotation !== null) row('rotation', `keyturn status ${family.runningRotation}`);
   const owed = family.registrationOwed ?? null;
   if (owed !== null) row('owed', `by ${day(owed.due)}, registered in haste: ${owed.missing.join(', ')}`);
-  for (const deviation of family.deviations ?? []) {
-    row(
-      'deviation',
-      `${shortId(deviation.id)}  ${Object.keys(deviation.departs).join(', ')}, until ${day(deviation.until)}: ${
-        deviation.approvedBy === null ? 'waits for an approval by another' : deviation.reason
-      }`,
-    );
-  }
+  for (const deviation of family.deviations ?? []) row('deviation', deviationText(deviation));
+  for (const custodian of family.custodians ?? []) row('custodian', custodianText(custodian));
   session.line();
   if (family.versions.length === 0) session.line('  No version was ever recorded.');
   else {

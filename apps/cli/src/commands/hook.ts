@@ -17,7 +17,7 @@ export function registerHook(program: Command, around: Surroundings): void {
     .command('hook')
     .summary('The outgoing hook that alarms are sent to')
     .description(
-      'The outgoing hook that alarms are sent to: suspended, overdue, integrity.\n\nIt is configured where the service runs: KEYTURN_HOOK_URL (a signed POST) with KEYTURN_HOOK_SECRET_FILE,\nor KEYTURN_HOOK_COMMAND.',
+      'The outgoing hook that alarms are sent to: suspended, overdue, integrity.\n\nIt is configured where the service runs: KEYTURN_HOOK_URL (a POST signed after Standard Webhooks 1.0) with\nKEYTURN_HOOK_SECRET_FILE, or KEYTURN_HOOK_COMMAND, a JSON array: ["/path/to/program", "argument"], which gets the alarm as\nJSON on its standard input. The body is { type, timestamp, data }; docs/hook.md describes it, and when it is tried again.',
     );
   defineCommand(hook, {
     usage: 'test',

@@ -4,6 +4,7 @@ import { familySchema } from '../api.js';
 import { shellWord } from '#rotation';
 import { defineCommand } from '../define-command.js';
 import { Session, type CommonOptions } from '../session.js';
+import { findPerson, PERSON_ARGUMENT } from '../find-person.js';
 import type { Surroundings } from '../surroundings.js';
 import { instantArgument } from '../words.js';
 
@@ -15,15 +16,20 @@ export function registerLeft(program: Command, around: Surroundings): void {
     summary: 'Somebody left: every secret they knew is to be rotated',
     about:
       'Each family they were a custodian of owes a rotation, within the time its policy says (departureWithin). Their tokens are\nrevoked with token revoke.',
-    examples: ['keyturn left 6fa459ea-ee8a-4ca4-894e-db77e160355e --at 2026-03-31T17:00:00Z'],
+    examples: [
+      'keyturn left 6fa459ea-ee8a-4ca4-894e-db77e160355e --at 2026-03-31T17:00:00Z',
+      'keyturn left "Ada Lovelace"',
+    ],
     changes: true,
   })
-    .argument('<subject>', 'the id of the person, as token list shows it')
+    .argument('<subject>', PERSON_ARGUMENT)
     .option('--at <instant>', 'when; left out: now')
-    .action(async (subject: string, { at, ...options }: CommonOptions & { at?: string }) => {
+    .action(async (text: string, { at, ...options }: CommonOptions & { at?: string }) => {
+      const leftAt = at === undefined ? undefined : instantArgument(at, around.clock.now());
       const session = new Session(around, options);
+      const subject = await findPerson(session, text);
       const answer = await session.client.post(`/people/${subject}/departure`, answerSchema, {
-        body: at === undefined ? {} : { leftAt: instantArgument(at, around.clock.now()) },
+        body: leftAt === undefined ? {} : { leftAt },
       });
       session.answer(answer, () => {
         session.line(

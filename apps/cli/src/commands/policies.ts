@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { policySchema, type Policy } from '../api.js';
 import { defineCommand } from '../define-command.js';
+import { deviationText } from '../family-text.js';
 import { findFamily } from '../find.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
@@ -30,13 +31,14 @@ export function registerPolicies(program: Command, around: Surroundings): void {
     .action(async (options: PoliciesOptions) => {
       const session = new Session(around, options);
       if (options.for !== undefined) {
-        const { id, qualifiedName } = await findFamily(session, options.for);
+        const { id, qualifiedName, deviations } = await findFamily(session, options.for);
         const bound = await session.client.get(`/families/${id}/policy`, boundSchema);
         session.answer(bound, () => {
           session.line(
             `${session.paint(qualifiedName, 'bold')}  ${bound.policy === null ? 'no policy' : `policy ${bound.policy.name}`}`,
           );
           session.line(`  ${bound.why}`);
+          for (const deviation of deviations ?? []) session.line(`  deviation ${deviationText(deviation)}`);
         });
         return;
       }

@@ -16,11 +16,8 @@ export function registerTokenList(token: Command, around: Surroundings): void {
     session.answer({ items, treeSize }, () => {
       session.table(items, [
         { title: 'TOKEN', cell: (token) => token.id },
-        {
-          title: 'SUBJECT',
-          cell: ({ name, subject }) => (name === undefined || name === '' ? subject : name),
-          shrinks: true,
-        },
+        { title: 'NAME', cell: ({ name }) => name ?? '', shrinks: true },
+        { title: 'SUBJECT', cell: ({ subject }) => subject },
         { title: 'LABEL', cell: (token) => token.label, shrinks: true },
         { title: 'ROLES', cell: (token) => token.roles.join(', '), shrinks: true },
         {

@@ -120,6 +120,7 @@ export const STATUS_OF: Readonly<Record<string, number>> = {
   'timeline.beyond-log': 422,
   'token.expired-at-birth': 422,
   'value.invalid': 422,
+  'version.known': 422,
   'version.unknown': 422,
   'window.below-computed': 422,
 };

@@ -76,7 +76,7 @@ export class AskRotationHandler {
     const command =
       ask.type === 'rollback'
         ? await this.#rollBack(rotationId, ask)
-        : commandOf(ask, context.subject, this.ledger.store.clock.now());
+        : await this.#withKnown(rotationId, commandOf(ask, context.subject, this.ledger.store.clock.now()));
     const { history, events } = await this.ledger.decideAndAppend(
       () => this.ledger.rotation(rotationId),
       (state) =>
@@ -90,6 +90,15 @@ export class AskRotationHandler {
       revision: history.revision,
       changed: events.length > 0,
     };
+  }
+
+  /** What people made is told from what the family had before, which a plan does not carry whole. */
+  async #withKnown(rotationId: string, command: RotationCommand): Promise<RotationCommand> {
+    if (command.type !== 'AttestStep') return command;
+    const { state } = await this.ledger.rotation(rotationId);
+    if (!state.exists) return command;
+    const { versions, compromised } = (await this.ledger.family(state.familyId)).state;
+    return { ...command, known: [...versions.map((version) => version.versionId), ...compromised] };
   }
 
   /** What was compromised or destroyed, and whether the back end can take a revocation back, decides about a rollback. */

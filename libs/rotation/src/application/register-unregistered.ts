@@ -51,7 +51,7 @@ export class RegisterUnregisteredHandler {
       new RegisterFamily(
         context,
         {
-          name: input.name ?? nameFor(path),
+          name: input.name ?? nameForUnregistered(path),
           environment,
           description: `Registered by an emergency, found at ${path}. Nothing else of it was known then.`,
           kind,
@@ -117,7 +117,7 @@ export class RegisterUnregisteredHandler {
 }
 
 /** A family's name holds no "/", and is told apart from one somebody chose. */
-function nameFor(path: string): string {
+export function nameForUnregistered(path: string): string {
   const plain = path.replaceAll(/[\p{Cc}/]+/gu, ' ').trim();
   return `unregistered ${plain}`.slice(0, 120).trim();
 }

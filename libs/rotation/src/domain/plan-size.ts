@@ -1,6 +1,6 @@
 import { DomainError, MAX_EVENT_BYTES } from '#eventlog';
 import { formatDuration, milliseconds } from './duration.js';
-import type { FamilyConsumer } from './family.decider.js';
+import type { ConsumerDetails } from './family.events.js';
 import { planSchema, type RotationPlan } from './rotation.events.js';
 import { LARGEST_MAX_AGE_SECONDS, refreshTerm } from './windows.js';
 import { MOST_CARRIED } from './versions.js';
@@ -16,6 +16,8 @@ const MOST_PLAN_BYTES = MAX_EVENT_BYTES - 2_048;
 /** Of it, all consumers together: the rest is for versions, terms and windows. */
 const MOST_CONSUMER_BYTES = 48 * 1_024;
 
+type Named = ConsumerDetails & { readonly consumerId: string };
+
 const utf8 = new TextEncoder();
 
 /** Bytes of a value as the log keeps it: canonical JSON is as long as any other without spaces. */
@@ -24,7 +26,7 @@ export function bytesOf(data: unknown): number {
 }
 
 /** As `planRotation` would write it; the largest max-age makes its terms longest. */
-function plannedBytes(consumer: FamilyConsumer): number {
+function plannedBytes(consumer: Named): number {
   const { consumerId, name, roles, instances, thirdParty, neverRefreshes } = consumer;
   const term = formatDuration(refreshTerm(consumer, LARGEST_MAX_AGE_SECONDS));
   const propagation = formatDuration(
@@ -45,7 +47,7 @@ function plannedBytes(consumer: FamilyConsumer): number {
 }
 
 /** Refused: the consumer with which no plan of its family could be recorded any more. */
-export function requireRoomFor(consumer: FamilyConsumer, consumers: readonly FamilyConsumer[]): void {
+export function requireRoomFor(consumer: Named, consumers: readonly Named[]): void {
   const known = consumers.find((each) => each.consumerId === consumer.consumerId);
   const others = consumers.filter((each) => each !== known);
   const more = plannedBytes(consumer);

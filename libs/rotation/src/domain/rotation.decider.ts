@@ -93,6 +93,8 @@ export type RotationCommand =
       /** When it was so, where that is known. */
       readonly occurredAt?: number;
       readonly now: number;
+      /** Every version the family ever had: what people made is none of them. */
+      readonly known?: readonly string[];
       /** What people made, where the step made something. */
       readonly generated?: {
         readonly versionId?: string;
@@ -410,6 +412,14 @@ function attest(
   requireNotInFuture(occurredAt, now);
   const versions = versionsOf(step, plan, state, []);
   const named = generated?.versionId;
+  const before = [...plan.versionsBefore.map((version) => version.versionId), ...(command.known ?? [])];
+  if (step === 'generate' && named !== undefined && before.includes(named)) {
+    throw new DomainError(
+      'version.known',
+      `this family had a version ${named} before: a new one has a name of its own, and what was compromised is never used again`,
+      { field: 'generated.versionId' },
+    );
+  }
   const made = outcomeOf({
     step,
     versions: named === undefined ? versions : { ...versions, subject: [named] },

@@ -550,8 +550,10 @@ export function nextStep(view: RotationView, now: number): Decision {
         ? suspend(view, held.person, unsettled.step)
         : wait(`a person: ${rotation.suspended.reason}`);
     }
-    if (isAttested(rotation, unsettled.step) && !rotation.steps.done.includes(unsettled.step)) {
-      return wait(`an attestation of ${unsettled.step}`);
+    if (isAttested(rotation, unsettled.step) && !isOutcomeKnown(rotation, unsettled)) {
+      if (!superseded) return wait(`an attestation of ${unsettled.step}`);
+      // What can be seen settles it. Nobody is waited for to say it: the record says that it could not be settled.
+      if ('unavailable' in view.backEnd.observed) return supersede(view, family.slot, unsettled.step);
     }
     const back = stepTable[unsettled.step].direction === 'back';
     const stopped = superseded || (forwardStopped && !back);
@@ -588,14 +590,7 @@ export function nextStep(view: RotationView, now: number): Decision {
   }
 
   if (superseded) {
-    // An emergency that another one overtook still contains, and settles what it took over: nobody else waits for that.
-    const before = rotation.emergency === undefined ? undefined : takingOver(view);
-    if (before !== undefined) return before;
-    return {
-      kind: 'record',
-      events: [{ type: 'RotationSuperseded', data: { by: family.slot.rotation } }],
-      dueTo: family.slot.openedEventId,
-    };
+    return supersede(view, family.slot);
   }
   const changed = reconciled(view) ?? amended(view, now);
   if (changed !== undefined) return changed;
@@ -609,6 +604,27 @@ export function nextStep(view: RotationView, now: number): Decision {
       : { kind: 'record', events: [{ type: 'RotationPaused', data: {} }], dueTo: rotation.pause.eventId };
   }
   return rotation.plan?.strategy === 'cutover' ? cuttingOver(view, now) : planned(view, now);
+}
+
+/** Gives way to an emergency; `untold`: the step nobody could say the outcome of. */
+function supersede(view: RotationView, slot: NonNullable<FamilyState['slot']>, untold?: StepName): Decision {
+  // An emergency that another one overtook still contains, and settles what it took over: nobody else waits for that.
+  const before = view.rotation.emergency === undefined ? undefined : takingOver(view);
+  if (before !== undefined) return before;
+  const note = `Whether ${untold ?? ''} happened could not be settled: people had taken it over, and the back end could not be observed. The emergency plans from what it sees, or from the record.`;
+  return {
+    kind: 'record',
+    events: [
+      ...(untold === undefined ? [] : [{ type: 'NoteAdded' as const, data: { note } }]),
+      { type: 'RotationSuperseded', data: { by: slot.rotation } },
+    ],
+    dueTo: slot.openedEventId,
+  };
+}
+
+/** Whether the step, or the cohort of it, is on record as done. */
+function isOutcomeKnown({ steps, switched }: RotationState, { step, share }: Unsettled): boolean {
+  return step === 'emit' ? (switched?.share ?? 0) >= (share ?? 100) : steps.done.includes(step);
 }
 
 /** The clocks, and the claim on its emitters, hold the repeat of a step as they held the step. */

@@ -56,6 +56,13 @@ export interface Mark {
   readonly revision: number;
 }
 
+export interface Switched extends Mark {
+  readonly to: string;
+  readonly share: number;
+  /** Attested, and not compared with the back end yet. */
+  readonly attested?: boolean;
+}
+
 export interface RotationState {
   readonly exists: boolean;
   readonly rotationId: string;
@@ -85,7 +92,9 @@ export interface RotationState {
   /** What was generated, with what is known of it. */
   readonly generated?: VersionSnapshot;
   readonly accepted?: Mark;
-  readonly switched?: Mark & { readonly to: string; readonly share: number };
+  readonly switched?: Switched;
+  /** Where emission stood before people said that they moved it on: what holds if the back end says otherwise. */
+  readonly switchedBefore?: { readonly switched: Switched; readonly emission: readonly Confirmations[] };
   readonly returned?: Mark & { readonly to: string };
   readonly revoked?: Mark & { readonly versions: readonly string[]; readonly trustEndsAt?: number };
   readonly verified?: Mark;
@@ -177,6 +186,23 @@ function confirm(
     ...known.filter((entry) => entry.consumerId !== consumerId),
     { consumerId, instances: all, ...complete },
   ];
+}
+
+/** How many instances a consumer has binds what was confirmed before, too: grown, it is no longer complete; shrunk, it may be now. */
+function recounted(
+  known: readonly Confirmations[],
+  plan: RotationPlan,
+  event: RotationEvent,
+): readonly Confirmations[] {
+  return known.map((entry) => {
+    const of = plan.consumers.find((consumer) => consumer.consumerId === entry.consumerId)?.instances;
+    if (of === undefined) return entry;
+    const { completeAt, completeBy: _by, ...counted } = entry;
+    if (counted.instances.length < of) return counted;
+    return completeAt === undefined
+      ? { ...counted, completeAt: event.recordedAt, completeBy: event.id }
+      : entry;
+  });
 }
 
 /** Which consumers of a role have neither confirmed with all instances nor been overridden. */
@@ -391,7 +417,18 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
       return { ...moved, acceptance: confirm(state.acceptance, event, state.plan) };
     case 'EmitterSwitched': {
       const { to, share } = event.data;
-      const next = { ...moved, switched: { ...mark(event), to, share }, emission: [] };
+      const attested = event.provenance === 'attested' && state.plan?.attested !== true;
+      const { switchedBefore, ...rest } = moved;
+      const before =
+        state.switched === undefined || state.switched.attested === true
+          ? switchedBefore
+          : { switched: state.switched, emission: state.emission };
+      const next: RotationState = {
+        ...rest,
+        ...(attested && before !== undefined ? { switchedBefore: before } : {}),
+        switched: { ...mark(event), to, share, ...(attested ? { attested } : {}) },
+        emission: [],
+      };
       return { ...next, phase: state.rollback === undefined ? phaseWhileEmitting(next) : state.phase };
     }
     case 'EmissionConfirmed': {
@@ -410,9 +447,12 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'PlanAmended': {
       const { plan } = state;
       if (plan === undefined) return moved;
+      const amended = amendedPlan(plan, event.data);
       const next = {
         ...moved,
-        plan: amendedPlan(plan, event.data),
+        plan: amended,
+        acceptance: recounted(state.acceptance, amended, event),
+        emission: recounted(state.emission, amended, event),
         emitters: withEmitters(state.emitters, event.data),
       };
       const emitting = state.phase === 'emitting' || state.phase === 'draining';
@@ -430,7 +470,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
         event.data.trustEndsAt === undefined ? undefined : parseInstant(event.data.trustEndsAt);
       return {
         ...moved,
-        phase: 'revoked',
+        phase: state.rollback === undefined ? 'revoked' : state.phase,
         revoked: {
           ...mark(event),
           versions: event.data.versions,
@@ -441,7 +481,12 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
     case 'OldKeyRejectionVerified':
       return {
         ...moved,
-        phase: state.plan?.strategy === 'cutover' ? phaseWhileEmitting(state) : 'watching',
+        phase:
+          state.rollback !== undefined
+            ? state.phase
+            : state.plan?.strategy === 'cutover'
+              ? phaseWhileEmitting(state)
+              : 'watching',
         verified: mark(event),
       };
     case 'RollbackRequested':
@@ -517,7 +562,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
             unreconciledSince: state.unreconciledSince ?? event.recordedAt,
           };
     case 'AttestationReconciled':
-      return event.data.agrees ? reconciled(moved) : takenBack(reconciled(moved), event.data.steps);
+      return event.data.agrees ? believed(reconciled(moved)) : takenBack(reconciled(moved), event.data.steps);
     case 'RotationRolledBack':
       return { ...withoutSuspension(moved), phase: 'rolled-back', ended: mark(event) };
     case 'PauseRequested':
@@ -553,24 +598,54 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
   }
 }
 
+/** The back end shows what was attested. */
+function believed(state: RotationState): RotationState {
+  const { switchedBefore: _before, switched, ...rest } = state;
+  if (switched === undefined) return rest;
+  const { attested: _attested, ...shown } = switched;
+  return { ...rest, switched: shown };
+}
+
 /** What was attested and is not so in the back end is to be performed after all: its outcome no longer counts. */
 function takenBack(state: RotationState, steps: readonly StepName[]): RotationState {
   const has = (step: StepName): boolean => steps.includes(step);
-  const { generated, accepted, switched, revoked, verified, reaccepted, returned, withdrawn, ...rest } =
-    state;
+  const {
+    generated,
+    accepted,
+    switched,
+    switchedBefore: before,
+    revoked,
+    verified,
+    reaccepted,
+    returned,
+    withdrawn,
+    ...rest
+  } = state;
+  // A cutover, and the way back from one, are several facts in one change.
+  const gone = (step: StepName): boolean =>
+    has(step) ||
+    (has('cutover') && ['accept', 'emit', 'revoke', 'verify'].includes(step)) ||
+    (has('cutback') && ['reaccept', 'return', 'withdraw'].includes(step));
   const kept = <T>(step: StepName, name: string, value: T | undefined): object =>
-    value === undefined || has(step) ? {} : { [name]: value };
+    value === undefined || gone(step) ? {} : { [name]: value };
+  // Earlier cohorts stand: emission goes back to the last share that nobody only said.
+  const back = has('emit') ? before : undefined;
+  const reopened: readonly StepName[] = [
+    ...steps.filter((step) => step !== 'emit' || back === undefined),
+    ...(has('cutover') ? (['verify'] as const) : []),
+  ];
   return {
     ...rest,
     ...kept('generate', 'generated', generated),
     ...kept('accept', 'accepted', accepted),
     ...kept('emit', 'switched', switched),
+    ...back,
     ...kept('revoke', 'revoked', revoked),
     ...kept('verify', 'verified', verified),
     ...kept('reaccept', 'reaccepted', reaccepted),
     ...kept('return', 'returned', returned),
     ...kept('withdraw', 'withdrawn', withdrawn),
-    steps: reopenSteps(state.steps, steps),
+    steps: reopenSteps(state.steps, reopened),
     attestedSteps: state.attestedSteps.filter((step) => !has(step)),
   };
 }

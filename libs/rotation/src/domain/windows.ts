@@ -1,11 +1,11 @@
 import { formatDuration, milliseconds } from './duration.js';
-import type { FamilyConsumer } from './family.decider.js';
+import type { ConsumerDetails } from './family.events.js';
 import type { PolicyTerms } from './policy.events.js';
 import type { PlannedWindow } from './rotation.events.js';
 
 /** What the windows are computed from (design, The rotation, Windows). */
 export interface WindowInput {
-  readonly consumers: readonly FamilyConsumer[];
+  readonly consumers: readonly ConsumerDetails[];
   readonly artefactLife: string | undefined;
   readonly margins: PolicyTerms['margins'];
   /** The largest max-age served so far or from now on, seconds: no verifier forgets sooner. */
@@ -22,12 +22,12 @@ interface Term {
 }
 
 /** A verifier's cache term is the larger of its own TTL and the largest max-age we served. */
-export function cacheTerm(consumer: FamilyConsumer, maxAgeSeconds: number): number {
+export function cacheTerm(consumer: ConsumerDetails, maxAgeSeconds: number): number {
   return Math.max(milliseconds(consumer.cacheTtl), maxAgeSeconds * 1_000);
 }
 
 /** Cache + refresh + deploy: after this long a verifier knows of a change. */
-export function refreshTerm(consumer: FamilyConsumer, maxAgeSeconds: number): number {
+export function refreshTerm(consumer: ConsumerDetails, maxAgeSeconds: number): number {
   return (
     cacheTerm(consumer, maxAgeSeconds) +
     milliseconds(consumer.refreshDelay) +
@@ -35,7 +35,7 @@ export function refreshTerm(consumer: FamilyConsumer, maxAgeSeconds: number): nu
   );
 }
 
-function slowest(input: WindowInput): FamilyConsumer | undefined {
+function slowest(input: WindowInput): ConsumerDetails | undefined {
   return input.consumers
     .filter((consumer) => consumer.roles.includes('verifier') && !consumer.neverRefreshes)
     .sort(
@@ -43,7 +43,7 @@ function slowest(input: WindowInput): FamilyConsumer | undefined {
     )[0];
 }
 
-function refreshTerms(consumer: FamilyConsumer, maxAgeSeconds: number): readonly Term[] {
+function refreshTerms(consumer: ConsumerDetails, maxAgeSeconds: number): readonly Term[] {
   return [
     { name: 'cache', consumer: consumer.name, duration: formatDuration(cacheTerm(consumer, maxAgeSeconds)) },
     {
@@ -78,7 +78,7 @@ function plain(term: Term): PlannedWindow['terms'][number] {
   };
 }
 
-function saying(consumer: FamilyConsumer, maxAgeSeconds: number): string {
+function saying(consumer: ConsumerDetails, maxAgeSeconds: number): string {
   const cache = cacheTerm(consumer, maxAgeSeconds);
   const whose =
     cache > milliseconds(consumer.cacheTtl) ? `may cache what we serve for` : 'caches its keys for';
