@@ -46,7 +46,7 @@ export class RegisterUnregisteredHandler {
         { field: 'path', family: known },
       );
     }
-    await this.#requireNew(context, environment, input.name ?? nameFor(path), path);
+    await this.#requireNew(context, environment, input.name ?? nameForUnregistered(path), path);
     const placed = await new RegisterFamilyHandler(this.ledger, this.backEnds).execute(
       new RegisterFamily(
         context,
