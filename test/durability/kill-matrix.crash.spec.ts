@@ -23,7 +23,7 @@ const SCENARIOS = [
 /** A matrix that shrinks fails. */
 const COMMITTED_CASES = 400;
 /** How much of the calls beside the check's. */
-const MORE = byDepth({ check: 1, slice: 3, full: 16 });
+const MORE = byDepth({ check: 0.6, slice: 3, full: 16 });
 const RANDOM_INSTANTS = 60;
 const NOT_REACHED = 'it did not die there';
 

@@ -160,7 +160,11 @@ it('looks: rotations, windows, the policy that binds, the schedule of one family
   expect(await json(['rotations', '--family', name, '--state', 'ended'])).toMatchObject({ items: [] });
   expect((await keyturn(['windows', idle.qualifiedName])).out).toMatch(/accept .+\n.+drain /);
   expect(await json(['policies', '--for', name])).toHaveProperty('why');
-  expect(await json(['schedule', name])).toMatchObject({ family: { qualifiedName: name } });
+  expect(await json(['schedule', name])).toMatchObject({
+    items: expect.arrayContaining([
+      expect.objectContaining({ kind: 'rotation', family: { id: made.id, qualifiedName: name } }),
+    ]),
+  });
   expect(await json(['whoami'])).toMatchObject({
     subject: service.subject,
     permissions: expect.arrayContaining(['token:admin']),

@@ -16,14 +16,17 @@ afterAll(() => {
   console.log(figures.join('\n'));
 });
 
-/** Tokens of a run; those with a token of every age take a thousand always. */
-const TOKENS = byDepth({ check: 400, slice: 1_000, full: 1_000 });
+const ALGORITHMS = byDepth({
+  check: ['ES256'],
+  slice: ['ES256', 'HS256'],
+  full: ['ES256', 'HS256'],
+} as const);
 
 describe('a rollback after the revocation refuses no valid token', () => {
-  it.each(['ES256', 'HS256'] as const)(
+  it.each(ALGORITHMS)(
     '%s',
     async (algorithm) => {
-      const run = await simulate({ algorithm, tokens: TOKENS, rollback: { in: 'watching', afterMs: 5_000 } });
+      const run = await simulate({ algorithm, tokens: 1_000, rollback: { in: 'watching', afterMs: 5_000 } });
       figures.push(figure(`rollback 5 s after the revocation, ${algorithm}`, run));
       expect(run.stages.slice(-4)).toEqual([
         'watching',
@@ -35,7 +38,7 @@ describe('a rollback after the revocation refuses no valid token', () => {
       const old = run.presentations.filter(
         ({ token }) => token.version === run.before && token.signedAt >= returned,
       );
-      expect(old.length).toBeGreaterThan(TOKENS);
+      expect(old.length).toBeGreaterThan(1_000);
       expectZeroRefused(run);
     },
     LONG,
@@ -66,7 +69,7 @@ describe('a cutover’s outage', () => {
     return effectiveAt(fact);
   }
 
-  it.each(['ES256', 'HS256'] as const)(
+  it.each(ALGORITHMS)(
     'is never longer than predicted, %s',
     async (algorithm) => {
       const run = await simulate({ algorithm, strategy: 'cutover', tokens: 1_000, everyAge: true });
