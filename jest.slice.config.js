@@ -10,7 +10,7 @@ const proofs = ['libs', 'test'].flatMap((folder) =>
   readdirSync(folder, { recursive: true })
     .filter((name) => name.endsWith('.spec.ts'))
     .map((name) => join(folder, name))
-    .filter((path) => readFileSync(path, 'utf8').includes('byDepth(')),
+    .filter((path) => /\b(?:byDepth|someOf)\(/.test(readFileSync(path, 'utf8'))),
 );
 
 console.log(

@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LOG_FILE, openDatabase } from '#eventlog/sqlite';
+import { someOf } from '#platform/testing';
 import { haveRealPart } from '../support/real-parts.js';
 import { NOTES } from '../support/notes.js';
 import { assertBuilt, Inspector } from './inspecting.js';
@@ -21,9 +22,6 @@ import { afflict, refusedStart, ServiceProcess, type Attempt } from './service.j
  * What a disk can do to a running service. While it lasts: 503 with Retry-After, red readiness, reading goes on. What was
  * answered with 2xx is there afterwards; what was not is settled by the repeat with the same key, and there once.
  */
-const CASES = 10;
-const traced = haveRealPart('strace', CASES);
-
 interface Fault {
   readonly what: string;
   readonly calls: string;
@@ -31,12 +29,16 @@ interface Fault {
   /** It passes by itself; otherwise a restart ends it (docs/adr/0013). */
   readonly passes: boolean;
 }
-const FAULTS: readonly Fault[] = [
+const EVERY_FAULT: readonly Fault[] = [
   { what: 'no space', calls: 'pwrite64', error: 'ENOSPC', passes: true },
   { what: 'a failing fsync', calls: 'fsync,fdatasync', error: 'EIO', passes: false },
   { what: 'a failing write', calls: 'pwrite64', error: 'EIO', passes: false },
   { what: 'a file system that has become read-only', calls: 'pwrite64', error: 'EROFS', passes: false },
 ];
+
+const FAULTS = someOf(EVERY_FAULT, 2);
+const CASES = 6 + FAULTS.length;
+const traced = haveRealPart('strace', CASES);
 
 describe('what a disk does to the service', () => {
   let base: string;

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { ManualClock } from '#platform/testing';
+import { byDepth, ManualClock, someOf } from '#platform/testing';
 import { containmentStream, destructionStream, stepTable, type RotationRunner, type Wake } from '#rotation';
 import { Barrier, PLACES, workerOf, type Place } from '../support/barrier.js';
 import { difference, withoutAttempts } from '../support/comparable.js';
@@ -13,6 +13,10 @@ import { THAWS, type Thaw } from './two-workers.js';
  */
 
 const MINUTES = 60_000;
+/** Each place with another thaw stands in each third of them. */
+const WAYS = THAWS.flatMap((thaw, turn) =>
+  PLACES.map((_, index) => ({ thaw, place: PLACES[(index + turn) % PLACES.length] ?? PLACES[0] })),
+);
 
 /** One process of a family of its own, as far as its worker is told to go on. */
 interface Played {
@@ -226,13 +230,11 @@ describe('two workers on one process', () => {
       const wanted = await undisturbed(process);
       const wrong: string[] = [];
       for (const [number, step] of process.steps.entries()) {
-        for (const place of PLACES) {
-          for (const thaw of THAWS) {
-            all += 1;
-            const problem = await prove(process, number + 1, place, thaw, wanted).catch(String);
-            if (problem === undefined) proved += 1;
-            else wrong.push(`${step}, ${place}, thawed ${thaw}: ${problem}`);
-          }
+        for (const { place, thaw } of someOf(WAYS, 3)) {
+          all += 1;
+          const problem = await prove(process, number + 1, place, thaw, wanted).catch(String);
+          if (problem === undefined) proved += 1;
+          else wrong.push(`${step}, ${place}, thawed ${thaw}: ${problem}`);
         }
       }
       expect(wrong).toEqual([]);
@@ -242,7 +244,7 @@ describe('two workers on one process', () => {
 
   it('takes every place and thaw of every step', () => {
     console.log(`two workers on processes: ${proved} of ${all}`);
-    expect(all).toBe(27);
+    expect(all).toBe(byDepth({ check: 9, slice: 27, full: 27 }));
     expect(proved).toBe(all);
   });
 

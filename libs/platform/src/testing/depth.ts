@@ -26,6 +26,11 @@ export function inSlice(number: number, count: number): boolean {
   return (number + SEED) % count === 0;
 }
 
+/** Of a table of like cases the check takes one in `count`, by the seed; a slice and the whole product take all. */
+export function someOf<T>(all: readonly T[], count: number): T[] {
+  return DEPTH === 'check' ? all.filter((_, index) => inSlice(index, count)) : [...all];
+}
+
 /** For the line a proof prints: what of the whole it took. */
 export function sliceText(what: string): string {
   return DEPTH === 'full' ? '' : ` (${what}, seed ${SEED})`;
