@@ -12,9 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LOG_FILE, openDatabase } from '#eventlog/sqlite';
-import { someOf } from '#platform/testing';
-import { haveRealPart } from '../support/real-parts.js';
-import { NOTES } from '../support/notes.js';
+import { haveRealPart, NOTES, someOf } from '#platform/testing';
 import { assertBuilt, Inspector } from './inspecting.js';
 import { afflict, refusedStart, ServiceProcess, type Attempt } from './service.js';
 

@@ -4,8 +4,7 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { byDepth, DEPTH, SEED } from '#platform/testing';
-import { haveRealPart } from '../support/real-parts.js';
+import { byDepth, DEPTH, haveRealPart, SEED } from '#platform/testing';
 import { assertBuilt, inLanes, problemOf, readAcks, seeded, WORKLOAD, type Inspector } from './inspecting.js';
 import { countCalls, filesOf, run, straceArguments } from './tracing.js';
 

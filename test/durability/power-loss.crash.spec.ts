@@ -2,8 +2,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LOG_FILE } from '#eventlog/sqlite';
-import { byDepth, SEED } from '#platform/testing';
-import { haveRealPart } from '../support/real-parts.js';
+import { byDepth, haveRealPart, SEED } from '#platform/testing';
 import { Disk } from './disk.js';
 import {
   assertBuilt,

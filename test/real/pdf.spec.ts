@@ -14,7 +14,7 @@ import {
   type FamilyEvent,
   type RotationEvent,
 } from '#rotation';
-import { haveRealPart } from '../support/real-parts.js';
+import { haveRealPart } from '#platform/testing';
 import { World } from '../support/world.js';
 
 jest.setTimeout(120_000);

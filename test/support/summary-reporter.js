@@ -2,9 +2,9 @@ import { existsSync, readFileSync, writeSync } from 'node:fs';
 
 /**
  * The last lines of a run: what was not proved on the real part, then the counts alone on a line. Specs that need a real
- * part (test/support/real-parts.ts) leave a line in the notes file when it is not to be had.
+ * part (libs/platform/src/testing/real-parts.ts) leave a line in the notes file when it is not to be had.
  */
-// The same path as in notes.ts, which specs use.
+// The same path as there.
 export const NOTES = 'node_modules/.cache/keyturn-not-proved.txt';
 
 export default class SummaryReporter {

@@ -5,6 +5,8 @@ import type { Session } from './session.js';
 export interface ProgressBar {
   readonly shown: boolean;
   at(done: number, total: number): void;
+  /** As it was told last. */
+  total(): number;
   stop(): void;
 }
 
@@ -19,14 +21,17 @@ export function progressBar(session: Session, what: string): ProgressBar {
   });
   const shown = !session.json && session.around.err.isTTY;
   let started = false;
+  let all = 0;
   return {
     shown,
     at: (done, total) => {
+      all = total;
       if (!shown) return;
       if (started) bar.update(done);
       else bar.start(total, done);
       started = true;
     },
+    total: () => all,
     // Also gives the cursor back.
     stop: () => {
       if (started) bar.stop();

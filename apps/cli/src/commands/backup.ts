@@ -4,7 +4,7 @@ import { takeBackup } from '../backup/take-backup.js';
 import { bytesText } from '../bytes-text.js';
 import { shellWord } from '#rotation';
 import { defineCommand } from '../define-command.js';
-import { progressBar } from '../progress.js';
+import { progressBar } from '../progress-bar.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
 import { packageVersion } from '#platform';

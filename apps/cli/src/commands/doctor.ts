@@ -8,7 +8,7 @@ import { lookAtLog } from '../doctor/look-at-log.js';
 import { lookAtService } from '../doctor/look-at-service.js';
 import { EXIT } from '../exit-codes.js';
 import { CliFailure, EndedOtherwise } from '../failures.js';
-import { progressBar } from '../progress.js';
+import { progressBar } from '../progress-bar.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
 import { paintFor, printable, type Style } from '../terminal.js';

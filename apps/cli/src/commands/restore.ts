@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { restoreBackup, type RestoredBackup } from '../backup/restore-backup.js';
 import { shellWord } from '#rotation';
 import { defineCommand } from '../define-command.js';
-import { progressBar } from '../progress.js';
+import { progressBar } from '../progress-bar.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
 import { packageVersion } from '#platform';

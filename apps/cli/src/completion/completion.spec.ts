@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
+import { haveRealPart } from '#platform/testing';
 import { run } from '../testing/run-in.js';
 
 /** Completion, asked of the real shells as a TAB asks it. */
@@ -21,15 +22,6 @@ exit 0
 chmodSync(join(here, 'bin', 'keyturn'), 0o755);
 mkdirSync(join(here, 'a folder'));
 writeFileSync(join(here, 'a file.yaml'), '');
-
-function hasShell(name: string): boolean {
-  try {
-    execFileSync(name, ['-c', 'exit 0'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 async function scriptOf(shell: string): Promise<string> {
   const { code, out } = await run(['completion', shell]);
@@ -115,7 +107,7 @@ describe('completion', () => {
     });
   });
 
-  (hasShell('fish') ? describe : describe.skip)('in fish', () => {
+  (haveRealPart('fish', CASES.length) ? describe : describe.skip)('in fish', () => {
     it.each(CASES)('%j offers %j', async (words, wanted) => {
       const script = await scriptOf('fish');
       const line = words.join(' ');
@@ -129,7 +121,7 @@ describe('completion', () => {
     });
   });
 
-  (hasShell('zsh') ? it : it.skip)('is a script zsh reads', async () => {
+  (haveRealPart('zsh', 1) ? it : it.skip)('is a script zsh reads', async () => {
     execFileSync('zsh', ['-f', '-n', await scriptOf('zsh')]);
   });
 

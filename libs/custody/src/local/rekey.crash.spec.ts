@@ -3,7 +3,7 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { byDepth } from '#platform/testing';
+import { byDepth, haveRealPart } from '#platform/testing';
 import {
   keysUnder,
   rekeyFixture,
@@ -131,7 +131,7 @@ describe('a change of the master key that is killed', () => {
     expect(new Set(FAILPOINTS.map(([name]) => name))).toEqual(new Set(names));
   });
 
-  const traced = canTrace();
+  const traced = haveRealPart('strace', COMMITTED_CALLS);
   (traced ? it : it.skip)(
     'before every call that changes a file',
     async () => {
@@ -193,14 +193,3 @@ describe('a change of the master key that is killed', () => {
     expect(await goesOn({ ...unequal, keys: `${unequal.keys}x` })).toBe('no key opens everything');
   });
 });
-
-function canTrace(): boolean {
-  try {
-    execFileSync('strace', ['-qq', '-o', '/dev/null', '-e', 'inject=fsync:signal=SIGKILL', 'true'], {
-      stdio: 'ignore',
-    });
-    return true;
-  } catch {
-    return false;
-  }
-}

@@ -1,4 +1,5 @@
 import { formatInstant } from '#eventlog';
+import { frozenFold, recorded } from '#eventlog/testing';
 import { termsProblems } from './cadence.js';
 import type { CalendarRule } from './calendar.js';
 import { familyDecider, initialFamily, type FamilyState } from './family.decider.js';
@@ -11,7 +12,7 @@ import {
   type PolicyCommand,
   type PolicyState,
 } from './policy.decider.js';
-import type { NewPolicyEvent, PolicyDetails, PolicyEvent, PolicyTerms } from './policy.events.js';
+import type { NewPolicyEvent, PolicyDetails, PolicyTerms } from './policy.events.js';
 
 const NOW = Date.parse('2026-03-02T09:00:00.000Z');
 const DAY = 86_400_000;
@@ -31,17 +32,10 @@ function details(terms: Partial<PolicyTerms> = {}): PolicyDetails {
 }
 
 function fold(events: readonly (readonly [NewPolicyEvent, string])[]): PolicyState {
-  return events.reduce<PolicyState>((state, [event, actor], revision) => {
-    const recorded = {
-      ...event,
-      actor,
-      revision,
-      recordedAt: NOW,
-      stream: 'policy-1',
-      id: `e${revision}`,
-    } as unknown as PolicyEvent;
-    return policyDecider.evolve(state, Object.freeze(recorded));
-  }, initialPolicy);
+  return frozenFold(
+    policyDecider,
+    events.map(([event, actor], revision) => recorded(event, { actor, revision, recordedAt: NOW })),
+  );
 }
 
 function codeOf(work: () => unknown): string {

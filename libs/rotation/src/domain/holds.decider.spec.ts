@@ -1,6 +1,7 @@
 import { formatInstant } from '#eventlog';
+import { frozenFold, recorded } from '#eventlog/testing';
 import { holdsDecider, type HoldsCommand } from './holds.decider.js';
-import type { HoldEvent, NewHoldEvent } from './holds.events.js';
+import type { NewHoldEvent } from './holds.events.js';
 import { freezesOn, noHolds, type HoldsState } from './holds.state.js';
 
 const NOW = Date.parse('2026-03-02T09:00:00.000Z');
@@ -10,17 +11,10 @@ const FAMILY = '22222222-2222-4222-8222-222222222222';
 
 /** Events as the log gives them back, folded; `at` is when each was recorded. */
 function given(events: readonly NewHoldEvent[], at = NOW): HoldsState {
-  return events.reduce<HoldsState>((state, event, revision) => {
-    const recorded = {
-      ...event,
-      stream: 'holds',
-      revision,
-      id: `event-${revision}`,
-      recordedAt: at,
-      actor: 'somebody',
-    } as unknown as HoldEvent;
-    return holdsDecider.evolve(state, Object.freeze(recorded));
-  }, noHolds);
+  return frozenFold(
+    holdsDecider,
+    events.map((event, revision) => recorded(event, { revision, recordedAt: at, actor: 'somebody' })),
+  );
 }
 
 function declare(change: Partial<HoldsCommand & { readonly type: 'DeclareFreeze' }> = {}): HoldsCommand {

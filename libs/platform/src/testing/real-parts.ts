@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
-import { NOTES } from './notes.js';
+
+/** Where a run notes what it could not prove on the real part; read by test/support/summary-reporter.js. */
+export const NOTES = 'node_modules/.cache/keyturn-not-proved.txt';
 
 /** What a spec runs when it can be had. `KEYTURN_REQUIRE_REAL` (a list, or `all`) makes a missing one a failure. */
 const PROBES = {
@@ -8,6 +10,9 @@ const PROBES = {
   qpdf: ['qpdf', '--version'],
   // It must be here and must be allowed to trace.
   strace: ['strace', '-f', '-o', '/dev/null', 'true'],
+  // The shells whose completion is asked for.
+  fish: ['fish', '--no-config', '-c', 'exit 0'],
+  zsh: ['zsh', '-f', '-c', 'exit 0'],
 } as const;
 export type RealPart = keyof typeof PROBES;
 
