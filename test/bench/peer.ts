@@ -79,15 +79,21 @@ export async function openPeer(cache: string, directory: string, install: boolea
     fileName: join(directory, 'emmett.sqlite'),
     schema: { autoMigration: 'CreateOrUpdate' },
   });
-  // Two appends at once close its connection on each other: what its callers would have to do is done here.
+  const once = (stream: string, data: readonly unknown[]): Promise<unknown> =>
+    store.appendToStream(
+      stream,
+      data.map((each) => ({ type: 'NoteAdded', data: each })),
+    );
+  // Two appends at once close its connection on each other, and about one commit in 15,000 is refused with SQLITE_BUSY and rolled back:
+  // what its callers would have to do is done here.
   let last: Promise<unknown> = Promise.resolve();
   return {
     append: async (stream, data) => {
       const turn = last.then(() =>
-        store.appendToStream(
-          stream,
-          data.map((each) => ({ type: 'NoteAdded', data: each })),
-        ),
+        once(stream, data).catch((error: unknown) => {
+          if (!isBusy(error)) throw error;
+          return once(stream, data);
+        }),
       );
       last = turn.catch(() => undefined);
       await turn;
@@ -97,4 +103,8 @@ export async function openPeer(cache: string, directory: string, install: boolea
       await store.close?.();
     },
   };
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'SQLITE_BUSY';
 }
