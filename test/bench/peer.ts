@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 
 /**
@@ -26,6 +27,9 @@ const MANIFEST = {
 };
 /** Compiling SQLite takes minutes where two cores are busy. */
 const PATIENCE_MS = 15 * 60_000;
+/** Of an append it refused for a moment. */
+const MOST_TRIES = 40;
+const PAUSE_MS = 5;
 
 export interface Peer {
   append(stream: string, data: readonly unknown[]): Promise<void>;
@@ -84,17 +88,21 @@ export async function openPeer(cache: string, directory: string, install: boolea
       stream,
       data.map((each) => ({ type: 'NoteAdded', data: each })),
     );
-  // Two appends at once close its connection on each other, and about one commit in 15,000 is refused with SQLITE_BUSY and rolled back:
-  // what its callers would have to do is done here.
+  // Two appends at once close its connection on each other, and about one commit in 15,000 is refused with SQLITE_BUSY and rolled back,
+  // for as long as its binding keeps a read statement open: what its callers would have to do is done here.
+  const patiently = async (stream: string, data: readonly unknown[], tries = MOST_TRIES): Promise<void> => {
+    try {
+      await once(stream, data);
+    } catch (error) {
+      if (!isBusy(error) || tries === 0) throw error;
+      await setTimeout(PAUSE_MS);
+      await patiently(stream, data, tries - 1);
+    }
+  };
   let last: Promise<unknown> = Promise.resolve();
   return {
     append: async (stream, data) => {
-      const turn = last.then(() =>
-        once(stream, data).catch((error: unknown) => {
-          if (!isBusy(error)) throw error;
-          return once(stream, data);
-        }),
-      );
+      const turn = last.then(() => patiently(stream, data));
       last = turn.catch(() => undefined);
       await turn;
     },

@@ -21,6 +21,8 @@ export type Fault = 'passes' | 'refused' | 'answer-lost';
 
 /** A back end whose next calls fail as planned; otherwise the one it stands before. */
 export class FaultyBackEnd implements KeyBackend {
+  /** Nobody reaches it, not even to look. */
+  away = false;
   readonly #real: KeyBackend;
   readonly #planned = new Map<FaultyCall, Fault[]>();
 
@@ -97,7 +99,8 @@ export class FaultyBackEnd implements KeyBackend {
     return this.#through('destroy', () => this.#real.destroy(attempt, input));
   }
 
-  observe(object: string, options?: Parameters<KeyBackend['observe']>[1]): Promise<Observation> {
+  async observe(object: string, options?: Parameters<KeyBackend['observe']>[1]): Promise<Observation> {
+    this.#reach('observe');
     return this.#real.observe(object, options);
   }
 
@@ -105,7 +108,12 @@ export class FaultyBackEnd implements KeyBackend {
     return this.#through('probe', () => this.#real.probe(object, input));
   }
 
+  #reach(call: string): void {
+    if (this.away) throw new BackendError('transient', `${call}: it cannot be reached, as the test planned`);
+  }
+
   async #through<T>(call: FaultyCall, work: () => Promise<T>): Promise<T> {
+    this.#reach(call);
     const fault = this.#planned.get(call)?.shift();
     if (fault === 'refused') throw new BackendError('transient', `${call}: busy, as the test planned`);
     const done = await work();

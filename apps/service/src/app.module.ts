@@ -4,6 +4,7 @@ import { CqrsModule } from '@nestjs/cqrs';
 import type { Keyturn } from './composition.js';
 import { HealthController } from './health.controller.js';
 import { AccessGuard } from './http/access.guard.js';
+import { QueryGuard } from './http/query.guard.js';
 import { CommandInterceptor } from './http/command.interceptor.js';
 import { ApiDocsController, ApiDocument } from './http/openapi.js';
 import { ProblemDetailsFilter } from './http/problem-details.filter.js';
@@ -60,7 +61,9 @@ export class AppModule {
       providers: [
         { provide: KEYTURN, useValue: keyturn },
         { provide: OPENAPI_DOCUMENT, useClass: ApiDocument },
+        // In this order: who may not ask learns nothing of what is asked.
         { provide: APP_GUARD, useClass: AccessGuard },
+        { provide: APP_GUARD, useClass: QueryGuard },
         { provide: APP_INTERCEPTOR, useClass: CommandInterceptor },
         { provide: APP_FILTER, useClass: ProblemDetailsFilter },
         ...HANDLERS,

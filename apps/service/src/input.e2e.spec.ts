@@ -172,10 +172,16 @@ describe('an address that leads nowhere', () => {
     );
   });
 
-  it('is 400 for a query nobody knows', async () => {
-    expect(problemIn(await service.call('GET', '/api/v1/log/events?after=-1&limt=3'))).toEqual(
-      problem(400, 'query.invalid'),
-    );
+  it.each([
+    '/api/v1/log/events?after=-1&limt=3',
+    '/api/v1/me?known=3',
+    '/api/v1/families/nobody/windows?now=1',
+  ])('is 400 for a query nobody knows: %s', async (path) => {
+    expect(problemIn(await service.call('GET', path))).toEqual(problem(400, 'query.invalid'));
+  });
+
+  it('is let be where it is public: others fetch that, and pass a cache so', async () => {
+    expect((await service.call('GET', '/health/live?at=1')).status).toBe(200);
   });
 });
 

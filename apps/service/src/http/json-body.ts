@@ -20,18 +20,27 @@ export function readJson(bytes: Buffer, parse: (text: string) => unknown): unkno
     return parse(text);
   } catch {
     // The strict parser gives no reason of its own: what a plain one takes was refused for a name.
-    throw isJson(text)
+    const why = problemOf(text);
+    throw why === undefined
       ? new DomainError('json.forbidden-name', 'The body holds a property __proto__ or constructor.prototype')
-      : new DomainError('json.malformed', 'The body is not JSON');
+      : new DomainError('json.malformed', `The body is not JSON${why}`);
   }
 }
 
-function isJson(text: string): boolean {
+/** Where it stops being JSON, as far as the engine says so; never its own words, which quote the text. */
+function problemOf(text: string): string | undefined {
   try {
     JSON.parse(text);
-    return true;
-  } catch {
-    return false;
+    return undefined;
+  } catch (error) {
+    const { message } = error instanceof Error ? error : { message: '' };
+    if (message.startsWith('Unexpected end')) return ': it ends too early';
+    const at = Number(/ at position (\d+)/.exec(message)?.[1] ?? Number.NaN);
+    if (Number.isNaN(at)) return '';
+    const before = text.slice(0, at).split('\n');
+    return at >= text.length
+      ? ': it ends too early'
+      : ` at line ${before.length}, column ${(before.at(-1) ?? '').length + 1}`;
   }
 }
 

@@ -11,6 +11,7 @@ export interface HttpRequest {
   readonly url: string;
   readonly ip: string;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly query?: unknown;
   readonly body?: unknown;
   readonly routeOptions: { readonly url?: string | undefined };
 }

@@ -1,4 +1,4 @@
-import { Body, Param, Query, type PipeTransform } from '@nestjs/common';
+import { applyDecorators, Body, Param, Query, SetMetadata, type PipeTransform } from '@nestjs/common';
 import { ApiBody, ApiParam, ApiQuery } from '@nestjs/swagger';
 import { z } from 'zod';
 import { DomainError } from '#eventlog';
@@ -19,6 +19,9 @@ export class InvalidRequestError extends DomainError {
     this.name = 'InvalidRequestError';
   }
 }
+
+/** Marks a route that reads its query. */
+export const READS_QUERY = 'keyturn:reads-query';
 
 type Place = 'request.invalid' | 'query.invalid' | 'path.invalid';
 
@@ -80,10 +83,13 @@ export function ZodBody(
   );
 }
 
-/** The query as an object of strings; numbers by `z.coerce`. */
+/** The query as an object of strings; numbers by `z.coerce`. A route without one is sent none (`query.guard.ts`). */
 export function ZodQuery(schema: z.ZodObject): ParameterDecorator {
   return documented(Query(new ZodPipe(schema, 'query.invalid')), () =>
-    each(schema, (name, part, required) => ApiQuery({ name, required, schema: jsonSchemaOf(part) })),
+    applyDecorators(
+      SetMetadata(READS_QUERY, true),
+      each(schema, (name, part, required) => ApiQuery({ name, required, schema: jsonSchemaOf(part) })),
+    ),
   );
 }
 

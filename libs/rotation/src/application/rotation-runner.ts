@@ -256,13 +256,13 @@ export class RotationRunner {
     return this.#backEnds.get(plan?.backEnd.instance ?? own ?? ATTESTED_INSTANCE);
   }
 
-  /** Only what a decision may need: an emergency's start, and the clock before emit and revoke. */
+  /** Only what a decision may need: an emergency's start, the clock before emit and revoke, and what was attested and is over. */
   async #observe(
     backEnd: KeyBackend,
     family: FamilyState,
     rotation: RotationState,
   ): Promise<RotationView['backEnd']['observed']> {
-    if (ENDED.includes(rotation.phase)) return { versions: [] };
+    if (ENDED.includes(rotation.phase) && rotation.unreconciled.length === 0) return { versions: [] };
     try {
       const seen = await backEnd.observe(family.details?.backEnd?.object ?? '');
       const versions = seen.versions.map((version): VersionSnapshot => {

@@ -342,11 +342,22 @@ export function rotationView(state: RotationState, around: RotationSurroundings)
       ...(state.refused === undefined
         ? []
         : [`the approval of this emergency was refused in retrospect: ${state.refused.reason}`]),
+      ...attestedOnly(state),
     ],
     plan: plan ?? null,
     next: nextCommands(state, confirmations, attestedStep(state, ended, around.waitsFor)),
     revision: around.revision,
   };
+}
+
+/** What is on record because people said it, and the back end has not shown. */
+function attestedOnly({ unreconciled, contradicted }: RotationState): readonly string[] {
+  if (contradicted !== undefined) {
+    return [`the back end contradicts what was attested: ${contradicted.differences.join(' ')}`];
+  }
+  return unreconciled.length === 0
+    ? []
+    : [`attested, and not yet compared with the back end: ${unreconciled.join(', ')}`];
 }
 
 /** What the runner wrote down that it waits for says which step people are asked for. */

@@ -12,6 +12,8 @@ import {
   until,
 } from '../testing/index.js';
 import { WEEKDAYS } from './calendar.js';
+import { initialContainment } from './containment.state.js';
+import { nextStep, type RotationView } from './rotation.saga.js';
 import type { StepName } from './step.events.js';
 
 /** What people say is believed until it can be seen, and never against what is seen. */
@@ -111,6 +113,124 @@ describe('what the back end contradicts', () => {
     // Never the first cohort once more.
     expect(shares.filter((share) => share === 25)).toHaveLength(1);
     expect(switched?.share === 25 ? emission.length : 1).toBeGreaterThan(0);
+  });
+});
+
+describe('what people attested of a rotation that is over', () => {
+  const STEPS_DONE = ['generate', 'accept', 'emit', 'revoke', 'verify'] as const;
+
+  /** An emergency people carried out from its declaration to its end, while nobody could see the back end. */
+  function overBlindly(): { readonly world: SimulatedWorld; readonly id: string; readonly incoming: string } {
+    const world = new SimulatedWorld();
+    world.awayUntil = Infinity;
+    const { id } = world.emergency(['old'], { contain: false });
+    world.run();
+    world.elapse(3 * MINUTE);
+    for (const step of STEPS_DONE) {
+      take(world, id, step);
+      world.run();
+      expect(attest(world, id, step)).toBeUndefined();
+    }
+    world.elapse(24 * HOUR);
+    expect(world.rotation(id).phase).toBe('completed');
+    expect(world.rotation(id).unreconciled).toEqual([...STEPS_DONE]);
+    return { world, id, incoming: world.incomingOf(id) };
+  }
+
+  /** What people did, as the back end shows it once it is back. */
+  function shows(world: SimulatedWorld, incoming: string, oldAccepted: boolean): void {
+    const [old] = world.backEnd.versions;
+    if (old === undefined) throw new Error('the world has no version');
+    world.backEnd.versions = [
+      { ...old, accepted: oldAccepted, emittingShare: 0 },
+      { ...old, versionId: incoming, accepted: true, emittingShare: 100 },
+    ];
+  }
+
+  const compared = (world: SimulatedWorld, id: string) =>
+    world.rotationEvents(id).flatMap((event) => (event.type === 'AttestationReconciled' ? [event.data] : []));
+
+  it('is compared once the back end can be seen, and then nobody waits any more', () => {
+    const { world, id, incoming } = overBlindly();
+    expect(world.waits.get(id)).toContain('the back end to show what was attested');
+    shows(world, incoming, false);
+    world.awayUntil = 0;
+    world.elapse(10 * MINUTE);
+    expect(compared(world, id)).toEqual([{ steps: [...STEPS_DONE], agrees: true, differences: [] }]);
+    expect(world.rotation(id)).toMatchObject({ phase: 'completed', unreconciled: [] });
+    expect(world.waits.get(id)).toBe('');
+  });
+
+  it('is contradicted once, with what is still accepted; nothing is performed; it is settled when it is so', () => {
+    const { world, id, incoming } = overBlindly();
+    shows(world, incoming, true);
+    world.awayUntil = 0;
+    world.elapse(24 * HOUR);
+    const contradiction = {
+      steps: ['revoke'],
+      agrees: false,
+      differences: ['The back end does not show what was attested of revoke: it still accepts old.'],
+    };
+    expect(compared(world, id)).toEqual([contradiction]);
+    const { phase, revoked, unreconciled, contradicted } = world.rotation(id);
+    expect([phase, revoked?.versions, unreconciled]).toEqual(['completed', ['old'], ['revoke']]);
+    expect(contradicted?.differences).toEqual(contradiction.differences);
+    expect(world.backEnd.accepted()).toEqual(['old', incoming]);
+    shows(world, incoming, false);
+    world.elapse(10 * MINUTE);
+    expect(compared(world, id)).toEqual([
+      contradiction,
+      { steps: ['revoke'], agrees: true, differences: [] },
+    ]);
+    expect(world.rotation(id).contradicted).toBeUndefined();
+    expect(world.waits.get(id)).toBe('');
+  });
+
+  it.each([
+    ['nothing was done', 'ours', ['generate', 'accept', 'emit', 'revoke']],
+    ['nothing was done, and another rotation was opened since', 'another', ['revoke']],
+  ] as const)('%s: of the rotation of %s, it contradicts %j', (_what, whose, steps) => {
+    const { world, id } = overBlindly();
+    world.awayUntil = 0;
+    const view = world.view(id);
+    const { slot } = view.family;
+    if (slot === undefined) throw new Error('it has no slot');
+    const decision = nextStep(
+      whose === 'ours'
+        ? view
+        : { ...view, family: { ...view.family, slot: { ...slot, rotation: 'another' } } },
+      world.now,
+    );
+    const events = decision.kind === 'record' ? decision.events : [];
+    expect(events.map(({ data }) => data)).toMatchObject([{ steps: [...steps], agrees: false }]);
+  });
+
+  it('a version denied on suspicion meanwhile contradicts nobody', () => {
+    const { world, id, incoming } = overBlindly();
+    shows(world, incoming, false);
+    world.backEnd.versions = world.backEnd.versions.map((version) => ({
+      ...version,
+      accepted: false,
+      emittingShare: 0,
+    }));
+    world.awayUntil = 0;
+    const view = world.view(id);
+    const containment = {
+      ...initialContainment,
+      exists: true,
+      status: 'applied' as const,
+      versions: [incoming],
+      applied: { at: world.now, attested: false },
+    };
+    const agrees = (contained: RotationView['contained']): unknown => {
+      const decision = nextStep({ ...view, contained }, world.now);
+      return decision.kind === 'record'
+        ? decision.events.map(({ data }) => 'agrees' in data && data.agrees)
+        : decision;
+    };
+    expect(agrees([containment])).toEqual([true]);
+    // The control: nobody denied it, and it is not accepted.
+    expect(agrees([])).toEqual([false]);
   });
 });
 

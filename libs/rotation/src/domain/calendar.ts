@@ -38,11 +38,13 @@ export const calendarRuleSchema = z.object({
 });
 export type CalendarRule = z.output<typeof calendarRuleSchema>;
 
-/** Emit and revoke begin only inside one of these. `to` before `from` means it ends on the next day. */
+/** Emit and revoke begin only inside one of these. */
 export const changeWindowSchema = z.object({
   weekdays: z.array(z.enum(WEEKDAYS)).min(1).max(7),
   from: timeOfDaySchema,
-  to: timeOfDaySchema,
+  to: timeOfDaySchema.meta({
+    description: 'Before `from`: on the next day. The same as `from`: the whole day.',
+  }),
   timeZone: timeZoneSchema,
 });
 export type ChangeWindow = z.output<typeof changeWindowSchema>;

@@ -111,6 +111,8 @@ export interface RotationState {
   readonly unreconciled: readonly StepName[];
   /** When the oldest of them was attested: from then on it is to be compared, whatever else happens meanwhile. */
   readonly unreconciledSince?: number;
+  /** The rotation was over when the back end turned out to show something else; until it agrees. */
+  readonly contradicted?: Mark & { readonly differences: readonly string[] };
   readonly rollback?: Mark & { readonly acceptWindow?: string };
   readonly pause?: Mark;
   readonly abandon?: Mark;
@@ -561,8 +563,14 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
             unreconciled: [...new Set([...state.unreconciled, event.data.step])],
             unreconciledSince: state.unreconciledSince ?? event.recordedAt,
           };
-    case 'AttestationReconciled':
-      return event.data.agrees ? believed(reconciled(moved)) : takenBack(reconciled(moved), event.data.steps);
+    case 'AttestationReconciled': {
+      const { agrees, steps: compared, differences } = event.data;
+      if (agrees) return believed(reconciled(moved));
+      // What is over performs nothing any more.
+      return ENDED.includes(state.phase)
+        ? { ...moved, unreconciled: compared, contradicted: { ...mark(event), differences } }
+        : takenBack(reconciled(moved), compared);
+    }
     case 'RotationRolledBack':
       return { ...withoutSuspension(moved), phase: 'rolled-back', ended: mark(event) };
     case 'PauseRequested':
@@ -651,7 +659,7 @@ function takenBack(state: RotationState, steps: readonly StepName[]): RotationSt
 }
 
 function reconciled(state: RotationState): RotationState {
-  const { unreconciledSince: _since, ...rest } = state;
+  const { unreconciledSince: _since, contradicted: _contradicted, ...rest } = state;
   return { ...rest, unreconciled: [] };
 }
 

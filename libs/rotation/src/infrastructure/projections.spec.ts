@@ -157,7 +157,7 @@ describe('wake-ups, counted in rows', () => {
 
   function withWaiting(open: number, waiting: number, holder: string): SqlDatabase {
     const db = opened();
-    const insert = db.prepare('INSERT INTO wakeups VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0)');
+    const insert = db.prepare('INSERT INTO wakeups VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, 0)');
     db.transaction(() => {
       for (let number = 0; number < open; number += 1) {
         const on = number < waiting ? holder : null;

@@ -9,12 +9,13 @@ import type { SqlDatabase } from '#eventlog/sqlite';
  */
 export const wakeupsProjection: Projection = {
   name: 'wakeups',
-  version: 4,
+  version: 5,
   schema: [
-    // waits_on: the stream of the rotation whose emitter switch it waits for, where that is what it waits for.
+    // waits_on: the stream of the rotation whose emitter switch it waits for, where that is what it waits for. attested: something was,
+    // and is to be compared with the back end, over or not; NULL: people are the back end.
     `CREATE TABLE wakeups (
       id TEXT PRIMARY KEY, kind TEXT NOT NULL, family_id TEXT NOT NULL, wake_at INTEGER, waits_for TEXT,
-      waits_on TEXT, ended INTEGER NOT NULL, held INTEGER NOT NULL, urgent INTEGER NOT NULL
+      waits_on TEXT, ended INTEGER NOT NULL, held INTEGER NOT NULL, urgent INTEGER NOT NULL, attested INTEGER DEFAULT 0
     ) STRICT`,
     // Everything may be due at one time (a rebuild, a confirmed clock): what cannot wait stands apart, and is looked at first.
     'CREATE INDEX wakeups_due ON wakeups (urgent, wake_at)',
@@ -53,11 +54,19 @@ function split(stream: string): readonly [string, string] {
   return [stream.slice(0, at), stream.slice(at + 1)];
 }
 
+function valueOf({ data }: RecordedEvent, field: string): unknown {
+  return typeof data === 'object' && data !== null
+    ? Object.entries(data).find(([name]) => name === field)?.[1]
+    : undefined;
+}
+
 function text(event: RecordedEvent, field: string): string | undefined {
-  const { data } = event;
-  if (typeof data !== 'object' || data === null || !(field in data)) return undefined;
-  const value: unknown = Object.entries(data).find(([name]) => name === field)?.[1];
+  const value = valueOf(event, field);
   return typeof value === 'string' ? value : undefined;
+}
+
+function flag(event: RecordedEvent, field: string): boolean {
+  return valueOf(event, field) === true;
 }
 
 function due(
@@ -95,7 +104,14 @@ function touch(db: SqlDatabase, id: string): void {
 
 function end(db: SqlDatabase, id: string): void {
   db.prepare(`UPDATE wakeups SET ended = 1, wake_at = ${NOW} WHERE id = ?`).run(id);
-  db.prepare('DELETE FROM wakeups WHERE id = ? AND ended = 1 AND held <= 0').run(id);
+  drop(db, id);
+}
+
+/** A rotation that is over stays until its claims are released and what was attested of it was seen. */
+function drop(db: SqlDatabase, id: string): void {
+  db.prepare(
+    'DELETE FROM wakeups WHERE id = ? AND ended = 1 AND held <= 0 AND coalesce(attested, 0) = 0',
+  ).run(id);
 }
 
 function family(db: SqlDatabase, familyId: string, event: RecordedEvent): void {
@@ -125,8 +141,17 @@ function family(db: SqlDatabase, familyId: string, event: RecordedEvent): void {
 }
 
 function rotation(db: SqlDatabase, id: string, event: RecordedEvent): void {
+  if (event.type === 'RotationPlanned' && flag(event, 'attested')) {
+    db.prepare('UPDATE wakeups SET attested = NULL WHERE id = ?').run(id);
+  }
+  if (event.type === 'Attested')
+    db.prepare('UPDATE wakeups SET attested = 1 WHERE id = ? AND attested IS NOT NULL').run(id);
   if (event.type === 'RotationSuperseded') end(db, id);
   else touch(db, id);
+  if (event.type === 'AttestationReconciled' && flag(event, 'agrees')) {
+    db.prepare('UPDATE wakeups SET attested = 0 WHERE id = ? AND attested IS NOT NULL').run(id);
+    drop(db, id);
+  }
 }
 
 function containment(db: SqlDatabase, id: string, event: RecordedEvent): void {
@@ -163,6 +188,6 @@ function claimed(db: SqlDatabase, event: RecordedEvent): void {
     return;
   }
   db.prepare('UPDATE wakeups SET held = held - 1 WHERE id = ?').run(id);
-  db.prepare('DELETE FROM wakeups WHERE id = ? AND ended = 1 AND held <= 0').run(id);
+  drop(db, id);
   db.prepare(`UPDATE wakeups SET wake_at = ${NOW} WHERE waits_on = ?`).run(by);
 }
