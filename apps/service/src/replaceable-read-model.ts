@@ -50,6 +50,7 @@ export class ReplaceableReadModel implements ReadModel {
         current().exec(sql);
       },
       prepare: (sql) => current().prepare(sql),
+      prepareRows: (sql) => current().prepareRows(sql),
       transaction: (work) => current().transaction(work),
       inTransaction: () => current().inTransaction(),
       close: () => {

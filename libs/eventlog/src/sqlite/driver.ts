@@ -16,11 +16,18 @@ export interface SqlStatement {
   iterate(...values: SqlValue[]): IterableIterator<SqlRow>;
 }
 
+/** Rows as arrays, in the order of the columns. */
+export interface SqlRowStatement {
+  all(...values: SqlValue[]): readonly (readonly SqlValue[])[];
+}
+
 export interface SqlDatabase {
   readonly path: string;
   exec(sql: string): void;
   /** Prepared once per text and kept, together with the database, for as long as this object lives. */
   prepare(sql: string): SqlStatement;
+  /** The same for reading much: a row without names costs less than half of one with. */
+  prepareRows(sql: string): SqlRowStatement;
   /** BEGIN IMMEDIATE … COMMIT; rolled back when `work` throws. Not to be nested. */
   transaction<T>(work: () => T): T;
   /** Whether a transaction is open. */
@@ -52,6 +59,7 @@ export function openDatabase(path: string, options: OpenOptions = {}): SqlDataba
   if (!readOnly && path !== ':memory:') keepPrivate(path);
   const db = new DatabaseSync(path, { readOnly });
   const statements = new Map<string, SqlStatement>();
+  const rowStatements = new Map<string, SqlRowStatement>();
   try {
     db.exec(
       `PRAGMA busy_timeout=${busyTimeoutMs}; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0`,
@@ -81,6 +89,21 @@ export function openDatabase(path: string, options: OpenOptions = {}): SqlDataba
       }
       return statement;
     },
+    prepareRows: (sql) => {
+      let statement = rowStatements.get(sql);
+      if (statement === undefined) {
+        const made = db.prepare(sql);
+        made.setReturnArrays(true);
+        statement = {
+          all: (...values) => {
+            const rows: SqlValue[][] = made.all(...values);
+            return rows;
+          },
+        };
+        rowStatements.set(sql, statement);
+      }
+      return statement;
+    },
     transaction: (work) => {
       db.exec('BEGIN IMMEDIATE');
       try {
@@ -95,6 +118,7 @@ export function openDatabase(path: string, options: OpenOptions = {}): SqlDataba
     inTransaction: () => db.isTransaction,
     close: () => {
       statements.clear();
+      rowStatements.clear();
       db.close();
     },
   };

@@ -29,13 +29,7 @@ import {
 } from './log-file.js';
 import { takeLock, type LogLock } from './lock.js';
 import { InlineWriter, ThreadWriter, type LogWriter } from './writer-thread.js';
-import {
-  hexOf,
-  type AppendOutcome,
-  type ProbeOutcome,
-  type RefusedWrite,
-  type WriterStatistics,
-} from './writer.js';
+import { type AppendOutcome, type ProbeOutcome, type RefusedWrite, type WriterStatistics } from './writer.js';
 
 /** The log's file in its folder. */
 export const LOG_FILE = 'log.sqlite';
@@ -107,7 +101,8 @@ function openReader(path: string): SqlDatabase {
   });
 }
 
-const COLUMNS = 'tree_size, stream, revision, id, type, record, body, leaf';
+/** As `toLogged` takes them. A body is read as the bytes it is, a leaf as it is compared. */
+const COLUMNS = 'tree_size, stream, revision, id, type, record, CAST(body AS BLOB), lower(hex(leaf))';
 
 type RefusedAppend = Exclude<AppendOutcome, { kind: 'stored' }>;
 
@@ -303,13 +298,17 @@ export class SqliteEventLog implements EventLog {
   }
 
   #page(sql: string, ...values: readonly SqlValue[]): LoggedEvent[] {
-    return this.#query(sql, ...values).map(toLogged);
+    return this.#asked(() => this.#reader.prepareRows(sql).all(...values)).map(toLogged);
   }
 
   #query(sql: string, ...values: readonly SqlValue[]): SqlRow[] {
+    return this.#asked(() => this.#reader.prepare(sql).all(...values));
+  }
+
+  #asked<T>(ask: () => T): T {
     this.#assertOpen();
     try {
-      return openOrExplain(this.#reader.path, () => this.#reader.prepare(sql).all(...values));
+      return openOrExplain(this.#reader.path, ask);
     } catch (error) {
       throw error instanceof LogCorruptError ? this.#breakWith(error) : error;
     }
@@ -448,18 +447,25 @@ class Feed {
   }
 }
 
-const encoder = new TextEncoder();
-
-function toLogged(row: SqlRow): LoggedEvent {
+function toLogged([
+  treeSize,
+  stream,
+  revision,
+  id,
+  type,
+  record,
+  body,
+  leaf,
+]: readonly SqlValue[]): LoggedEvent {
   return {
-    treeSize: Number(row['tree_size']),
-    stream: String(row['stream']),
-    revision: Number(row['revision']),
-    id: String(row['id']),
-    type: String(row['type']),
-    record: String(row['record']),
-    body: encoder.encode(String(row['body'])),
-    leaf: hexOf(row['leaf']),
+    treeSize: Number(treeSize),
+    stream: String(stream),
+    revision: Number(revision),
+    id: String(id),
+    type: String(type),
+    record: String(record),
+    body: body instanceof Uint8Array ? body : new Uint8Array(),
+    leaf: String(leaf),
   };
 }
 
