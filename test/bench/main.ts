@@ -18,7 +18,7 @@ Measures what Keyturn costs against the ground it stands on: medians and ratios,
   --quick         up to 100 k events, at most five minutes
   --ten-million   only start and timeline with 10 M events: an hour, and 25 GB where --directory is
   --smoke         only that it runs: tiny sizes, numbers that say nothing
-  --only A,B      of append, http, growth, sweep
+  --only A,B      of append, http, growth, sweep; docs/benchmarks.md keeps the other rows as they were
   --json FILE     the rows as JSON: [{name, ours, baseline, unit, ratio, better, goal}]
   --directory DIR where the logs are made, and removed again; the system's temporary directory unless told
   --no-docs       does not write docs/benchmarks.md (a full run and --ten-million do)
@@ -84,11 +84,13 @@ async function appends(scale: Scale, directory: (name: string) => string): Promi
 
 function write(scale: Scale, rows: readonly Row[]): void {
   const kept: Run[] = existsSync(KEPT) ? JSON.parse(readFileSync(KEPT, 'utf8')) : [];
+  const title = scale.name === 'full' ? 'Up to 1 M events' : '10 M events';
+  const before = kept.find((each) => each.scale === title)?.rows ?? [];
   const run: Run = {
-    scale: scale.name === 'full' ? 'Up to 1 M events' : '10 M events',
+    scale: title,
     rounds: scale.rounds,
     day: new Date().toISOString().slice(0, 10),
-    rows,
+    rows: values.only === undefined ? rows : merged(before, rows),
   };
   const runs = [...kept.filter((each) => each.scale !== run.scale), run].sort((left, right) =>
     left.scale < right.scale ? 1 : -1,
@@ -96,6 +98,15 @@ function write(scale: Scale, rows: readonly Row[]): void {
   writeFileSync(KEPT, `${JSON.stringify(runs, null, 2)}\n`);
   writeFileSync(PAGE, page(runs));
   tell('wrote docs/benchmarks.md');
+}
+
+/** What was measured anew stands where it stood. */
+function merged(before: readonly Row[], rows: readonly Row[]): readonly Row[] {
+  const anew = (name: string): Row | undefined => rows.find((row) => row.name === name);
+  return [
+    ...before.map((row) => anew(row.name) ?? row),
+    ...rows.filter(({ name }) => before.every((row) => row.name !== name)),
+  ];
 }
 
 if (values.help) {
@@ -124,7 +135,7 @@ if (values.help) {
     );
     if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(rows, null, 2)}\n`);
     const whole = scale.name === 'full' || scale.name === 'ten-million';
-    if (whole && values.only === undefined && !values['no-docs']) write(scale, rows);
+    if (whole && !values['no-docs']) write(scale, rows);
   } finally {
     rmSync(place, { recursive: true, force: true });
   }
