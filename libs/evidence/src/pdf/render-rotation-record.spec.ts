@@ -289,3 +289,29 @@ describe('pages', () => {
     expect(text).toContain('Versions: not recorded');
   });
 });
+
+it('a rolling rotation: how emission was to move, how it did, and what it did not reach', async () => {
+  const HOUR = 3_600_000;
+  const whole = gracefulDossier();
+  const rotationEvents = whole.rotationEvents.flatMap((event): readonly RotationEvent[] => {
+    if (event.type === 'RotationPlanned') {
+      const cohorts = [
+        { share: 25, hold: 'PT1H' },
+        { share: 60, hold: 'PT2H' },
+        { share: 100, hold: 'PT0S' },
+      ];
+      return [{ ...event, data: { ...event.data, strategy: 'rolling', cohorts } }];
+    }
+    if (event.type !== 'EmitterSwitched') return [event];
+    return [25, 60].map((share, index) => ({
+      ...event,
+      recordedAt: event.recordedAt + index * 3 * HOUR,
+      data: { ...event.data, share },
+    }));
+  });
+  const text = await textOf({ ...whole, rotationEvents });
+  expect(text.replaceAll('\u00a0', ' ')).toContain(
+    '25 % 1 h 2025-11-11 10:24:13 3 h 60 % 2 h 2025-11-11 13:24:13 no later move 100 % the drain window not reached –',
+  );
+  expect(await textOnce(gracefulDossier)).not.toContain('Cohorts');
+});

@@ -4,6 +4,7 @@ import {
   approvalsValue,
   confirmationsSection,
   deviationLines,
+  cohortsSection,
   exceptionsSection,
   failuresSection,
   howToRead,
@@ -55,6 +56,7 @@ export function composeRotationRecord(sheet: Sheet, facts: RecordFacts): void {
   phaseSection(sheet, facts);
   versionsSection(sheet, facts);
   windowsSection(sheet, facts);
+  cohortsSection(sheet, facts);
 
   const deviations = deviationLines(facts);
   sheet.section('Deviations');

@@ -100,6 +100,39 @@ export function windowsSection(sheet: Sheet, facts: RecordFacts): void {
   );
 }
 
+/** How emission was to move, and how it did; nothing where it moved all at once. */
+export function cohortsSection(sheet: Sheet, facts: RecordFacts): void {
+  const cohorts = facts.plan?.cohorts ?? [];
+  if (cohorts.length === 0) return;
+  const switches = allOf(facts.dossier.rotationEvents, 'EmitterSwitched');
+  const returned = firstOf(facts.dossier.rotationEvents, 'EmissionReturned');
+  sheet.section('Cohorts');
+  sheet.table(
+    [
+      { title: 'Emission', weight: 16 },
+      { title: 'To be looked at for', weight: 24 },
+      { title: 'Switched (UTC)', weight: 30 },
+      { title: 'Until the next move', weight: 30 },
+    ],
+    cohorts.map(({ share, hold }, index) => {
+      const reached = switches.find((event) => event.data.share === share);
+      const next = switches.find((event) => event.data.share > share) ?? returned;
+      const [from, to] = [reached, next].map((event) => (event === undefined ? undefined : instantOf(event)));
+      const last = index === cohorts.length - 1 && returned === undefined;
+      return [
+        strongCell(`${share} %`),
+        last ? cell('the drain window') : cell(durationText(hold)),
+        reached === undefined
+          ? cell('not reached')
+          : cellOrAbsent(from === undefined ? undefined : instantText(from)),
+        reached === undefined || next === undefined
+          ? cell(reached === undefined ? '–' : 'no later move')
+          : cellOrAbsent(from === undefined || to === undefined ? undefined : spanWords(to - from)),
+      ];
+    }),
+  );
+}
+
 function windowRow(name: string, window: WindowRun, facts: RecordFacts): readonly Cell[] {
   const { planned, startedAt, endedAt } = window;
   const unfinished = unfinishedWindow(window, facts);
