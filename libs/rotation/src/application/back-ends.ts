@@ -1,7 +1,7 @@
 import { DomainError } from '#eventlog';
 import type { BackendDeclaration, Effect, KeyBackend } from '#custody';
 import { STEPS, type StepName } from '../domain/step.events.js';
-import type { StepDeclaration } from '../domain/rotation.saga.js';
+import type { StepDeclaration } from '../domain/saga/view.js';
 import { stepTable } from '../domain/step-table.js';
 
 /** The back ends of this installation, by instance name (`local`, `vault.prod-eu`). */

@@ -1,7 +1,7 @@
 import { SYSTEM_ACTOR, WrongExpectedRevisionError } from '#eventlog';
 import type { Cause } from '#eventlog/kit';
 import { holdsDecider, type HoldsCommand } from '../domain/holds.decider.js';
-import { CLOCK_TOLERANCE_MS } from '../domain/rotation.saga.js';
+import { CLOCK_TOLERANCE_MS } from '../domain/saga/holds.js';
 import type { Ledger } from './ledger.js';
 
 /** How often wall and monotonic clock are compared (contracts, Clocks); each wake-up compares them too. */

@@ -15,7 +15,8 @@ import {
   type ProcessDecision,
   type ProcessView,
 } from '../domain/process.saga.js';
-import { nextContainmentStep, type Perform, type RotationView } from '../domain/rotation.saga.js';
+import { nextContainmentStep } from '../domain/rotation.saga.js';
+import type { Perform, RotationView } from '../domain/saga/view.js';
 import { stepDeclarations, type BackEnds } from './back-ends.js';
 import type { Ledger, Loaded } from './ledger.js';
 import type { StepPerformer, StepTarget } from './step-performer.js';

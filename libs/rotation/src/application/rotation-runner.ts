@@ -7,13 +7,9 @@ import type { FamilyState } from '../domain/family.decider.js';
 import type { NewFamilyEvent } from '../domain/family.events.js';
 import type { NewRotationEvent } from '../domain/rotation.events.js';
 import { ATTESTED_INSTANCE, attestedBackEnd } from '../domain/plan.js';
-import {
-  deniedVersions,
-  nextStep,
-  type Decision,
-  type Perform,
-  type RotationView,
-} from '../domain/rotation.saga.js';
+import { deniedVersions } from '../domain/saga/holds.js';
+import { nextStep } from '../domain/rotation.saga.js';
+import type { Decision, Perform, RotationView } from '../domain/saga/view.js';
 import { ENDED, type RotationState } from '../domain/rotation.state.js';
 import { versionsOf } from '../domain/step-effects.js';
 import type { VersionSnapshot } from '../domain/vocabulary.js';

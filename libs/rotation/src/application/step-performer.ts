@@ -8,7 +8,8 @@ import {
 } from '#eventlog';
 import type { Cause, StreamPosition } from '#eventlog/kit';
 import { failpoint } from '#platform';
-import { LEASE_MS, type Perform } from '../domain/rotation.saga.js';
+import { LEASE_MS } from '../domain/saga/attempts.js';
+import type { Perform } from '../domain/saga/view.js';
 import type { NewStepEvent, StepName } from '../domain/step.events.js';
 import { shareOf } from '../domain/steps.state.js';
 import { alreadySo, outcomeOf, type StepDone, type StepVersions } from '../domain/step-effects.js';

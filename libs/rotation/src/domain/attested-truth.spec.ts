@@ -13,7 +13,8 @@ import {
 } from '../testing/index.js';
 import { WEEKDAYS } from './calendar.js';
 import { initialContainment } from './containment.state.js';
-import { nextStep, type RotationView } from './rotation.saga.js';
+import { nextStep } from './rotation.saga.js';
+import type { RotationView } from './saga/view.js';
 import type { StepName } from './step.events.js';
 
 /** What people say is believed until it can be seen, and never against what is seen. */

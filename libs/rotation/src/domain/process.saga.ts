@@ -6,14 +6,9 @@ import type { DestructionState } from './destruction.state.js';
 import { liftRefusal, processText, type FamilyState } from './family.decider.js';
 import type { SlotProcess } from './family.events.js';
 import { ATTESTED_INSTANCE } from './plan.js';
-import {
-  afterFailure,
-  holdsOf,
-  unsettledStep,
-  type Perform,
-  type RotationView,
-  type Unsettled,
-} from './rotation.saga.js';
+import { afterFailure, unsettledStep, type Unsettled } from './saga/attempts.js';
+import { holdsOf } from './saga/holds.js';
+import type { Perform, RotationView } from './saga/view.js';
 import type { StepsState } from './steps.state.js';
 
 /**

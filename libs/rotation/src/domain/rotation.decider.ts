@@ -12,7 +12,8 @@ import type {
 } from './rotation.events.js';
 import { ENDED, evolveRotation, initialRotation, type RotationState } from './rotation.state.js';
 import type { PolicyTerms } from './policy.events.js';
-import { nextCohort, isAttested, OBSERVING_LIMIT_MS } from './rotation.saga.js';
+import { nextCohort, isAttested } from './saga/perform.js';
+import { OBSERVING_LIMIT_MS } from './saga/emergency.js';
 import { isProcessOutcome, outcomeOf, versionsOf } from './step-effects.js';
 import { stepTable } from './step-table.js';
 import type { StepName } from './step.events.js';

@@ -23,7 +23,9 @@ import {
 } from '../testing/index.js';
 import { WEEKDAYS } from './calendar.js';
 import type { FamilySchedule } from './family.events.js';
-import { backOff, CLOCK_TOLERANCE_MS, MOST_PASSING_FAULTS, nextStep } from './rotation.saga.js';
+import { backOff, MOST_PASSING_FAULTS } from './saga/attempts.js';
+import { CLOCK_TOLERANCE_MS } from './saga/holds.js';
+import { nextStep } from './rotation.saga.js';
 import { STEPS, type StepName } from './step.events.js';
 import { SEAMS, STEP_BOUNDARIES, stepTable } from './step-table.js';
 import { stepOfOutcome } from './steps.state.js';

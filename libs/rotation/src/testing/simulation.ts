@@ -42,16 +42,10 @@ import {
   type RotationEvent,
   type RotationPlan,
 } from '../domain/rotation.events.js';
-import {
-  deniedVersions,
-  LEASE_MS,
-  nextContainmentStep,
-  nextStep,
-  type Decision,
-  type Perform,
-  type RotationView,
-  type StepDeclaration,
-} from '../domain/rotation.saga.js';
+import { deniedVersions } from '../domain/saga/holds.js';
+import { LEASE_MS } from '../domain/saga/attempts.js';
+import { nextContainmentStep, nextStep } from '../domain/rotation.saga.js';
+import type { Decision, Perform, RotationView, StepDeclaration } from '../domain/saga/view.js';
 import { ENDED, evolveRotation, initialRotation, type RotationState } from '../domain/rotation.state.js';
 import { stepEvents, STEPS, type StepName } from '../domain/step.events.js';
 import { alreadySo, outcomeOf, versionsOf, type StepVersions } from '../domain/step-effects.js';
