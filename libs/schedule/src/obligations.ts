@@ -232,19 +232,12 @@ function ofRotations({ families, rotations, now }: ObligationInput): readonly Ob
         : []),
       ...(rotation.unreconciled.length > 0
         ? [
-            rotation.contradicted === undefined
-              ? owed(
-                  'reconciliation',
-                  `${rotation.unreconciled.join(', ')}: attested, not yet compared with the back end`,
-                  'what people attested is compared once the back end can be seen',
-                  attestedAt + RECONCILED_WITHIN_MS,
-                )
-              : owed(
-                  'reconciliation',
-                  `${rotation.unreconciled.join(', ')}: attested, and the back end contradicts it. ${rotation.contradicted.differences.join(' ')}`,
-                  'compared with the back end, which is asked again until it agrees',
-                  rotation.contradicted.at,
-                ),
+            owed(
+              'reconciliation',
+              `${rotation.unreconciled.join(', ')}: attested, not yet compared with the back end`,
+              'what people attested is compared once the back end can be seen',
+              attestedAt + RECONCILED_WITHIN_MS,
+            ),
           ]
         : []),
     ];

@@ -353,6 +353,18 @@ export class RotationRunner {
       case 'open-containment':
         await this.#openContainment(view, decision.dueTo);
         return undefined;
+      case 'put-right': {
+        const { history } = await this.#ledger.family(view.family.familyId);
+        if (history.revision !== read.revisions[history.stream]) return undefined;
+        const observed = decision.versions.map((version): NewFamilyEvent => ({
+          type: 'VersionObserved',
+          data: version,
+          provenance: 'observed',
+        }));
+        await this.#ledger.append(history, observed, this.#cause(rotation.state, decision.dueTo));
+        failpoint('seam:record-put-right');
+        return undefined;
+      }
       case 'settle-superseded':
         return this.#settleSuperseded(decision.rotation);
       case 'close-slot': {
@@ -472,8 +484,10 @@ export class RotationRunner {
       throw new Error(`rotation ${state.rotationId} has no plan to perform ${decision.step} by`);
     const slot = slotRevision(view.family, state.rotationId);
     const containment = view.containment;
+    // What people say of a containment is compared with nothing, and no bound on trust rests on it.
     const coveredByContainment =
       containment?.trustEndsAt !== undefined &&
+      (containment.applied?.attested !== true || plan.attested === true) &&
       plan.outgoing.every((version) => containment.versions.includes(version));
     const target: StepTarget = {
       stream: rotation.history.stream,

@@ -14,7 +14,8 @@ import {
 import { WEEKDAYS } from './calendar.js';
 import { initialContainment } from './containment.state.js';
 import { nextStep } from './rotation.saga.js';
-import type { RotationView } from './saga/view.js';
+import { COMPARE_MS } from './saga/attested-truth.js';
+import type { Decision, RotationView } from './saga/view.js';
 import type { StepName } from './step.events.js';
 
 /** What people say is believed until it can be seen, and never against what is seen. */
@@ -119,6 +120,7 @@ describe('what the back end contradicts', () => {
 
 describe('what people attested of a rotation that is over', () => {
   const STEPS_DONE = ['generate', 'accept', 'emit', 'revoke', 'verify'] as const;
+  const SHOWN = ['generate', 'accept', 'emit', 'revoke'] as const;
 
   /** An emergency people carried out from its declaration to its end, while nobody could see the back end. */
   function overBlindly(): { readonly world: SimulatedWorld; readonly id: string; readonly incoming: string } {
@@ -150,6 +152,12 @@ describe('what people attested of a rotation that is over', () => {
 
   const compared = (world: SimulatedWorld, id: string) =>
     world.rotationEvents(id).flatMap((event) => (event.type === 'AttestationReconciled' ? [event.data] : []));
+  const onRecord = (world: SimulatedWorld) =>
+    world.family.state.versions.map(({ versionId, accepted, emittingShare }) => ({
+      versionId,
+      accepted,
+      emittingShare,
+    }));
 
   it('is compared once the back end can be seen, and then nobody waits any more', () => {
     const { world, id, incoming } = overBlindly();
@@ -157,62 +165,154 @@ describe('what people attested of a rotation that is over', () => {
     shows(world, incoming, false);
     world.awayUntil = 0;
     world.elapse(10 * MINUTE);
-    expect(compared(world, id)).toEqual([{ steps: [...STEPS_DONE], agrees: true, differences: [] }]);
+    expect(compared(world, id)).toEqual([
+      { steps: [...SHOWN], agrees: true, differences: [], notCompared: ['verify'] },
+    ]);
     expect(world.rotation(id)).toMatchObject({ phase: 'completed', unreconciled: [] });
     expect(world.waits.get(id)).toBe('');
   });
 
-  it('is contradicted once, with what is still accepted; nothing is performed; it is settled when it is so', () => {
+  it('is contradicted once, with what is still accepted; nothing is performed, and the record is put right', () => {
     const { world, id, incoming } = overBlindly();
     shows(world, incoming, true);
     world.awayUntil = 0;
     world.elapse(24 * HOUR);
-    const contradiction = {
-      steps: ['revoke'],
-      agrees: false,
-      differences: ['The back end does not show what was attested of revoke: it still accepts old.'],
-    };
-    expect(compared(world, id)).toEqual([contradiction]);
-    const { phase, revoked, unreconciled, contradicted } = world.rotation(id);
-    expect([phase, revoked?.versions, unreconciled]).toEqual(['completed', ['old'], ['revoke']]);
-    expect(contradicted?.differences).toEqual(contradiction.differences);
-    expect(world.backEnd.accepted()).toEqual(['old', incoming]);
-    shows(world, incoming, false);
-    world.elapse(10 * MINUTE);
+    const differences = ['The back end does not show what was attested of revoke: it still accepts old.'];
     expect(compared(world, id)).toEqual([
-      contradiction,
-      { steps: ['revoke'], agrees: true, differences: [] },
+      { steps: ['revoke'], agrees: false, differences, notCompared: ['verify'] },
     ]);
-    expect(world.rotation(id).contradicted).toBeUndefined();
+    const { phase, unreconciled, contradicted } = world.rotation(id);
+    expect([phase, unreconciled, contradicted?.steps]).toEqual(['completed', [], ['revoke']]);
+    expect(world.backEnd.accepted()).toEqual(['old', incoming]);
+    expect(onRecord(world)).toEqual([
+      { versionId: 'old', accepted: true, emittingShare: 0 },
+      { versionId: incoming, accepted: true, emittingShare: 100 },
+    ]);
+    expect(world.family.state.versions[0]?.compromised).toBe(true);
     expect(world.waits.get(id)).toBe('');
   });
 
-  it.each([
-    ['nothing was done', 'ours', ['generate', 'accept', 'emit', 'revoke']],
-    ['nothing was done, and another rotation was opened since', 'another', ['revoke']],
-  ] as const)('%s: of the rotation of %s, it contradicts %j', (_what, whose, steps) => {
-    const { world, id } = overBlindly();
+  it('where nothing was done, the next rotation starts from what is there, and takes the compromised version out', () => {
+    const { world, id, incoming } = overBlindly();
     world.awayUntil = 0;
-    const view = world.view(id);
-    const { slot } = view.family;
-    if (slot === undefined) throw new Error('it has no slot');
-    const decision = nextStep(
-      whose === 'ours'
-        ? view
-        : { ...view, family: { ...view.family, slot: { ...slot, rotation: 'another' } } },
-      world.now,
-    );
-    const events = decision.kind === 'record' ? decision.events : [];
-    expect(events.map(({ data }) => data)).toMatchObject([{ steps: [...steps], agrees: false }]);
+    world.elapse(10 * MINUTE);
+    expect(compared(world, id)).toMatchObject([{ steps: [...SHOWN], agrees: false }]);
+    expect(onRecord(world)).toEqual([
+      { versionId: 'old', accepted: true, emittingShare: 100 },
+      { versionId: incoming, accepted: false, emittingShare: 0 },
+    ]);
+    const next = world.emergency(['old'], { contain: false }).id;
+    world.run();
+    expect(world.plan(next)).toMatchObject({ emittingBefore: 'old', outgoing: ['old'] });
+    world.elapse(24 * HOUR);
+    expect(world.rotation(next).phase).toBe('completed');
+    expect(world.backEnd.accepted()).toEqual([world.incomingOf(next)]);
   });
 
-  it('a version denied on suspicion meanwhile contradicts nobody', () => {
+  describe('and another rotation was opened since', () => {
+    /** The decision with a later rotation in the slot, and the family's record as it left it. */
+    function decided(
+      { world, id }: ReturnType<typeof overBlindly>,
+      change: { readonly open: boolean; readonly versions?: RotationView['family']['versions'] },
+    ): Decision {
+      world.awayUntil = 0;
+      const view = world.view(id);
+      const { slot, versions } = view.family;
+      if (slot === undefined) throw new Error('it has no slot');
+      const family = {
+        ...view.family,
+        slot: { ...slot, rotation: 'another', open: change.open },
+        versions: change.versions ?? versions,
+      };
+      return nextStep({ ...view, family }, world.now);
+    }
+    const datas = (decision: Decision): unknown =>
+      decision.kind === 'record' ? decision.events.map(({ data }) => data) : decision;
+
+    it('what it may move waits for its end; that a compromised version is accepted does not', () => {
+      const over = overBlindly();
+      shows(over.world, over.incoming, false);
+      expect(decided(over, { open: true })).toMatchObject({
+        kind: 'wait',
+        until: over.world.now + COMPARE_MS,
+      });
+      shows(over.world, over.incoming, true);
+      const right = decided(over, { open: true });
+      expect(right).toMatchObject({ kind: 'put-right', versions: [{ versionId: 'old', accepted: true }] });
+      const versions = right.kind === 'put-right' ? right.versions : [];
+      expect(datas(decided(over, { open: true, versions }))).toMatchObject([
+        { steps: ['revoke'], agrees: false, notCompared: expect.arrayContaining(['emit']) },
+      ]);
+    });
+
+    it('one that ended and moved nothing changes nothing', () => {
+      const over = overBlindly();
+      expect(decided(over, { open: false })).toMatchObject({
+        kind: 'put-right',
+        versions: [
+          { versionId: over.incoming, accepted: false, emittingShare: 0 },
+          { versionId: 'old', accepted: true, emittingShare: 100 },
+        ],
+      });
+    });
+
+    it('what it moved on is not compared, and never said to be shown', () => {
+      const over = overBlindly();
+      const [old] = over.world.backEnd.versions;
+      if (old === undefined) throw new Error('the world has no version');
+      const moved = [
+        { ...old, accepted: false, emittingShare: 0 },
+        { ...old, versionId: over.incoming, accepted: false, emittingShare: 0 },
+        { ...old, versionId: 'newest', accepted: true, emittingShare: 100 },
+      ];
+      over.world.backEnd.versions = moved;
+      const versions = over.world.backEnd.snapshots();
+      expect(datas(decided(over, { open: false, versions }))).toEqual([
+        {
+          steps: ['generate', 'revoke'],
+          agrees: true,
+          differences: [],
+          notCompared: ['accept', 'emit', 'verify'],
+        },
+      ]);
+    });
+  });
+
+  it('a withdrawal that was not made is found, after an abandonment as after a rollback', () => {
+    for (const way of ['abandon', 'roll back'] as const) {
+      const world = new SimulatedWorld();
+      const { id } = world.request();
+      accepting(world, id);
+      world.awayUntil = Infinity;
+      if (way === 'abandon') world.ask(id, { type: 'AbandonRotation', reason: 'not now' });
+      else world.rollBack(id);
+      world.run();
+      take(world, id, 'withdraw');
+      expect(attest(world, id, 'withdraw')).toBeUndefined();
+      expect(world.rotation(id).phase).toBe(way === 'abandon' ? 'abandoned' : 'rolled-back');
+      world.awayUntil = 0;
+      world.elapse(HOUR);
+      const incoming = world.incomingOf(id);
+      expect(compared(world, id)).toEqual([
+        {
+          steps: ['withdraw'],
+          agrees: false,
+          differences: [
+            `The back end does not show what was attested of withdraw: it still accepts ${incoming}.`,
+          ],
+        },
+      ]);
+      expect(onRecord(world).find(({ versionId }) => versionId === incoming)?.accepted).toBe(true);
+    }
+  });
+
+  it('an emission that was not moved is not believed because its version is denied on suspicion', () => {
     const { world, id, incoming } = overBlindly();
     shows(world, incoming, false);
     world.backEnd.versions = world.backEnd.versions.map((version) => ({
       ...version,
       accepted: false,
-      emittingShare: 0,
+      emittingShare: version.versionId === 'old' ? 100 : 0,
     }));
     world.awayUntil = 0;
     const view = world.view(id);
@@ -223,15 +323,18 @@ describe('what people attested of a rotation that is over', () => {
       versions: [incoming],
       applied: { at: world.now, attested: false },
     };
-    const agrees = (contained: RotationView['contained']): unknown => {
-      const decision = nextStep({ ...view, contained }, world.now);
-      return decision.kind === 'record'
-        ? decision.events.map(({ data }) => 'agrees' in data && data.agrees)
-        : decision;
-    };
-    expect(agrees([containment])).toEqual([true]);
-    // The control: nobody denied it, and it is not accepted.
-    expect(agrees([])).toEqual([false]);
+    const decision = nextStep({ ...view, contained: [containment] }, world.now);
+    const versions = decision.kind === 'put-right' ? decision.versions : [];
+    expect(versions.map(({ versionId }) => versionId)).toEqual([incoming, 'old']);
+    // The control: moved, and only denied, it waits until the denial is over.
+    world.backEnd.versions = world.backEnd.versions.map((version) => ({
+      ...version,
+      emittingShare: version.versionId === incoming ? 100 : 0,
+    }));
+    expect(nextStep({ ...world.view(id), contained: [containment] }, world.now)).toMatchObject({
+      kind: 'wait',
+      waitsFor: expect.stringContaining('accept: attested'),
+    });
   });
 });
 

@@ -359,12 +359,17 @@ export const rotationEvents = {
     schema: z.object({ step: stepSchema, ...attestationFields }),
   },
   AttestationReconciled: {
-    version: 1,
-    about: 'What was attested was compared with what the back end shows.',
+    version: 2,
+    upcast: { 1: widened },
+    about:
+      'What was attested was compared with what the back end shows. In a rotation under way, what it contradicts is performed after all; after the end it stays on record, and the versions of the family are put right by what was seen.',
     schema: z.object({
-      steps: z.array(stepSchema).min(1).max(STEPS.length),
+      /** The back end shows what was attested of these; where it does not agree, it contradicts these. */
+      steps: z.array(stepSchema).max(STEPS.length),
       agrees: z.boolean(),
       differences: z.array(lineSchema).max(100),
+      /** Attested too: nothing shows them, or what came later undid them. */
+      notCompared: z.array(stepSchema).min(1).max(STEPS.length).optional(),
     }),
   },
   ConfirmationWithdrawn: {

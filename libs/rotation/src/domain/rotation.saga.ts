@@ -128,7 +128,7 @@ function ended(view: RotationView, now: number): Decision {
     };
   }
   const compared = comparing(view, now);
-  if (compared?.kind === 'record') return compared;
+  if (compared !== undefined && compared.kind !== 'wait') return compared;
   const released = releaseSwitch(view, now, dueTo);
   if (released?.kind !== 'wait' || compared?.kind !== 'wait')
     return released ?? compared ?? { kind: 'finished' };

@@ -111,8 +111,11 @@ export interface RotationState {
   readonly unreconciled: readonly StepName[];
   /** When the oldest of them was attested: from then on it is to be compared, whatever else happens meanwhile. */
   readonly unreconciledSince?: number;
-  /** The rotation was over when the back end turned out to show something else; until it agrees. */
-  readonly contradicted?: Mark & { readonly differences: readonly string[] };
+  /** The rotation was over when the back end turned out to show something else. */
+  readonly contradicted?: Mark & {
+    readonly steps: readonly StepName[];
+    readonly differences: readonly string[];
+  };
   readonly rollback?: Mark & { readonly acceptWindow?: string };
   readonly pause?: Mark;
   readonly abandon?: Mark;
@@ -568,7 +571,7 @@ export function evolveRotation(state: RotationState, event: RotationEvent): Rota
       if (agrees) return believed(reconciled(moved));
       // What is over performs nothing any more.
       return ENDED.includes(state.phase)
-        ? { ...moved, unreconciled: compared, contradicted: { ...mark(event), differences } }
+        ? { ...reconciled(moved), contradicted: { ...mark(event), steps: compared, differences } }
         : takenBack(reconciled(moved), compared);
     }
     case 'RotationRolledBack':
@@ -659,7 +662,7 @@ function takenBack(state: RotationState, steps: readonly StepName[]): RotationSt
 }
 
 function reconciled(state: RotationState): RotationState {
-  const { unreconciledSince: _since, contradicted: _contradicted, ...rest } = state;
+  const { unreconciledSince: _since, ...rest } = state;
   return { ...rest, unreconciled: [] };
 }
 

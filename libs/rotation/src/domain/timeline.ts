@@ -424,16 +424,21 @@ function wordsOf(event: TimelineEvent, context: Context): Words {
         ...(by === undefined ? {} : { doneBy: by }),
       };
     }
-    case 'AttestationReconciled':
+    case 'AttestationReconciled': {
+      const { agrees, steps, differences, notCompared = [] } = event.data;
+      const unseen = notCompared.length === 0 ? [] : [`not compared: ${notCompared.join(', ')}`];
       return {
         kind: 'gate',
-        title: event.data.agrees
-          ? 'The back end shows what was attested'
-          : 'The back end does not show what was attested',
-        detail: event.data.agrees
-          ? event.data.steps.join(', ')
-          : event.data.differences.map(oneLine).join(' '),
+        title: !agrees
+          ? 'The back end does not show what was attested'
+          : steps.length > 0
+            ? 'The back end shows what was attested'
+            : 'Nothing shows what was attested',
+        detail: [...(agrees ? [steps.join(', ')] : differences.map(oneLine)), ...unseen]
+          .filter((part) => part !== '')
+          .join('; '),
       };
+    }
     case 'ConfirmationWithdrawn':
       return {
         kind: 'confirmation',

@@ -148,7 +148,7 @@ function rotation(db: SqlDatabase, id: string, event: RecordedEvent): void {
     db.prepare('UPDATE wakeups SET attested = 1 WHERE id = ? AND attested IS NOT NULL').run(id);
   if (event.type === 'RotationSuperseded') end(db, id);
   else touch(db, id);
-  if (event.type === 'AttestationReconciled' && flag(event, 'agrees')) {
+  if (event.type === 'AttestationReconciled') {
     db.prepare('UPDATE wakeups SET attested = 0 WHERE id = ? AND attested IS NOT NULL').run(id);
     drop(db, id);
   }

@@ -584,6 +584,12 @@ export class SimulatedWorld {
       case 'open-containment':
         this.#openContainment(view);
         return undefined;
+      case 'put-right':
+        this.appendFamily(
+          decision.versions.map((data) => ({ type: 'VersionObserved', data, provenance: 'observed' })),
+          SYSTEM_ACTOR,
+        );
+        return undefined;
       case 'settle-superseded': {
         const wake = this.#advance(decision.rotation);
         if (ENDED.includes(this.rotation(decision.rotation).phase) || wake.finished) return undefined;

@@ -89,6 +89,12 @@ export type Decision =
     }
   | { readonly kind: 'release-switch'; readonly consumers: readonly string[]; readonly dueTo: string }
   | { readonly kind: 'open-containment'; readonly dueTo: string }
+  | {
+      /** The family's record has these versions otherwise than they were seen. */
+      readonly kind: 'put-right';
+      readonly versions: readonly VersionSnapshot[];
+      readonly dueTo: string;
+    }
   | { readonly kind: 'settle-superseded'; readonly rotation: string }
   | {
       readonly kind: 'close-slot';
