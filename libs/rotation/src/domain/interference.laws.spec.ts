@@ -73,6 +73,18 @@ describe('interference', () => {
     expect(all).toBeGreaterThanOrEqual(COMMITTED_CASES);
   });
 
+  // Found by the whole product: what was tried before a consumer's cache grew was repeated inside the longer window.
+  it('a step that is tried once more keeps the windows as they are by now', () => {
+    const [graceful] = WAYS;
+    if (graceful === undefined) throw new Error('there is no way');
+    const asked = [
+      { at: 8, request: 'a cache grows' },
+      { at: 0, request: 'the schedule changes' },
+      { at: 7, request: 'abandon' },
+    ] as const;
+    expect(interfere(graceful, asked, ['ok', 'ok', 'ok', 'unknown-not-done']).broken).toEqual([]);
+  });
+
   it(
     'two requests, and workers and back ends that fail meanwhile',
     () => {

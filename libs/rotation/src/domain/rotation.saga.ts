@@ -6,9 +6,8 @@ import { ENDED, type RotationState, versionsAfter } from './rotation.state.js';
 import { afterFailure, MOST_PASSING_FAULTS, type Unsettled, unsettledStep } from './saga/attempts.js';
 import { comparing, reconciled } from './saga/attested-truth.js';
 import { emergency, takingOver } from './saga/emergency.js';
-import { emitters, releaseSwitch } from './saga/emitter-switch.js';
+import { releaseSwitch } from './saga/emitter-switch.js';
 import { cuttingOver, planned } from './saga/forward.js';
-import { containedHold, freeOfHolds, holdsOf } from './saga/holds.js';
 import { isAttested, suspend } from './saga/perform.js';
 import {
   cause,
@@ -100,6 +99,12 @@ export function nextStep(view: RotationView, now: number): Decision {
   if (superseded) {
     return supersede(view, family.slot);
   }
+  return onward(view, now);
+}
+
+/** What comes next with nothing unsettled behind it. */
+function onward(view: RotationView, now: number): Decision {
+  const { rotation } = view;
   const changed = reconciled(view) ?? amended(view, now);
   if (changed !== undefined) return changed;
   if (rotation.abandon !== undefined) return abandoning(view, now, rotation.abandon);
@@ -183,17 +188,16 @@ function isOutcomeKnown({ steps, switched }: RotationState, { step, share }: Uns
   return step === 'emit' ? (switched?.share ?? 0) >= (share ?? 100) : steps.done.includes(step);
 }
 
-/** The clocks, and the claim on its emitters, hold the repeat of a step as they held the step. */
+/**
+ * Whether the repeat of a step may perform it: only where it would be begun anew. What held nothing when it was first tried may hold
+ * it by now: a window that a consumer made longer, a confirmation taken back, a clock, a claim, a containment.
+ */
 function repeatHeld(view: RotationView, now: number, step: StepName): boolean {
   const { rotation } = view;
   if (rotation.emergency !== undefined) return false;
-  const us = `rotation-${rotation.rotationId}`;
-  return (
-    containedHold(view, step) !== undefined ||
-    (!freeOfHolds(step) && holdsOf(view, now, step).length > 0) ||
-    (step === 'emit' &&
-      view.claims.some((claim) => claim.holder !== us && emitters(rotation.plan).includes(claim.consumerId)))
-  );
+  const { open: _open, failure: _failure, ...steps } = rotation.steps;
+  const anew = onward({ ...view, rotation: { ...rotation, steps } }, now);
+  return anew.kind !== 'perform' || anew.step !== step;
 }
 
 /** A consumer that joined, left or grew, and a deviation that ended, binds at once, until nothing waits for it any more. */

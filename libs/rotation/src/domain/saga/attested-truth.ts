@@ -75,7 +75,7 @@ function verdictOn(
   // Nobody takes back on purpose what is compromised.
   const final = step === 'revoke' && versions.subject.every((id) => family.compromised.includes(id));
   if (byLater && !final) {
-    if (family.slot?.open === true) return 'later';
+    if (family.slot?.open) return 'later';
     if (isSo(step, versions, family.versions, rotation) !== true) return 'unseen';
   }
   // Denied on suspicion it is not accepted, whatever was done before.
