@@ -203,3 +203,68 @@ it('a secret registered by an emergency owes the rest of its registration until 
   );
   watch.stop();
 });
+
+describe('an emergency over all that one incident reached', () => {
+  const over = (reason: string, emergency: Readonly<Record<string, unknown>> = {}) =>
+    wish({
+      strategy: 'emergency',
+      trigger: 'compromise',
+      reason,
+      emergency: { unlessDeclared: true, ...emergency },
+    });
+  const declare = (id: string, body: unknown) => stage.post(`/families/${id}/rotations`, body);
+  const compromisedOf = async (id: string): Promise<readonly string[]> => {
+    await service.keyturn.readModel.caughtUp();
+    const { versions } = bodyOf<FamilyView>(await stage.get(`/families/${id}`), 200);
+    return versions.filter(({ compromised }) => compromised).map(({ versionId }) => versionId);
+  };
+
+  it('is declared once a family: a repeat, under way or after it, calls nothing compromised that it made', async () => {
+    const family = await stage.familyWithKey();
+    const stolen = over('team laptop stolen');
+    const { id } = bodyOf<RotationViewJson>(await declare(family.id, stolen), 201);
+    const refused = { code: 'emergency.already-declared', details: { rotation: id } };
+    const repeated = await declare(family.id, stolen);
+    expect([repeated.status, repeated.body]).toEqual([409, expect.objectContaining(refused)]);
+    // Whatever it is called: what is under way has all versions that are accepted.
+    expect((await declare(family.id, over('another one', { incident: 'INC-2' }))).status).toBe(409);
+    await stage.driveTo(id, 'completed');
+    await stage.look(id);
+    service.clock.advance(3_600_000);
+    for (const path of ['', '?plan']) {
+      const again = await stage.post(`/families/${family.id}/rotations${path}`, stolen);
+      expect([again.status, again.body]).toEqual([409, expect.objectContaining(refused)]);
+    }
+    expect(await compromisedOf(family.id)).toEqual([family.current]);
+  });
+
+  it('a new incident for the fresh key is possible, one that was discovered before it is not', async () => {
+    const family = await stage.familyWithKey();
+    const discoveredAt = formatInstant(stage.now);
+    service.clock.advance(60_000);
+    const { id } = bodyOf<RotationViewJson>(
+      await declare(family.id, over('stolen', { incident: 'INC-1' })),
+      201,
+    );
+    const { incoming } = await stage.driveTo(id, 'completed');
+    await stage.look(id);
+    service.clock.advance(3_600_000);
+    const early = await declare(family.id, over('found on a disk', { incident: 'INC-2', discoveredAt }));
+    expect([early.status, early.body['code']]).toEqual([409, 'emergency.already-declared']);
+    const second = bodyOf<RotationViewJson>(
+      await declare(family.id, over('again', { incident: 'INC-3' })),
+      201,
+    );
+    expect(second.id).not.toBe(id);
+    expect(await compromisedOf(family.id)).toEqual([family.current, incoming]);
+  });
+
+  it('takes what was in use at the discovery, and what an emergency left out', async () => {
+    const family = await stage.familyWithKey();
+    const discoveredAt = formatInstant(stage.now - 365 * 86_400_000);
+    const none = await declare(family.id, over('an old disk', { discoveredAt }));
+    expect([none.status, none.body['code']]).toEqual([422, 'emergency.no-version']);
+    expect(await compromisedOf(family.id)).toEqual([]);
+    expect((await declare(family.id, over('an old disk'))).status).toBe(201);
+  });
+});

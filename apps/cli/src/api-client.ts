@@ -56,6 +56,7 @@ const problemSchema = z.looseObject({
   errors: z
     .array(z.looseObject({ field: z.string(), message: z.string(), line: z.number().optional() }))
     .optional(),
+  details: z.record(z.string(), z.unknown()).optional(),
 });
 
 /** Speaks to a running Keyturn. Never shows the token, never follows a redirect with it. */

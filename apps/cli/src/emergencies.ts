@@ -1,3 +1,4 @@
+import { shellWord } from '#rotation';
 import { familySchema, previewSchema, rotationSchema, type Family, type Rotation } from './api.js';
 import { CliFailure, EndedOtherwise, RefusedError } from './failures.js';
 import { findPerson } from './find-person.js';
@@ -17,8 +18,20 @@ interface Affected {
   readonly compromised: readonly string[];
   readonly breaks: readonly string[];
   readonly supersedes: string | null;
+  /** The rotation of an emergency that answers this incident: nothing more is declared. */
+  readonly already: string | null;
   /** Why nothing can be said of it. */
   readonly unclear: string | null;
+}
+
+interface Declared {
+  readonly family: string;
+  readonly rotation: string | null;
+  /** That rotation was there before. */
+  readonly already: boolean;
+  readonly error: string | null;
+  /** Declares this one family. */
+  readonly command: string | null;
 }
 
 /** At once so many: enough to be quick, few enough for the service to answer others. */
@@ -28,9 +41,11 @@ const AT_ONCE = 4;
 export async function declareForEach(
   session: Session,
   selector: Selector,
-  wish: Readonly<Record<string, unknown>>,
+  wanted: Readonly<Record<string, unknown>>,
   { dryRun, asks }: { readonly dryRun: boolean; readonly asks: boolean },
 ): Promise<void> {
+  // A repeat, and a second person, declare what is missing and nothing again.
+  const wish = { ...wanted, emergency: { ...Object(wanted['emergency']), unlessDeclared: true } };
   const families = await affectedBy(session, selector);
   if (families.length === 0) throw new RefusedError('family.not-found', 'no registered family fits this');
   const looking = progressBar(session, 'families looked at');
@@ -42,9 +57,10 @@ export async function declareForEach(
   looking.stop();
   if (dryRun || !session.json) show(session, affected, dryRun);
   if (dryRun) return;
-  if (asks) {
+  const missing = affected.filter(({ already }) => already === null).length;
+  if (asks && missing > 0) {
     const answer = await session.around.input.ask(
-      `\nDeclare ${affected.length === 1 ? 'the emergency' : `${affected.length} emergencies`} now? [y/N] `,
+      `\nDeclare ${missing === 1 ? 'the emergency' : `${missing} emergencies`} now? [y/N] `,
       session.around.interrupted,
     );
     if (!/^y(es)?$/i.test(answer.trim())) throw new EndedOtherwise('Nothing was started.');
@@ -52,21 +68,33 @@ export async function declareForEach(
   const declaring = progressBar(session, 'emergencies declared');
   const results = await inTurn(
     affected,
-    ({ family }) => declare(session, family, wish),
+    ({ family, already }) =>
+      already === null
+        ? declare(session, family, wish, asks)
+        : Promise.resolve(declaredBefore(family.qualifiedName, already)),
     declaring.at.bind(declaring),
   );
   declaring.stop();
   const failed = results.filter((result) => result.error !== null);
-  session.answer({ declared: results.length - failed.length, failed: failed.length, results }, () => {
-    for (const { family, rotation } of results) {
-      if (rotation !== null) session.line(`${family}  declared: rotation ${rotation}`);
+  const before = results.filter((result) => result.already);
+  const declared = results.length - failed.length - before.length;
+  session.answer({ declared, already: before.length, failed: failed.length, results }, () => {
+    for (const { family, rotation, already } of results) {
+      if (rotation !== null) {
+        session.line(`${family}  ${already ? 'already declared' : 'declared'}: rotation ${rotation}`);
+      }
     }
-    for (const { family, error } of failed) session.line(session.paint(`${family}  ${error ?? ''}`, 'red'));
-    session.line(`${results.length - failed.length} of ${results.length} emergencies are declared.`);
+    for (const { family, error, command } of failed) {
+      session.line(session.paint(`${family}  ${inWords(error ?? '')}`, 'red'));
+      if (command !== null) session.line(`  ${command}`);
+    }
+    session.line(
+      `${declared} of ${results.length} emergencies are declared${before.length === 0 ? '' : `, ${before.length} were before`}.`,
+    );
   });
   if (failed.length > 0) {
     throw new EndedOtherwise(
-      `${failed.length} could not be declared: run it again, what is declared stays so.`,
+      `${failed.length} could not be declared: ${failed.map(({ family }) => family).join(', ')}. What is declared stays so; declare each of these by its own command above, once what it says is mended.`,
     );
   }
 }
@@ -101,29 +129,75 @@ async function preview(
       compromised: seen.request.emergency?.compromisedVersions ?? [],
       breaks: seen.whoBreaks,
       supersedes: seen.supersedes ?? null,
+      already: null,
       unclear: null,
     };
   } catch (error) {
     // What cannot be shown of one family does not hide the others, and holds nothing up.
     if (!(error instanceof CliFailure)) throw error;
-    return { family, compromised: [], breaks: [], supersedes: null, unclear: error.message };
+    const already = answeredBy(error);
+    const unclear = already === null ? error.message : null;
+    return { family, compromised: [], breaks: [], supersedes: null, already, unclear };
   }
+}
+
+/** The rotation that answers the incident, where it is refused for that. */
+function answeredBy({ problem }: CliFailure): string | null {
+  const rotation = problem.code === 'emergency.already-declared' ? problem.details?.['rotation'] : undefined;
+  return typeof rotation === 'string' ? rotation : null;
+}
+
+function declaredBefore(family: string, rotation: string): Declared {
+  return { family, rotation, already: true, error: null, command: null };
 }
 
 async function declare(
   session: Session,
   family: Family,
   wish: Readonly<Record<string, unknown>>,
-): Promise<{ readonly family: string; readonly rotation: string | null; readonly error: string | null }> {
+  asks: boolean,
+): Promise<Declared> {
+  const { qualifiedName } = family;
   try {
     const answer: Rotation = await session.client.post(`/families/${family.id}/rotations`, rotationSchema, {
       body: wish,
     });
-    return { family: family.qualifiedName, rotation: answer.id, error: null };
+    return { family: qualifiedName, rotation: answer.id, already: false, error: null, command: null };
   } catch (error) {
     if (!(error instanceof CliFailure)) throw error;
-    return { family: family.qualifiedName, rotation: null, error: error.message };
+    const already = answeredBy(error);
+    if (already !== null) return declaredBefore(qualifiedName, already);
+    const more = [
+      ...(error.problem.code === 'emergency.no-version' ? ['--compromised VERSION'] : []),
+      ...(asks ? [] : ['--yes']),
+    ];
+    const command = ownCommand(qualifiedName, wish, more);
+    return { family: qualifiedName, rotation: null, already: false, error: error.message, command };
   }
+}
+
+/** The same emergency for one family; repeated, it declares nothing twice. */
+function ownCommand(
+  family: string,
+  wish: Readonly<Record<string, unknown>>,
+  more: readonly string[],
+): string {
+  const emergency = Object(wish['emergency']) as Readonly<Record<string, unknown>>;
+  const said: readonly (readonly [string, unknown])[] = [
+    ['--reason', wish['reason']],
+    ['--trigger', wish['trigger'] === 'compromise' ? undefined : wish['trigger']],
+    ['--incident', emergency['incident']],
+    ['--discovered-at', emergency['discoveredAt']],
+    ['--exposed-from', emergency['exposedFrom']],
+  ];
+  return [
+    `keyturn emergency ${shellWord(family)} --unless-declared`,
+    ...said.flatMap(([option, value]) =>
+      typeof value === 'string' ? [`${option} ${shellWord(value)}`] : [],
+    ),
+    ...(emergency['contain'] === false ? ['--no-contain'] : []),
+    ...more,
+  ].join(' ');
 }
 
 function show(session: Session, affected: readonly Affected[], isAnswer: boolean): void {
@@ -140,11 +214,13 @@ function show(session: Session, affected: readonly Affected[], isAnswer: boolean
       { title: 'compromised', cell: (each) => each.compromised.join(', ') || '–' },
       {
         title: 'who breaks',
-        cell: (each) => (each.unclear === null ? consumersOf(each.breaks) : 'not known'),
+        cell: (each) =>
+          each.already !== null ? '–' : each.unclear === null ? consumersOf(each.breaks) : 'not known',
       },
       { title: 'supersedes', cell: (each) => each.supersedes?.slice(0, 8) ?? '' },
     ]);
-    for (const { family, breaks, unclear } of affected) {
+    for (const { family, breaks, already, unclear } of affected) {
+      if (already !== null) session.line(`  ${family.qualifiedName}: already declared: rotation ${already}`);
       if (unclear !== null) session.line(`  ${family.qualifiedName}: cannot be shown: ${inWords(unclear)}`);
       for (const line of breaks) session.line(`  ${family.qualifiedName}: ${line}`);
     }

@@ -17,6 +17,8 @@ export interface Problem {
   readonly code: string;
   readonly correlationId?: string | undefined;
   readonly errors?: readonly FieldProblem[] | undefined;
+  /** What else the refusal names: a rotation, a family. */
+  readonly details?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** Whatever ends a command before it did what was asked, said as a problem and as an exit code. */

@@ -92,6 +92,40 @@ describe('emergency', () => {
     ]);
     expect(one.out).toContain('EMERGENCY for one family');
   });
+
+  it('skips what is declared, and names the one that failed with its own error and its own command', async () => {
+    const other = { ...FAMILY, id: `2${FAMILY_ID.slice(1)}`, qualifiedName: 'production/new key' };
+    const routes: StandInRoutes = {
+      'GET /families': page(FAMILY, other),
+      [ROTATIONS]: {
+        status: 409,
+        body: {
+          ...problem(409, 'emergency.already-declared', 'already'),
+          details: { rotation: ROTATION_ID },
+        },
+      },
+      [`POST /families/${other.id}/rotations`]: {
+        status: 409,
+        body: problem(409, 'emergency.no-version', 'none: name them in emergency.compromisedVersions'),
+      },
+    };
+    const argv = ['emergency', '--team', 'identity', '--reason', 'team laptop stolen'];
+    const { code, out, err, seen } = await runAgainst(routes, [...argv, '--yes']);
+    expect(code).toBe(4);
+    expect(out).toContain(`production/session-jwt  already declared: rotation ${ROTATION_ID}`);
+    expect(out).toContain('production/new key  none: name them in keyturn emergency FAMILY --compromised');
+    expect(out).toContain(
+      'keyturn emergency "production/new key" --unless-declared --reason "team laptop stolen" --compromised VERSION --yes',
+    );
+    expect(out).toContain('0 of 2 emergencies are declared, 1 were before.');
+    expect(err).toContain('1 could not be declared: production/new key.');
+    expect(out + err).not.toContain('run it again');
+    // What is declared is looked at and not asked for once more; each that is asked for is asked for once.
+    const asked = seen.filter(({ method }) => method === 'POST');
+    expect(asked.map(({ body }) => Object(body).emergency.unlessDeclared)).toEqual([true, true, true]);
+    const look = await runAgainst(routes, [...argv, '--dry-run']);
+    expect(look.out).toContain(`production/session-jwt: already declared: rotation ${ROTATION_ID}`);
+  });
 });
 
 describe('the version that is to be made', () => {

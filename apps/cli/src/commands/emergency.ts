@@ -30,6 +30,7 @@ interface EmergencyOptions extends CommonOptions {
   readonly team?: string;
   readonly backEnd?: string;
   readonly knew?: string;
+  readonly unlessDeclared?: boolean;
 }
 
 export function registerEmergency(program: Command, around: Surroundings): void {
@@ -37,7 +38,7 @@ export function registerEmergency(program: Command, around: Surroundings): void 
     usage: 'emergency',
     summary: 'Rotate a compromised secret at once: contain, replace, revoke',
     about:
-      'Shows who breaks, asks, then acts. Needs no approval before: that, and a post-incident review, are owed afterwards.\nSupersedes a planned rotation of the family. Without a terminal it never asks and needs --yes.\n\nWith --team, --back-end or --knew (and --environment to narrow it) it takes every family that fits, one emergency each.\nWith --path it takes a secret nobody registered: it is written down, and people attest each step.',
+      'Shows who breaks, asks, then acts. Needs no approval before: that, and a post-incident review, are owed afterwards.\nSupersedes a planned rotation of the family. Without a terminal it never asks and needs --yes.\n\nWith --team, --back-end or --knew (and --environment to narrow it) it takes every family that fits, one emergency each.\nThere, what was in use at the discovery is taken; a family whose emergency answers the incident already is skipped.\nWith --path it takes a secret nobody registered: it is written down, and people attest each step.',
     examples: [
       'keyturn emergency production/session-jwt --dry-run',
       'keyturn emergency production/session-jwt --compromised k1 --discovered-at "20m ago" --incident INC-2041',
@@ -61,6 +62,10 @@ export function registerEmergency(program: Command, around: Surroundings): void 
     .option('--discovered-at <instant>', 'T+ counts from it: RFC 3339, or "20m ago" (default: now)')
     .option('--exposed-from <instant>', 'since when it may have been known to others')
     .option('--incident <reference>', 'where the incident is worked on')
+    .option(
+      '--unless-declared',
+      'not where an emergency answers this incident already, and never over what was made since',
+    )
     .option('--no-contain', 'do not take the compromised versions out before the new one is there')
     .option('--reason <text>', 'what happened, for the record')
     .addOption(
@@ -224,9 +229,12 @@ async function ask(around: Surroundings, what: string): Promise<void> {
 }
 
 function wishOf(options: EmergencyOptions, now: number): Readonly<Record<string, unknown>> {
-  const { compromised, all, discoveredAt, exposedFrom, incident, contain, trigger } = options;
+  const { compromised, all, discoveredAt, exposedFrom, incident, contain, trigger, unlessDeclared } = options;
   if (compromised !== undefined && all === true) {
     throw new UsageError('either --compromised with the versions, or --all');
+  }
+  if (all === true && unlessDeclared === true) {
+    throw new UsageError('either --all, whatever is accepted now, or --unless-declared');
   }
   const because =
     incident === undefined ? 'declared from the command line, no reason given' : `incident ${incident}`;
@@ -240,6 +248,7 @@ function wishOf(options: EmergencyOptions, now: number): Readonly<Record<string,
       ...(exposedFrom === undefined ? {} : { exposedFrom: instantArgument(exposedFrom, now) }),
       ...(incident === undefined ? {} : { incident }),
       contain,
+      ...(unlessDeclared === true ? { unlessDeclared } : {}),
     },
   };
 }

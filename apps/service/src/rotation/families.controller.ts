@@ -117,6 +117,11 @@ export const wishBody = z.strictObject({
       exposedFrom: instantSchema.optional(),
       incident: lineSchema.optional(),
       contain: z.boolean().default(true),
+      /**
+       * Declared over everything one incident reached: refused (`emergency.already-declared`) where an emergency answers it, and
+       * compromisedVersions left out is what was in use at the discovery, never what was made since.
+       */
+      unlessDeclared: z.boolean().optional(),
     })
     .optional(),
 });

@@ -1,5 +1,6 @@
 import { DomainError, formatInstant, parseInstant } from '#eventlog';
 import { derivedId, failpoint } from '#platform';
+import { answersTo, incidentOf, reached, requireReached, requireUnanswered } from '../domain/blast-radius.js';
 import { departedTerms, deviationsInForce } from '../domain/deviations.js';
 import { openRotation, type FamilyState } from '../domain/family.decider.js';
 import type { RotationRequest } from '../domain/family.events.js';
@@ -35,6 +36,8 @@ export interface RotationWish {
         readonly exposedFrom?: string | undefined;
         readonly incident?: string | undefined;
         readonly contain: boolean;
+        /** Declared over all that one incident reached: refused where an emergency answers it, and never over what was made since. */
+        readonly unlessDeclared?: boolean | undefined;
       };
 }
 
@@ -81,7 +84,7 @@ async function requestOf(
   const now = ledger.store.clock.now();
   const found = await boundPolicy(ledger, policies, details, now);
   const policy = found?.bound;
-  const emergency = wish.strategy === 'emergency' ? emergencyOf(wish, versions, now) : undefined;
+  const emergency = wish.strategy === 'emergency' ? emergencyOf(wish, family, versions, now) : undefined;
   if (wish.cohorts !== undefined && wish.strategy !== 'rolling' && wish.rehearses !== 'rolling') {
     throw new DomainError('rotation.not-rolling', 'cohorts need strategy: rolling', { field: 'cohorts' });
   }
@@ -142,9 +145,16 @@ async function requestOf(
 
 function emergencyOf(
   wish: RotationWish,
+  family: FamilyState,
   versions: readonly VersionSnapshot[],
   now: number,
 ): NonNullable<RotationRequest['emergency']> {
+  const discoveredAt = wish.emergency?.discoveredAt ?? formatInstant(now);
+  if ((parseInstant(discoveredAt) ?? 0) > now + 60_000) {
+    throw new DomainError('emergency.discovered-later', 'discoveredAt lies in the future', {
+      field: 'emergency.discoveredAt',
+    });
+  }
   const accepted = versions.filter((version) => version.accepted).map((version) => version.versionId);
   const named = wish.emergency?.compromisedVersions;
   const unknown = named?.find((id) => !versions.some((version) => version.versionId === id));
@@ -155,19 +165,23 @@ function emergencyOf(
       { field: 'emergency.compromisedVersions' },
     );
   }
-  const compromisedVersions = [...(named ?? accepted)];
+  const incidentNow = {
+    reason: wish.reason,
+    incident: wish.emergency?.incident,
+    discoveredAt: parseInstant(discoveredAt) ?? now,
+  };
+  const bounded = wish.emergency?.unlessDeclared === true;
+  const answers = bounded ? answersTo(family, incidentNow) : [];
+  const inReach = bounded ? reached(versions, answers, incidentNow) : accepted;
+  const compromisedVersions = [...(named ?? inReach)];
+  if (bounded) requireUnanswered(answers, compromisedVersions);
+  if (bounded && named === undefined && accepted.length > 0) requireReached(compromisedVersions, incidentNow);
   if (compromisedVersions.length === 0) {
     throw new DomainError(
       'emergency.no-version',
       'no version of this family is accepted, so none can be compromised: name them in emergency.compromisedVersions',
       { field: 'emergency.compromisedVersions' },
     );
-  }
-  const discoveredAt = wish.emergency?.discoveredAt ?? new Date(now).toISOString();
-  if ((parseInstant(discoveredAt) ?? 0) > now + 60_000) {
-    throw new DomainError('emergency.discovered-later', 'discoveredAt lies in the future', {
-      field: 'emergency.discoveredAt',
-    });
   }
   const { exposedFrom, incident } = wish.emergency ?? {};
   return {
@@ -221,10 +235,12 @@ export class RequestRotationHandler {
       }
     }
     const versions = await currentVersions(this.ledger, family.state);
+    const { emergencies = [] } = family.state;
     const request = await requestOf(
       this.ledger,
       this.policies,
-      family.state,
+      // A repeat after a crash finds its own declaration: that one answers nothing before it.
+      { ...family.state, emergencies: emergencies.filter((each) => each.rotation !== id) },
       versions,
       context.subject,
       wish,
@@ -233,6 +249,10 @@ export class RequestRotationHandler {
       () => this.ledger.family(familyId),
       (fresh) => {
         const events = openRotation({ rotation: id, request }, fresh);
+        // Somebody else may have declared it meanwhile.
+        if (wish.emergency?.unlessDeclared === true && request.emergency !== undefined && events.length > 0) {
+          requireUnanswered(answersTo(fresh, incidentOf(request)), request.emergency.compromisedVersions);
+        }
         // Refused before the slot is taken where it cannot be performed or planned.
         if (events.length > 0) requirePerformable(this.backEnds, fresh, request);
         if (request.emergency === undefined && events.length > 0) {

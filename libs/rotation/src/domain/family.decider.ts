@@ -43,6 +43,16 @@ export interface FamilySlot {
   readonly open: boolean;
 }
 
+/** An emergency that was declared on this family, whatever became of it. */
+export interface DeclaredEmergency {
+  readonly rotation: string;
+  readonly reason: string;
+  readonly incident?: string;
+  readonly declaredAt: number;
+  /** What it called compromised. */
+  readonly versions: readonly string[];
+}
+
 /** A process beside a rotation that took the slot; an emergency ends its hold without asking. */
 export interface ProcessSlot {
   readonly process: SlotProcess;
@@ -110,6 +120,8 @@ export interface FamilyState {
     readonly ownerAssigned: boolean;
   };
   readonly closed: readonly { readonly rotation: string; readonly outcome: string }[];
+  /** Oldest first. */
+  readonly emergencies?: readonly DeclaredEmergency[];
 }
 
 export const initialFamily: FamilyState = {
@@ -575,6 +587,19 @@ function known(state: FamilyState, versions: readonly VersionSnapshot[]): readon
   return markDestroyed(markCompromised(versions, state.compromised), state.destroyed);
 }
 
+function declaredBy(event: FamilyEvent & { readonly type: 'RotationOpened' }): DeclaredEmergency | undefined {
+  const { rotation, request } = event.data;
+  const { emergency, reason } = request;
+  if (emergency === undefined) return undefined;
+  return {
+    rotation,
+    reason,
+    ...(emergency.incident === undefined ? {} : { incident: emergency.incident }),
+    declaredAt: event.occurredAt ?? event.recordedAt,
+    versions: emergency.compromisedVersions,
+  };
+}
+
 function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
   switch (event.type) {
     case 'FamilyRegistered':
@@ -723,8 +748,10 @@ function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
     case 'RotationOpened': {
       // Only an emergency opens over a process: that one takes the slot again afterwards.
       const { process: _process, ...rest } = state;
+      const declared = declaredBy(event);
       return {
         ...rest,
+        ...(declared === undefined ? {} : { emergencies: [...(state.emergencies ?? []), declared] }),
         slot: {
           rotation: event.data.rotation,
           request: event.data.request,
