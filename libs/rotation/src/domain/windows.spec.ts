@@ -19,7 +19,7 @@ import { initialFamily, type FamilyConsumer, type FamilyState } from './family.d
 import type { FamilyDetails, RotationRequest } from './family.events.js';
 import { planEmergency as emergencyPlan, planRotation as rotationPlan, slowestTrustTerm } from './plan.js';
 import type { RotationPlan } from './rotation.events.js';
-import { acceptWindow, drainWindow, type WindowInput } from './windows.js';
+import { acceptWindow, drainWindow, predictedOutage, type WindowInput } from './windows.js';
 
 const deviation = { reason: 'the audit is tomorrow', until: '2026-12-31T00:00:00.000Z' };
 
@@ -116,6 +116,28 @@ describe('windows by hand', () => {
     });
     expect(windows.accept.computed).toBe('PT10M30S');
     expect(windows.accept.binding).toBe('quick may cache what we serve for PT5M');
+  });
+
+  it('says of what was not recorded that it is taken as 0, and states it as no fact', () => {
+    const { cacheTtl: _, ...orders } = someConsumer(1, { name: 'orders', roles: ['verifier'] });
+    const input = {
+      consumers: [orders],
+      artefactLife: undefined,
+      maxAgeSeconds: 0,
+      margins: someTerms().margins,
+    };
+    const unknown = 'orders: how long it caches is not recorded, taken as 0';
+    expect(predictedOutage(input)).toEqual({ predicted: 'PT30S', binding: unknown });
+    expect(acceptWindow(input).binding).toBe(unknown);
+    expect(acceptWindow({ ...input, maxAgeSeconds: 300 }).binding).toBe(
+      'orders: how long it caches is not recorded, taken as PT5M, what we serve',
+    );
+    expect(drainWindow({ ...input, consumers: [] }).binding).toBe(
+      'how long what was emitted before the switch lives is not recorded, taken as 0',
+    );
+    // A recorded zero is a fact.
+    const none = [{ ...orders, cacheTtl: 'PT0S' }];
+    expect(predictedOutage({ ...input, consumers: none }).binding).toBe('orders caches its keys for PT0S');
   });
 
   it('better-auth #6147: what is shown is what is waited for, term by term', () => {

@@ -80,9 +80,16 @@ function plain(term: Term): PlannedWindow['terms'][number] {
 
 function saying(consumer: ConsumerDetails, maxAgeSeconds: number): string {
   const cache = cacheTerm(consumer, maxAgeSeconds);
+  const late = milliseconds(consumer.refreshDelay) + milliseconds(consumer.deployPropagation);
+  // What nobody recorded is no fact of the consumer: it is counted as nothing, and said so.
+  if (consumer.cacheTtl === undefined) {
+    const lateness = late > 0 ? `; it may be ${formatDuration(late)} late` : '';
+    return cache === 0
+      ? `${consumer.name}: how long it caches is not recorded, taken as 0${lateness}`
+      : `${consumer.name}: how long it caches is not recorded, taken as ${formatDuration(cache)}, what we serve${lateness}`;
+  }
   const whose =
     cache > milliseconds(consumer.cacheTtl) ? `may cache what we serve for` : 'caches its keys for';
-  const late = milliseconds(consumer.refreshDelay) + milliseconds(consumer.deployPropagation);
   const more = late > 0 ? ` and may be ${formatDuration(late)} late` : '';
   return `${consumer.name} ${whose} ${formatDuration(cache)}${more}`;
 }
@@ -101,6 +108,12 @@ export function acceptWindow(input: WindowInput): PlannedWindow {
     terms: terms.map(plain),
     binding: verifier === undefined ? 'no verifier is registered' : saying(verifier, input.maxAgeSeconds),
   };
+}
+
+function emittedLife(artefactLife: string | undefined): string {
+  return artefactLife === undefined
+    ? 'how long what was emitted before the switch lives is not recorded, taken as 0'
+    : `what was emitted before the switch lives for ${formatDuration(milliseconds(artefactLife))}`;
 }
 
 /** From the last confirmed emitter until the old version may be revoked; never less than 2 × the longest cache. */
@@ -135,7 +148,7 @@ export function drainWindow(input: WindowInput): PlannedWindow {
       ? `twice the longest cache, ${formatDuration(longestCache)}, is more than all terms together`
       : verifier !== undefined && refreshTerm(verifier, input.maxAgeSeconds) > life
         ? saying(verifier, input.maxAgeSeconds)
-        : `what was emitted before the switch lives for ${formatDuration(life)}`;
+        : emittedLife(input.artefactLife);
   return { computed, required: computed, terms: terms.map(plain), binding: cause };
 }
 
