@@ -196,6 +196,19 @@ it('a review whose date was moved is told from one that was held', async () => {
   expect(await ended('2026-09-01')).toEqual([]);
 });
 
+it('a review names no next one in the past, and leaves the log as it was', async () => {
+  const review = (nextReview: string) =>
+    world.reviseFamily(familyId, { type: 'CompleteReview', summary: 'looked at', nextReview });
+  const before = (await world.facts(`family-${familyId}`)).length;
+  await expect(review('2020-01-01')).rejects.toMatchObject({
+    code: 'review.next-in-past',
+    details: { field: 'nextReview' },
+  });
+  expect(await world.facts(`family-${familyId}`)).toHaveLength(before);
+  await review(formatInstant(clock.now()).slice(0, 10));
+  expect(await world.facts(`family-${familyId}`)).toHaveLength(before + 1);
+});
+
 it('a runbook reviewed again is another fact, also where the date of the next stands', async () => {
   const reviewed = () =>
     world.reviseFamily(familyId, { type: 'CompleteReview', summary: 'looked at', nextReview: '2026-09-01' });

@@ -99,6 +99,7 @@ export const STATUS_OF: Readonly<Record<string, number>> = {
   'request.invalid': 422,
   'request.malformed': 400,
   'rollback.no-accept-window': 422,
+  'review.next-in-past': 422,
   'rotation.no-cohorts': 422,
   'rotation.not-a-rehearsal': 422,
   'rotation.not-an-emergency': 422,

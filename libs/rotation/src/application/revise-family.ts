@@ -1,4 +1,4 @@
-import { DomainError, WrongExpectedRevisionError } from '#eventlog';
+import { DomainError, formatInstant, WrongExpectedRevisionError } from '#eventlog';
 import { failpoint } from '#platform';
 import { familyDecider, type FamilyCommand } from '../domain/family.decider.js';
 import type { ConsumerDetails } from '../domain/family.events.js';
@@ -33,11 +33,25 @@ export class ReviseFamily {
   ) {}
 }
 
+/** A review that is due before it was held is a slip of the pen: recorded, it would be overdue at once. */
+function requireNotPast(nextReview: string, now: number): void {
+  const today = formatInstant(now).slice(0, 10);
+  if (nextReview >= today) return;
+  throw new DomainError(
+    'review.next-in-past',
+    `the next review would be due on ${nextReview}, which is past: nextReview is ${today} or later`,
+    { field: 'nextReview' },
+  );
+}
+
 export class ReviseFamilyHandler {
   constructor(private readonly ledger: Ledger) {}
 
   async execute({ context, familyId, change, expectedRevision }: ReviseFamily): Promise<Placed> {
     const repeated = isRepeat(context, familyStream(familyId));
+    if (change.type === 'CompleteReview' && !repeated) {
+      requireNotPast(change.nextReview, this.ledger.store.clock.now());
+    }
     if (change.type === 'ScopeExposure' && !repeated) await this.#requireKnown(familyId, change.exposure);
     const { history, events } = await this.ledger.decideAndAppend(
       () => this.ledger.family(familyId),
