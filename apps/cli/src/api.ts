@@ -207,6 +207,9 @@ export const previewSchema = z.looseObject({
     emergency: z.looseObject({ compromisedVersions: z.array(z.string()), contain: z.boolean() }).optional(),
   }),
   whoBreaks: z.array(z.string()),
+  holds: z
+    .array(z.looseObject({ what: z.string(), reason: z.string().nullish(), until: z.string().nullish() }))
+    .optional(),
   supersedes: z.string().optional(),
   dates: z.looseObject(datesShape).optional(),
   ...datesShape,

@@ -128,6 +128,22 @@ describe('emergency', () => {
   });
 });
 
+it('a preview, and a rotation that waits, name the freeze that holds them, with its end', async () => {
+  const until = '2026-03-05T00:00:00.000Z';
+  const holds = [{ what: 'the freeze year-end', reason: 'no changes', until, steps: ['generate'] }];
+  const routes = (rotation: unknown): StandInRoutes => ({
+    [BY_NAME]: { body: FAMILY },
+    [ROTATIONS]: { body: { ...PREVIEW, holds } },
+    [`GET /rotations/${ROTATION_ID}`]: { body: rotation },
+  });
+  const argv = ['rotate', 'production/session-jwt', '--dry-run'];
+  const preview = await runAgainst(routes(ROTATION), argv);
+  expect(preview.out).toMatch(/held by\s+the freeze year-end until 2026-03-05.*: no changes/);
+  const waits = { ...ROTATION, waitsFor: 'held: the freeze year-end: no changes', wakeAt: until };
+  const status = await runAgainst(routes(waits), ['status', ROTATION_ID]);
+  expect(status.out).toMatch(/held by\s+the freeze year-end until 2026-03-05.*: no changes/);
+});
+
 describe('the version that is to be made', () => {
   it('has no name in a preview, nor before it is there', async () => {
     const routes = (rotation: unknown) => ({

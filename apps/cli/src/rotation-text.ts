@@ -70,7 +70,7 @@ export function rotationPage(session: Session, rotation: Rotation): readonly str
     ...(suspended === null
       ? []
       : [row('needs', `${suspended.person}: ${suspended.reason} (${suspended.code})`, 'yellow')]),
-    ...(suspended !== null || waiting === '' ? [] : [row('waits for', waiting)]),
+    ...(suspended !== null || waiting === '' ? [] : [row(...waitRow(rotation, now))]),
     ...(moves === '' ? [] : [row('versions', moves)]),
     ...(rotation.approvals.required === 0
       ? []
@@ -158,6 +158,9 @@ export function previewPage(session: Session, preview: Preview): readonly string
       ? []
       : [row('outage', `up to ${lengthOf(plan.outage.predicted)}, ${plan.outage.binding}`, 'yellow')]),
     ...(plan.cohorts === undefined ? [] : [row('cohorts', cohortsText(plan.cohorts))]),
+    ...(preview.holds ?? []).map(({ what, reason, until }) =>
+      row('held by', heldText(what, reason ?? null, until ?? null, now), 'yellow'),
+    ),
     ...date('emit', dates.earliestEmit),
     ...date('revoke', dates.earliestRevoke),
     ...date('completed', dates.earliestCompleted),
@@ -168,6 +171,23 @@ export function previewPage(session: Session, preview: Preview): readonly string
     ...plan.exceptions.map((text) => row('exception', text, 'yellow')),
     ...preview.whoBreaks.map((text, index) => row(index === 0 ? 'who breaks' : '', text, 'red')),
   ];
+}
+
+function heldText(what: string, reason: string | null, until: string | null, now: number): string {
+  const end = until === null ? ', no end is set' : ` until ${dayAndDistance(until, now)}`;
+  return `${what}${end}${reason === null ? '' : `: ${reason}`}`;
+}
+
+/** How what a rotation waits for begins where a hold is meant. */
+const HELD = 'held: ';
+
+function waitRow(rotation: Rotation, now: number): readonly [name: string, text: string] {
+  const { waitsFor } = rotation;
+  if (waitsFor?.startsWith(HELD) !== true) return ['waits for', waitText(rotation, now)];
+  const text = waitsFor.slice(HELD.length);
+  const colon = text.indexOf(': ');
+  const [what, reason] = colon < 0 ? [text, null] : [text.slice(0, colon), text.slice(colon + 2)];
+  return ['held by', heldText(what, reason, rotation.wakeAt, now)];
 }
 
 function cohortsText(cohorts: NonNullable<Preview['plan']['cohorts']>): string {

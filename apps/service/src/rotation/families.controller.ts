@@ -3,7 +3,7 @@ import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiProduces, ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import type { Permission, Principal } from '#access';
-import { DomainError, formatInstant, instantSchema } from '#eventlog';
+import { DomainError, instantSchema } from '#eventlog';
 import { PAPERS, renderEmergencyCard, renderRunbook, type Paper } from '#evidence';
 import {
   boundAt,
@@ -15,7 +15,6 @@ import {
   durationSchema,
   familyDetailsSchema,
   lineSchema,
-  milliseconds,
   ownerSchema,
   runbookSchema,
   scheduleSchema,
@@ -158,41 +157,6 @@ const containBody = z.strictObject({
   reason: textSchema,
   incident: lineSchema.optional(),
 });
-
-interface PlanDates {
-  readonly acceptEndsAt: string | null;
-  readonly earliestEmit: string | null;
-  readonly earliestRevoke: string | null;
-  readonly earliestCompleted: string;
-  readonly steps: readonly { readonly step: string; readonly earliest: string }[];
-}
-
-/** When each step could happen at the earliest, if everybody approved and confirmed at once. */
-function datesOf(plan: RotationPlan, now: number): PlanDates {
-  const emits = plan.steps.includes('emit');
-  const emit = now + milliseconds(plan.windows?.accept.required);
-  const cohorts = (plan.cohorts ?? []).slice(0, -1);
-  const lastCohort = emit + cohorts.reduce((sum, cohort) => sum + milliseconds(cohort.hold), 0);
-  const revoke = (emits ? lastCohort : now) + milliseconds(plan.windows?.drain.required);
-  const at: Readonly<Record<string, number>> = {
-    generate: now,
-    accept: now,
-    emit,
-    cutover: now,
-    revoke,
-    verify: revoke,
-  };
-  const last = plan.steps.includes('revoke') ? revoke : emits ? emit : now;
-  const watched =
-    plan.strategy === 'emergency' ? milliseconds(plan.trustTerm) : milliseconds(plan.terms.watch);
-  return {
-    acceptEndsAt: emits ? formatInstant(emit) : null,
-    earliestEmit: emits ? formatInstant(emit) : null,
-    earliestRevoke: plan.steps.includes('revoke') ? formatInstant(revoke) : null,
-    earliestCompleted: formatInstant(last + watched),
-    steps: plan.steps.map((step) => ({ step, earliest: formatInstant(at[step] ?? now) })),
-  };
-}
 
 @ApiTags('families')
 @Controller('api/v1/families')
@@ -514,13 +478,13 @@ export class FamiliesController {
     @RequestCommand() command: CommandContext,
     @IfMatch() expected: number | undefined,
     @Res({ passthrough: true }) reply: HttpReply,
-  ): Promise<RotationViewJson | (RotationPreview & { readonly dates: PlanDates })> {
+  ): Promise<RotationViewJson | RotationPreview> {
     const permission = wish.strategy === 'emergency' ? 'emergency:declare' : 'rotation:request';
     const family = this.#allowed(reference, command.principal, permission);
     if (query.plan !== undefined) {
       const preview = await this.#preview(family.id, command.subject, wish);
       reply.code(200);
-      return { ...preview, dates: datesOf(preview.plan, this.keyturn.clock.now()) };
+      return preview;
     }
     const placed = await this.commands.execute<RequestRotation, Placed>(
       new RequestRotation(command, family.id, wish, expected),

@@ -9,6 +9,7 @@ import { standingFor } from '../domain/policy.decider.js';
 import type { RotationPlan } from '../domain/rotation.events.js';
 import { versionsAfter } from '../domain/rotation.state.js';
 import { requireRunbook } from '../domain/runbook.js';
+import { planDates, type PlanDates, type PlanHold } from '../domain/saga/plan-dates.js';
 import { mergeVersions } from '../domain/versions.js';
 import type { VersionSnapshot } from '../domain/vocabulary.js';
 import type { BackEnds } from './back-ends.js';
@@ -55,6 +56,9 @@ export interface RotationPreview {
   readonly plan: RotationPlan;
   readonly request: RotationRequest;
   readonly whoBreaks: readonly string[];
+  /** What would hold its steps, as it stands now. */
+  readonly holds: readonly PlanHold[];
+  readonly dates: PlanDates;
   /** The rotation an emergency would supersede. */
   readonly supersedes?: string;
 }
@@ -299,9 +303,14 @@ export class PreviewRotationHandler {
             versions,
             compromised: [...family.compromised, ...request.emergency.compromisedVersions],
           });
+    const holds = (await this.ledger.holds()).state;
+    const clocks = { newestRecordedAt: await this.ledger.store.newestRecordedAt() };
+    // The back end's own clock is asked when a step is due, not for a look.
+    const view = { family, holds, clocks, backEnd: { observed: { versions } } };
     return {
       plan,
       request,
+      ...planDates(plan, view, this.ledger.store.clock.now()),
       whoBreaks: request.emergency === undefined ? [] : whoBreaks(plan),
       ...(family.slot?.open === true && request.emergency !== undefined
         ? { supersedes: family.slot.rotation }

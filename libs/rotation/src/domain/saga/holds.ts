@@ -76,8 +76,9 @@ export function deniedVersions({
 
 /** Everything that holds a planned step now, as what it waits for. An emergency names what of it it passed. */
 export function holdsOf(
-  view: Pick<RotationView, 'holds' | 'family' | 'clocks' | 'backEnd'> &
-    Partial<Pick<RotationView, 'rotation'>>,
+  view: Pick<RotationView, 'holds' | 'family' | 'clocks'> & {
+    readonly backEnd: Pick<RotationView['backEnd'], 'observed'>;
+  } & Partial<Pick<RotationView, 'rotation'>>,
   now: number,
   step: StepName,
 ): readonly Decision[] {
@@ -129,7 +130,9 @@ export const HELD = 'held: ';
 
 /** Emit and revoke wait until the clocks agree (contracts, Clocks). */
 function clockHold(
-  view: Pick<RotationView, 'clocks' | 'backEnd' | 'holds'>,
+  view: Pick<RotationView, 'clocks' | 'holds'> & {
+    readonly backEnd: Pick<RotationView['backEnd'], 'observed'>;
+  },
   now: number,
 ): Decision | undefined {
   const { newestRecordedAt } = view.clocks;
