@@ -257,6 +257,10 @@ export type FollowedLine = z.output<typeof followedSchema>;
 export const streamEndSchema = z.looseObject({ code: z.string(), detail: z.string() });
 
 export const dueSchema = z.looseObject({
+  kind: z.string().optional(),
+  /** Of something that is owed: what tells it from others of its kind. */
+  key: z.string().optional(),
+  rotation: z.string().nullish(),
   /** `null`: owed for a policy, which is no one family's. */
   family: familyRef.nullable(),
   policy: z.looseObject({ name: z.string() }).nullish(),
