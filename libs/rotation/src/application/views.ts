@@ -382,6 +382,8 @@ function nextCommands(
       ? [`keyturn approve ${id}`]
       : [];
   }
+  const attest = (step: string): string =>
+    `keyturn attest ${id} --step ${step}${step === 'generate' ? ' --version ID' : ''} --evidence URL`;
   if (state.suspended !== undefined) {
     return [
       `keyturn retry ${id}`,
@@ -390,18 +392,27 @@ function nextCommands(
         : []),
     ];
   }
-  if (state.paused) return [`keyturn resume ${id}`];
-  if (state.phase === 'requested' && state.emergency === undefined) return [`keyturn approve ${id}`];
-  if (attests !== null) {
-    const made = attests === 'generate' ? ' --version ID' : '';
-    return [`keyturn attest ${id} --step ${attests}${made} --evidence URL`];
+  if (isLeaving(state)) {
+    // What the runner wrote down last may be of the way that was left; nothing of the version being left is asked for.
+    return attests !== null && WAY_BACK.has(attests) ? [attest(attests)] : [];
   }
+  // Asked for and not carried out yet reads like carried out: what it stops is asked of nobody.
+  if (state.pause !== undefined && state.rollback === undefined) return [`keyturn resume ${id}`];
+  if (state.phase === 'requested' && state.emergency === undefined) return [`keyturn approve ${id}`];
+  if (attests !== null) return [attest(attests)];
   return confirmations
     .filter((entry) => entry.missing && entry.version !== null && waitsFor(state, entry.kind))
     .map(
       (entry) =>
         `keyturn confirm ${id} --consumer ${shellWord(entry.consumer)} --kind ${entry.kind} --version ${shellWord(entry.version ?? '')} --instance NAME`,
     );
+}
+
+const WAY_BACK: ReadonlySet<string> = new Set(['return', 'withdraw', 'reaccept', 'cutback']);
+
+/** On the way back or out, and emission has not returned: there is no version yet that anybody should confirm. */
+function isLeaving({ abandon, rollback, returned }: RotationState): boolean {
+  return abandon !== undefined || (rollback !== undefined && returned === undefined);
 }
 
 function waitsFor(state: RotationState, kind: 'acceptance' | 'emission'): boolean {
