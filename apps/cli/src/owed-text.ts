@@ -1,7 +1,7 @@
 import { shellWord } from '#rotation';
 import type { Containment, Due } from './api.js';
 import type { Session } from './session.js';
-import { dayAndDistance, shortId } from './words.js';
+import { dayAndDistance, shortId, waitsForText } from './words.js';
 
 /** More than this belongs into a list of its own, not before somebody who wants to see how things stand. */
 export const SHOWN = 10;
@@ -69,7 +69,7 @@ export function containmentsLines(
     session,
     'Containments',
     containments.map(({ id, family, versions, status, suspendedFor, waitsFor, next }) => {
-      const waits = suspendedFor ?? waitsFor ?? null;
+      const waits = suspendedFor ?? (typeof waitsFor === 'string' ? waitsForText(waitsFor) : null);
       return [
         `  ${nameOf(family)} ${paint(shortId(id), 'dim')}  ${versions.join(', ')}: ${status === 'applied' ? 'in force' : paint(status, 'yellow')}${waits === null ? '' : `, ${waits}`}`,
         `    ${paint(next, 'cyan')}`,
