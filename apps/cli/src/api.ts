@@ -113,6 +113,7 @@ export const familySchema = z.looseObject({
       emittingShare: z.number().optional(),
       compromised: z.boolean(),
       destroyed: z.boolean(),
+      contained: z.boolean().optional(),
     }),
   ),
   custodians: z
