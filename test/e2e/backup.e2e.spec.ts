@@ -366,6 +366,50 @@ describe('a restore', () => {
     expect(readdirSync(base).filter((name) => name.startsWith('.'))).toEqual([]);
   });
 
+  it.each([
+    ['names the file of the key that fits, where the folder is not the configured one', 'fits', [], 'file'],
+    ['names its copy before one in the environment', 'copied', ['--master-key-file'], 'value'],
+    ['says nothing of a file where the key is in the environment', 'fits', [], 'value'],
+  ] as const)('its printed next step %s, and that start works', async (_name, outcome, flags, given) => {
+    const target = place('next-step');
+    const key = readFileSync(masterKeyFile(), 'utf8').trim();
+    const env: Record<string, string> =
+      given === 'file' ? { KEYTURN_MASTER_KEY_FILE: masterKeyFile() } : { KEYTURN_MASTER_KEY: key };
+    const argv = [
+      'restore',
+      FOLDER,
+      '--data-dir',
+      target,
+      ...flags.flatMap((flag) => [flag, masterKeyFile()]),
+    ];
+    const ran = await cli(argv, env);
+    expect({ code: ran.code, err: ran.err }).toEqual({ code: 0, err: '' });
+    expect(ran.out).not.toContain(key);
+    const step = /^ {2}2\. (?<drops>env -u KEYTURN_MASTER_KEY )?(?<set>.*) keyturn serve$/m.exec(ran.out);
+    const set = Object.fromEntries(
+      (step?.groups?.['set'] ?? '').split(' ').map((each) => each.split('=') as [string, string]),
+    );
+    expect(set['KEYTURN_DATA_DIR']).toBe(target);
+    expect(outcome === 'copied' ? set['KEYTURN_MASTER_KEY_FILE'] : target).toContain(target);
+    // As the shell that ran the restore would: what it had set stays set.
+    const kept = step?.groups?.['drops'] === undefined ? env : {};
+    const config = loadConfig({ ...kept, ...set, KEYTURN_PORT: '0', KEYTURN_LOG: 'silent' });
+    const keyturn = await openKeyturn(config, { clock: service.clock, inlineLog: true });
+    await keyturn.close();
+  });
+
+  it('a start without its master key does not advise to make one', async () => {
+    const target = place('no-key');
+    const ran = await cli(['restore', FOLDER, '--data-dir', target], {
+      KEYTURN_MASTER_KEY_FILE: place('nowhere.key'),
+    });
+    expect(ran.out).toContain(`KEYTURN_MASTER_KEY_FILE=${join(target, 'master.key')} keyturn serve`);
+    const config = loadConfig({ KEYTURN_DATA_DIR: target, KEYTURN_LOG: 'silent' });
+    const start = openKeyturn(config, { clock: service.clock, inlineLog: true });
+    await expect(start).rejects.toThrow(/sealed under a master key that was made before: put that one there/);
+    await expect(start).rejects.not.toThrow(/create one with/);
+  });
+
   it('refuses a directory that is not empty, and a master key that is not the one', async () => {
     const ran = await cli(['restore', FOLDER, '--data-dir', dataDir()]);
     expect(ran).toMatchObject({ code: 1 });
@@ -375,6 +419,9 @@ describe('a restore', () => {
     const target = place('wrong-key');
     const wrong = await cli(['restore', FOLDER, '--data-dir', target, '--master-key-file', other]);
     expect(wrong.err).toContain('backup.master-key');
+    const none = await cli(['restore', FOLDER, '--data-dir', target, '--master-key-file', place('none.key')]);
+    expect(none.err).toContain('a new one opens none of them');
+    expect(none.err).not.toContain('create one');
     expect(existsSync(target)).toBe(false);
   });
 });

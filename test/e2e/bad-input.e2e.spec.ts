@@ -305,6 +305,7 @@ describe('a confirmation', () => {
       status: 409,
       code: 'confirmation.unknown-consumer',
       field: '/consumer',
+      says: /no consumer .+; it has: ./,
     });
   });
 

@@ -69,6 +69,9 @@ describe('keyturn local rekey', () => {
     const after = readFileSync(join(directory, 'master.key'), 'utf8').trim();
     expect(after).not.toBe(before);
     shownNowhere(ran, before, after);
+    expect(ran.out).toContain(
+      `KEYTURN_DATA_DIR=${directory} KEYTURN_MASTER_KEY_FILE=${join(directory, 'master.key')} keyturn serve`,
+    );
     expect(await starts(directory)).toBe(true);
   });
 
@@ -99,7 +102,7 @@ describe('keyturn local rekey', () => {
     const file = join(base, 'elsewhere.key');
     const ran = await rekey(directory, ['--new-key-file', file]);
     expect(ran.code).toBe(0);
-    expect(ran.out).toContain(`KEYTURN_MASTER_KEY_FILE=${file}`);
+    expect(ran.out).toContain(`KEYTURN_DATA_DIR=${directory} KEYTURN_MASTER_KEY_FILE=${file} keyturn serve`);
     expect(await starts(directory, { KEYTURN_MASTER_KEY_FILE: file })).toBe(true);
   });
 
@@ -110,6 +113,14 @@ describe('keyturn local rekey', () => {
     const nothing = await rekey(join(base, 'nothing'));
     expect(nothing.err).toContain('there is no local back end');
     expect(existsSync(join(base, 'nothing'))).toBe(false);
+    const without = copy();
+    rmSync(join(without, 'master.key'));
+    for (const argv of [[], ['--new-key-file', join(base, 'fresh.key')]]) {
+      const unsealed = await rekey(without, argv);
+      expect(unsealed.code).toBe(1);
+      expect(unsealed.err).toContain('put that one there');
+      expect(unsealed.err).not.toContain('create one with');
+    }
     const directory = copy();
     const file = join(base, 'phrase.key');
     writeFileSync(file, 'canary horse battery staple', { mode: 0o600 });

@@ -110,4 +110,18 @@ describe('an emergency that people finished', () => {
     expect(plan?.outgoing).toEqual([old]);
     expect(world.backEnd.acceptedKids('keys/session')).toEqual([plan?.incoming]);
   });
+
+  it('a death between the record put right and the comparison changes nothing of either', async () => {
+    faults.away = false;
+    const put = async (): Promise<number> =>
+      (await world.facts(`family-${family}`)).filter(({ type }) => type === 'VersionObserved').length;
+    // One decision, as much as a process that dies after it has made.
+    await world.runner.advance(rotation, family, 1);
+    expect([await put(), await compared()]).toEqual([2, []]);
+    await world.advance(rotation);
+    expect(await put()).toBe(2);
+    expect(await compared()).toMatchObject([
+      { agrees: false, steps: ['generate', 'accept', 'emit', 'revoke'] },
+    ]);
+  });
 });

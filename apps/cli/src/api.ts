@@ -113,6 +113,7 @@ export const familySchema = z.looseObject({
       emittingShare: z.number().optional(),
       compromised: z.boolean(),
       destroyed: z.boolean(),
+      contained: z.boolean().optional(),
     }),
   ),
   custodians: z
@@ -260,6 +261,10 @@ export type FollowedLine = z.output<typeof followedSchema>;
 export const streamEndSchema = z.looseObject({ code: z.string(), detail: z.string() });
 
 export const dueSchema = z.looseObject({
+  kind: z.string().optional(),
+  /** Of something that is owed: what tells it from others of its kind. */
+  key: z.string().optional(),
+  rotation: z.string().nullish(),
   /** `null`: owed for a policy, which is no one family's. */
   family: familyRef.nullable(),
   policy: z.looseObject({ name: z.string() }).nullish(),

@@ -44,6 +44,11 @@ async function runAgainst(routes: StandInRoutes, argv: readonly string[], option
 }
 
 const NOT_HELD = { body: { open: [], freezes: [] } };
+const CALM: StandInRoutes = {
+  'GET /holds': NOT_HELD,
+  'GET /schedule/owed': page(),
+  'GET /containments': page(),
+};
 
 describe('exit codes', () => {
   it('2 for wrong usage, before anything is sent', async () => {
@@ -116,7 +121,7 @@ describe('exit codes', () => {
 
   it('130 for Ctrl-C', async () => {
     const { code, err } = await runAgainst(
-      { 'GET /rotations': page(ROTATION), 'GET /schedule/overdue': page(), 'GET /holds': NOT_HELD },
+      { 'GET /rotations': page(ROTATION), 'GET /schedule/overdue': page(), ...CALM },
       ['status', '--watch'],
       { interruptAfter: 2 },
     );
@@ -578,11 +583,13 @@ describe('looking', () => {
       {
         'GET /rotations': page(SUSPENDED),
         'GET /schedule/overdue': page(late, late, untold),
-        'GET /holds': NOT_HELD,
+        ...CALM,
       },
       ['status'],
     );
     expect(code).toBe(0);
+    // Nobody owes anything, nothing is contained: nothing is said of it.
+    expect(out).not.toMatch(/Owed by|Containments/);
     expect(out).toContain('accepting, suspended');
     expect(out).toContain('identity on-call: Vault refuses the login');
     expect(out).toContain(`    keyturn retry ${ROTATION_ID}`);
@@ -590,6 +597,96 @@ describe('looking', () => {
     expect(out).toContain('2 overdue');
     expect(out).toContain('1 of which nobody can say');
     expect(out).toContain('EXAMPLE DATA');
+  });
+
+  describe('status with nothing under way', () => {
+    const owes = (kind: string, what: string, more: object = {}) => ({
+      ...late,
+      kind,
+      what,
+      status: 'due-soon',
+      due: '2026-03-02T12:00:00.000Z',
+      rotation: ROTATION_ID,
+      ...more,
+    });
+    const contained = {
+      id: '9c0de000-0000-4000-8000-000000000001',
+      family: FAMILY_ID,
+      status: 'applied',
+      versions: ['k1'],
+      trustEndsAt: null,
+      suspendedFor: null,
+    };
+    const quiet: StandInRoutes = {
+      'GET /rotations': page(),
+      'GET /schedule/overdue': page(),
+      'GET /holds': NOT_HELD,
+      [`GET /families/${FAMILY_ID}`]: { body: FAMILY },
+    };
+    const owing: StandInRoutes = {
+      ...quiet,
+      'GET /schedule/owed': page(
+        owes('emergency-approval', 'approval of an emergency, in retrospect'),
+        owes('post-incident-review', 'post-incident review', { status: 'overdue' }),
+        owes('runbook-review', 'review of the runbook', { rotation: null }),
+        owes('departure', 'rotation: somebody who knew this secret left', { rotation: null }),
+        owes('deviation-end', 'a deviation ends', { rotation: null, key: 'dev-1' }),
+        owes('policy-review', 'review of the policy', { family: null, policy: { name: 'PCI production' } }),
+      ),
+      'GET /containments': page(contained, {
+        ...contained,
+        status: 'suspended',
+        suspendedFor: 'Vault refuses',
+      }),
+    };
+
+    it('shows what people owe and what is contained, each with its next command', async () => {
+      const { code, out } = await runAgainst(owing, ['status']);
+      expect(code).toBe(0);
+      expect(out).toContain('No rotation is under way.');
+      for (const line of [
+        'production/session-jwt: approval of an emergency, in retrospect, due 2026-03-02 12:00 UTC (in 1 d)',
+        `    keyturn approve ${ROTATION_ID}`,
+        'post-incident review, due 2026-03-02 12:00 UTC (in 1 d), overdue',
+        `    keyturn review ${ROTATION_ID} --summary "…"`,
+        '    keyturn reviewed production/session-jwt --summary "…" --next DATE',
+        '    keyturn rotate production/session-jwt --trigger personnel-departure --reason "…"',
+        '    keyturn deviation close production/session-jwt dev-1 --reason "…"',
+        'policy PCI production: review of the policy',
+        'production/session-jwt 9c0de000  k1: in force',
+        `    keyturn containment show ${contained.id}`,
+        'k1: suspended, Vault refuses',
+        `    keyturn containment retry ${contained.id}`,
+      ]) {
+        expect(out).toContain(line);
+      }
+    });
+
+    it('says the same as fields', async () => {
+      const { out } = await runAgainst(owing, ['status', '--json']);
+      expect(JSON.parse(out)).toMatchObject({
+        owed: [
+          { kind: 'emergency-approval', status: 'due-soon', next: `keyturn approve ${ROTATION_ID}` },
+          { kind: 'post-incident-review', next: `keyturn review ${ROTATION_ID} --summary "…"` },
+          {},
+          {},
+          {},
+          {},
+        ],
+        containments: [{ status: 'applied', next: `keyturn containment show ${contained.id}` }, {}],
+      });
+    });
+
+    it('shows ten of each, and where the others are', async () => {
+      const many = Array.from({ length: 13 }, (_, n) => owes('post-incident-review', `review ${n}`));
+      const { out } = await runAgainst(
+        { ...quiet, 'GET /schedule/owed': page(...many), 'GET /containments': page() },
+        ['status'],
+      );
+      expect(out).toContain('review 9');
+      expect(out).not.toContain('review 10');
+      expect(out).toContain('and 3 more: keyturn schedule');
+    });
   });
 
   it('overdue and schedule say what they stand on', async () => {

@@ -16,6 +16,7 @@ import { Traffic, type Presented } from './demo/traffic.js';
 import { exampleFile } from './demo/example-file.js';
 import { paintFor, terminalOf } from './terminal.js';
 import { saveToken } from './token-file.js';
+import { sinceStart, waitsForText } from './words.js';
 
 export interface DemoOptions {
   /** End once everything was shown, instead of staying up. */
@@ -306,10 +307,10 @@ async function drive(
       if (shown.has(entry.eventId)) continue;
       shown.add(entry.eventId);
       if (entry.minor === true) continue;
-      const seconds = ((Date.parse(entry.at) - began) / 1_000).toFixed(1);
+      const at = sinceStart(Date.parse(entry.at) - began);
       const detail = entry.detail.length > 96 ? `${entry.detail.slice(0, 95)}…` : entry.detail;
       say(
-        `  ${paint(`T+${seconds}s`.padEnd(9), 'dim')} ${paint(entry.title, entry.kind === 'failure' ? 'red' : 'cyan')}  ${paint(detail, 'dim')}`,
+        `  ${paint(at.padEnd(9), 'dim')} ${paint(entry.title, entry.kind === 'failure' ? 'red' : 'cyan')}  ${paint(detail, 'dim')}`,
       );
     }
     rotation = await dana.get<RotationViewJson>(`/api/v1/rotations/${rotation.id}`);
@@ -317,7 +318,7 @@ async function drive(
     if (rotation.suspended !== null) throw new Error(`it needs a person: ${rotation.suspended.reason}`);
     if (rotation.waitsFor !== null && rotation.waitsFor !== waiting) {
       waiting = rotation.waitsFor;
-      if (rotation.wakeAt !== null) say(paint(`            waits: ${waiting}`, 'dim'));
+      if (rotation.wakeAt !== null) say(paint(`            waits: ${waitsForText(waiting)}`, 'dim'));
     }
     if (rotation.phase === 'requested' && rotation.strategy === 'graceful') {
       await alex.post(`/api/v1/rotations/${rotation.id}/approve`, { note: 'demo' });

@@ -2,7 +2,7 @@ import { rotationSchema, type Rotation } from './api.js';
 import { EndedOtherwise } from './failures.js';
 import { rotationPage, stateOf } from './rotation-text.js';
 import type { Session } from './session.js';
-import { day } from './words.js';
+import { day, waitsForText } from './words.js';
 
 /** How often a waiting command looks. */
 export const LOOK_EVERY_MS = 2_000;
@@ -13,7 +13,7 @@ async function follow(session: Session, first: Rotation): Promise<Rotation> {
   let rotation = first;
   let said = '';
   for (;;) {
-    const state = `${stateOf(rotation)}${rotation.waitsFor === null ? '' : `: ${rotation.waitsFor}`}`;
+    const state = `${stateOf(rotation)}${rotation.waitsFor === null ? '' : `: ${waitsForText(rotation.waitsFor)}`}`;
     if (state !== said) {
       said = state;
       session.aside(`${day(new Date(session.now()).toISOString())}  ${state}`);

@@ -152,3 +152,8 @@ describe('help', () => {
     );
   });
 });
+
+it('the example of a deviation keeps to the rule: what is accepted is accepted for at least as long as it emits', async () => {
+  const { out } = await run(['deviation', '--help']);
+  expect(out).toContain('--stop-emitting 180d --stop-accepting 200d');
+});

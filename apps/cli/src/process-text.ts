@@ -1,7 +1,7 @@
 import type { Containment, Destruction } from './api.js';
 import type { Session } from './session.js';
 import type { Column } from './table.js';
-import { day, shortId } from './words.js';
+import { day, shortId, waitsForText } from './words.js';
 
 type Process = Pick<Containment | Destruction, 'id' | 'status' | 'versions' | 'suspendedFor' | 'waitsFor'>;
 
@@ -18,7 +18,11 @@ export function processColumns(
       cell: ({ status }) => status,
       style: ({ status }) => (status === 'suspended' ? ['yellow', 'bold'] : []),
     },
-    { title: 'WAITS FOR', cell: (each) => each.suspendedFor ?? each.waitsFor ?? '', shrinks: true },
+    {
+      title: 'WAITS FOR',
+      cell: (each) => each.suspendedFor ?? waitsForText(each.waitsFor ?? ''),
+      shrinks: true,
+    },
   ];
 }
 
@@ -60,7 +64,7 @@ function head(session: Session, kind: string, shown: Process): readonly string[]
     row(session, 'versions', shown.versions.join(', ')),
     ...(shown.suspendedFor === null ? [] : [row(session, 'needs', shown.suspendedFor)]),
     ...(typeof shown.waitsFor === 'string' && shown.suspendedFor === null
-      ? [row(session, 'waits for', shown.waitsFor)]
+      ? [row(session, 'waits for', waitsForText(shown.waitsFor))]
       : []),
   ];
 }

@@ -2,7 +2,7 @@ import type { Preview, Rotation } from './api.js';
 import type { Session } from './session.js';
 import type { Column } from './table.js';
 import type { Style } from './terminal.js';
-import { day, dayAndDistance, lengthOf, shortId } from './words.js';
+import { day, dayAndDistance, lengthOf, shortId, waitsForText } from './words.js';
 
 /** What the new version is called is known once it is there: until then the plan holds a place for it. */
 const NEW_VERSION = 'a new version';
@@ -38,7 +38,7 @@ function stateStyle(rotation: Rotation): readonly Style[] {
 function waitText(rotation: Rotation, now: number): string {
   if (rotation.suspended !== null) return `${rotation.suspended.person}: ${rotation.suspended.reason}`;
   const until = rotation.wakeAt === null ? '' : ` until ${dayAndDistance(rotation.wakeAt, now)}`;
-  return rotation.waitsFor === null ? until.trim() : `${rotation.waitsFor}${until}`;
+  return rotation.waitsFor === null ? until.trim() : `${waitsForText(rotation.waitsFor)}${until}`;
 }
 
 /** One rotation on a page of its own, and what a person can do next. */

@@ -1,5 +1,14 @@
 import { UsageError } from './failures.js';
-import { coarse, day, distance, durationArgument, instantArgument, lengthOf } from './words.js';
+import {
+  coarse,
+  day,
+  distance,
+  durationArgument,
+  instantArgument,
+  lengthOf,
+  sinceStart,
+  waitsForText,
+} from './words.js';
 
 const NOW = Date.parse('2026-03-01T12:00:00.000Z');
 
@@ -45,4 +54,18 @@ describe('what is read', () => {
     expect(lengthOf('PT24H')).toBe('1 d');
     expect(lengthOf('no duration')).toBe('no duration');
   });
+});
+
+it('what is shown to people has no mark for programs, and no minus before nothing', () => {
+  expect(waitsForText('held: the freeze Year end: the books close')).toBe(
+    'the freeze Year end: the books close',
+  );
+  expect(waitsForText('the drain window')).toBe('the drain window');
+  expect([-30, 0, 40, 1_540, -700].map(sinceStart)).toEqual([
+    'T+0.0s',
+    'T+0.0s',
+    'T+0.0s',
+    'T+1.5s',
+    'T−0.7s',
+  ]);
 });

@@ -34,6 +34,17 @@ export function lengthOf(duration: string): string {
   return parseDuration(duration) === undefined ? duration : spanText(milliseconds(duration));
 }
 
+/** `T+1.5s`; what is just before counts as then. */
+export function sinceStart(span: number): string {
+  const tenths = Math.round(span / 100);
+  return `${tenths < 0 ? 'T−' : 'T+'}${(Math.abs(tenths) / 10).toFixed(1)}s`;
+}
+
+/** What something waits for, for people: that it is held is a mark for programs. */
+export function waitsForText(waitsFor: string): string {
+  return waitsFor.replace(/^held: /, '');
+}
+
 /** What to type after `--id`-like arguments: enough of an id to be told apart on a screen. */
 export function shortId(id: string): string {
   return id.slice(0, 8);

@@ -124,7 +124,7 @@ function obtainMasterKey(config: Config, places: Places): SecretValue {
   // Only where no key was ever sealed: beside existing keys a new one would open nothing.
   if (!existsSync(places.masterKey) && !existsSync(places.custody)) createMasterKeyFile(places.masterKey);
   settleMasterKeyFile({ directory: places.custody, file: places.masterKey });
-  return loadMasterKey({ file: places.masterKey });
+  return loadMasterKey({ file: places.masterKey, opens: places.custody });
 }
 
 type Parts = Pick<Keyturn, 'config' | 'places' | 'clock' | 'ids' | 'store' | 'backend' | 'integrity'> & {

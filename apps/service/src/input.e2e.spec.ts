@@ -52,7 +52,7 @@ describe('a body that does not fit', () => {
       ),
     );
     expect([...errors.keys()].sort()).toEqual(expect.arrayContaining(['/label', '/lable', '/roles/1']));
-    expect(errors.get('/lable')).toContain('known are subject, roles, scope, label, expiresAt');
+    expect(errors.get('/lable')).toContain('accepted: subject, roles, scope, label, expiresAt');
     expect(answer.text).not.toContain('god');
   });
 

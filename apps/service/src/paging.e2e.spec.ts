@@ -19,6 +19,7 @@ const LISTS = [
   '/api/v1/freezes',
   '/api/v1/schedule',
   '/api/v1/schedule/overdue',
+  '/api/v1/schedule/owed',
   '/api/v1/obligations',
 ];
 

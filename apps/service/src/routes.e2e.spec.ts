@@ -75,6 +75,7 @@ const TABLE: Readonly<Record<string, RouteAccess>> = {
   'GET /api/v1/schedule': 'schedule:read',
   'GET /api/v1/obligations': 'schedule:read',
   'GET /api/v1/schedule/overdue': 'schedule:read',
+  'GET /api/v1/schedule/owed': 'schedule:read',
   'GET /api/v1/consumers': 'family:read',
   'POST /api/v1/families/:family/compromises/clear': 'containment:apply',
   'POST /api/v1/families/:family/destructions': 'destruction:request',

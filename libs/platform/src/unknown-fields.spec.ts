@@ -21,7 +21,7 @@ describe('fields nobody knows', () => {
     };
     expect(fieldsIn(schema, value)).toEqual(['/one/x', '/many/1/y', '/by/k/z', '/w']);
     expect(unknownFields(inner, { b: 1 })).toEqual([
-      { path: ['b'], message: 'is not known here; known are a' },
+      { path: ['b'], message: 'is not known here; accepted: a' },
     ]);
   });
 
@@ -44,7 +44,7 @@ describe('fields nobody knows', () => {
     const instead = { x: 'is a fact, not a declaration' };
     expect(unknownFields(z.array(inner), [{ a: '', x: 1, constructor: 2 }], instead)).toEqual([
       { path: [0, 'x'], message: 'is a fact, not a declaration' },
-      { path: [0, 'constructor'], message: 'is not known here; known are a' },
+      { path: [0, 'constructor'], message: 'is not known here; accepted: a' },
     ]);
   });
 });

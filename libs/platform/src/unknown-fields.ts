@@ -64,7 +64,7 @@ function inObject(
     }
     if (open) return [];
     const said = Object.hasOwn(instead, name) ? instead[name] : undefined;
-    return [{ path: [...path, name], message: said ?? `is not known here; known are ${known}` }];
+    return [{ path: [...path, name], message: said ?? `is not known here; accepted: ${known}` }];
   });
 }
 

@@ -189,6 +189,7 @@ export {
   type ConsumerView,
   type ContainmentView,
   type DestructionView,
+  type FamilyMoment,
   type FamilyView,
   type PolicyView,
   type RotationSurroundings,

@@ -112,6 +112,12 @@ async function tryMasterKey(
   const { copyMasterKeyFile, loadMasterKey, opensWith } = await import('#custody/local');
   const custody = join(fresh, 'custody');
   if (masterKeyFile !== undefined) {
+    if (!existsSync(masterKeyFile)) {
+      throw new RefusedError(
+        'backup.master-key',
+        `the master key file ${masterKeyFile} does not exist: name the file the keys of this backup were sealed under; a new one opens none of them`,
+      );
+    }
     if (!opensWith(custody, loadMasterKey({ file: masterKeyFile }))) {
       throw new RefusedError(
         'backup.master-key',

@@ -38,7 +38,7 @@ export function registerDeviation(program: Command, around: Surroundings): void 
     )
     .addHelpText(
       'after',
-      '\nExample:\n  $ keyturn deviation request production/session-jwt --stop-emitting 180d --until 180d --reason "RA-12"\n\nExit codes: see keyturn --help',
+      '\nExample:\n  $ keyturn deviation request production/session-jwt --stop-emitting 180d --stop-accepting 200d --until 180d --reason "RA-12"\n\nExit codes: see keyturn --help',
     );
   registerRequest(deviation, around);
   registerApprove(deviation, around);

@@ -108,9 +108,11 @@ function page(session: Session, family: Family): void {
       {
         title: '',
         cell: (version) =>
-          [...(version.compromised ? ['compromised'] : []), ...(version.destroyed ? ['destroyed'] : [])].join(
-            ', ',
-          ),
+          [
+            ...(version.contained === true ? ['contained: denied'] : []),
+            ...(version.compromised ? ['compromised'] : []),
+            ...(version.destroyed ? ['destroyed'] : []),
+          ].join(', '),
         style: () => ['red'],
       },
     ]);

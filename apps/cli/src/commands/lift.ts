@@ -4,6 +4,7 @@ import { defineCommand, listedBy } from '../define-command.js';
 import { UsageError } from '../failures.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
+import { waitsForText } from '../words.js';
 
 interface LiftOptions extends CommonOptions {
   readonly reason: string;
@@ -42,7 +43,7 @@ export function registerLift(program: Command, around: Surroundings): void {
       });
       session.answer(shown, () => {
         session.line(session.paint(`Containment ${shown.id}: ${shown.status}`, 'bold'));
-        if (typeof shown.waitsFor === 'string') session.line(`  waits for   ${shown.waitsFor}`);
+        if (typeof shown.waitsFor === 'string') session.line(`  waits for   ${waitsForText(shown.waitsFor)}`);
       });
     });
 }

@@ -1,9 +1,11 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { SecretValue } from '#platform';
 import type { createMasterKeyFile, loadMasterKey } from '#custody/local';
 import { LogLockedError } from '#eventlog';
+import { shellWord } from '#rotation';
+import { commandWith } from '../command-with.js';
 import { defineCommand } from '../define-command.js';
 import { RefusedError, UsageError } from '../failures.js';
 import { Session, type CommonOptions } from '../session.js';
@@ -25,7 +27,12 @@ export function registerLocalRekey(local: Command, around: Surroundings): void {
     .action(async (options: RekeyOptions) => {
       const session = new Session(around, options, false);
       const { config } = session;
-      const { newKeyFile } = options;
+      const newKeyFile = options.newKeyFile === undefined ? undefined : resolve(options.newKeyFile);
+      const startWith = (masterKeyFile: string): string =>
+        commandWith(
+          { dataDir: config.dataDir, masterKeyFile, dropsKey: config.masterKey !== undefined },
+          'keyturn serve',
+        );
       if (newKeyFile !== undefined && config.newMasterKey !== undefined) {
         throw new UsageError(
           '--new-key-file and KEYTURN_NEW_MASTER_KEY are both given: which one holds the key?',
@@ -58,7 +65,8 @@ export function registerLocalRekey(local: Command, around: Surroundings): void {
           session.answer({ ...done, newKeyFile: places.masterKey, oldKeyFile }, () => {
             said(session, done);
             session.lines([
-              `The new master key is in ${places.masterKey}; start the service as before.`,
+              `The new master key is in ${places.masterKey}; start the service with it as before:`,
+              `  ${startWith(places.masterKey)}`,
               `The old one is in ${oldKeyFile ?? ''}. Backups taken until now open with it alone: keep it apart from`,
               'them for as long as you keep them, then destroy it (shred -u). Take a new backup now.',
             ]);
@@ -66,18 +74,19 @@ export function registerLocalRekey(local: Command, around: Surroundings): void {
           return;
         }
         custody.settleMasterKeyFile({ directory, file: places.masterKey });
-        const newKey = newKeyFrom(newKeyFile, config.newMasterKey, custody);
         const oldKey =
           config.masterKey === undefined
-            ? custody.loadMasterKey({ file: places.masterKey })
+            ? custody.loadMasterKey({ file: places.masterKey, opens: directory })
             : custody.loadMasterKey({ value: config.masterKey, name: 'KEYTURN_MASTER_KEY' });
+        const newKey = newKeyFrom(newKeyFile, config.newMasterKey, custody);
         const done = custody.rekeyStore({ directory, oldKey, newKey });
         session.answer({ ...done, ...(newKeyFile === undefined ? {} : { newKeyFile }) }, () => {
           said(session, done);
           session.lines([
             newKeyFile === undefined
-              ? 'Before the next start, put the new key into KEYTURN_MASTER_KEY and unset KEYTURN_NEW_MASTER_KEY.'
-              : `Before the next start, set KEYTURN_MASTER_KEY_FILE=${newKeyFile}${config.masterKey === undefined ? '' : ' and unset KEYTURN_MASTER_KEY'}.`,
+              ? `Before the next start, put the new key into KEYTURN_MASTER_KEY and unset KEYTURN_NEW_MASTER_KEY${config.masterKey === undefined ? ' and KEYTURN_MASTER_KEY_FILE' : ''}.`
+              : `Before the next start, set KEYTURN_MASTER_KEY_FILE=${shellWord(newKeyFile)}${config.masterKey === undefined ? '' : ' and unset KEYTURN_MASTER_KEY'}:`,
+            ...(newKeyFile === undefined ? [] : [`  ${startWith(newKeyFile)}`]),
             'Backups taken until now open with the old key alone: keep it apart from them for as long as you keep them, then',
             'destroy it. Take a new backup now.',
           ]);

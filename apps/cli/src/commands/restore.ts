@@ -2,12 +2,12 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { restoreBackup, type RestoredBackup } from '../backup/restore-backup.js';
-import { shellWord } from '#rotation';
+import { commandWith } from '../command-with.js';
 import { defineCommand } from '../define-command.js';
 import { progressBar } from '../progress-bar.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
-import { packageVersion } from '#platform';
+import { packageVersion, type Config } from '#platform';
 
 interface RestoreOptions extends CommonOptions {
   readonly dataDir?: string;
@@ -59,21 +59,30 @@ export function registerRestore(program: Command, around: Surroundings): void {
         });
         bars.events.stop();
         const { manifest, masterKey } = restored;
-        session.answer({ dataDir: target, masterKey, held: true, ...manifest }, () => {
+        const masterKeyFile = keyFileOf(masterKey, target, config);
+        const start = { dataDir: target, masterKeyFile, dropsKey: config.masterKey !== undefined };
+        const answer = {
+          dataDir: target,
+          masterKey,
+          masterKeyFile: masterKeyFile ?? null,
+          held: true,
+          ...manifest,
+        };
+        session.answer(answer, () => {
           const { log, custody } = manifest;
           session.lines([
             `Restored to ${session.paint(target, 'bold')}: ${log.treeSize} events, the newest of ${log.newestRecordedAt}${
               custody === null ? '' : `, and ${custody.sealedKeys} sealed keys`
             }.`,
-            ...keyLines(masterKey, target),
+            ...keyLines(masterKey, target, config),
             session.paint(
               'Every rotation is held: what was done after the backup is not on this record.',
               'yellow',
             ),
             'Next:',
             `  1. Make sure that the Keyturn it was taken of never starts again.`,
-            `  2. KEYTURN_DATA_DIR=${shellWord(target)} keyturn serve`,
-            '  3. keyturn doctor, and compare the back ends with what is recorded',
+            `  2. ${commandWith(start, 'keyturn serve')}`,
+            `  3. ${commandWith(start, 'keyturn doctor')}, and compare the back ends with what is recorded`,
             '  4. keyturn holds confirm restore --reason "…"',
           ]);
         });
@@ -84,14 +93,29 @@ export function registerRestore(program: Command, around: Surroundings): void {
     });
 }
 
-function keyLines(masterKey: RestoredBackup['masterKey'], target: string): readonly string[] {
+/** The file the service is to read the key from; `undefined`: it is in KEYTURN_MASTER_KEY, or there are no keys. */
+function keyFileOf(
+  masterKey: RestoredBackup['masterKey'],
+  target: string,
+  config: Config,
+): string | undefined {
+  if (masterKey === 'no-keys') return undefined;
+  if (masterKey !== 'fits') return join(target, 'master.key');
+  return config.masterKey === undefined ? config.masterKeyFile : undefined;
+}
+
+function keyLines(masterKey: RestoredBackup['masterKey'], target: string, config: Config): readonly string[] {
   switch (masterKey) {
     case 'no-keys':
       return [];
     case 'copied':
       return [`The master key fits, and is in ${join(target, 'master.key')}.`];
     case 'fits':
-      return ['The configured master key fits.'];
+      return [
+        config.masterKey === undefined
+          ? `The master key in ${config.masterKeyFile} fits. It was not copied: keep it there, or move it and name its new place.`
+          : 'The master key in KEYTURN_MASTER_KEY fits. It was not copied: keep it set.',
+      ];
     case 'does-not-fit':
       return [
         'The configured master key does NOT open these keys: the service will not start with it. After a "local rekey" an',

@@ -1,9 +1,17 @@
 import type { Command } from 'commander';
-import { dueSchema, holdsSchema, rotationSchema } from '../api.js';
+import {
+  containmentSchema,
+  dueSchema,
+  familySchema,
+  holdsSchema,
+  rotationSchema,
+  type Containment,
+} from '../api.js';
 import { defineCommand, ROTATION_ARGUMENT } from '../define-command.js';
 import { findRotation } from '../find.js';
 import { holdLines } from './holds-list.js';
 import { LOOK_EVERY_MS } from '../follow.js';
+import { containmentNext, containmentsLines, owedLines, owedNext, SHOWN } from '../owed-text.js';
 import { rotationColumns, rotationPage } from '../rotation-text.js';
 import { exampleLines, Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
@@ -24,7 +32,7 @@ const REDRAW = '\u001B[H\u001B[J';
 export function registerStatus(program: Command, around: Surroundings): void {
   defineCommand(program, {
     usage: 'status',
-    summary: 'All rotations under way, what waits for a person, and how much is overdue',
+    summary: 'All rotations under way, what waits for a person or is owed by one, and how much is overdue',
     about:
       'With a rotation, that one in full. Whatever waits for a person is shown with the exact next command.',
     examples: ['keyturn status', 'keyturn status --watch', 'keyturn status production/session-jwt'],
@@ -66,11 +74,16 @@ async function lookAtOne(session: Session, text: string): Promise<Look> {
 
 async function lookAtAll(session: Session): Promise<Look> {
   const { client, paint } = session;
-  const [open, overdue, holds] = await Promise.all([
+  const [open, overdue, holds, owing, contained] = await Promise.all([
     client.all('/rotations', rotationSchema, { state: 'open' }),
     client.all('/schedule/overdue', dueSchema),
     client.get('/holds', holdsSchema),
+    client.all('/schedule/owed', dueSchema),
+    client.all('/containments', containmentSchema, { state: 'open' }),
   ]);
+  const owed = owing.items.map((item) => ({ ...item, next: owedNext(item) }));
+  const containments = contained.items.map((item) => ({ ...item, next: containmentNext(item) }));
+  const names = session.json ? undefined : await namesOf(session, containments.slice(0, SHOWN));
   const { items } = open;
   const waiting = items.filter((rotation) => rotation.next.length > 0);
   const late = overdue.items.filter(({ status }) => status === 'overdue').length;
@@ -81,6 +94,8 @@ async function lookAtAll(session: Session): Promise<Look> {
       rotations: items,
       overdue: late,
       notOnTime: untold,
+      owed,
+      containments,
       holds,
       treeSize: open.treeSize ?? overdue.treeSize,
     },
@@ -96,6 +111,8 @@ async function lookAtAll(session: Session): Promise<Look> {
         }`,
         ...rotation.next.map((command) => `    ${paint(command, 'cyan')}`),
       ]),
+      ...containmentsLines(session, containments, (id) => names?.get(id) ?? id),
+      ...owedLines(session, owed),
       ...exampleLines(items),
       '',
       late === 0
@@ -106,4 +123,17 @@ async function lookAtAll(session: Session): Promise<Look> {
         : [paint(`${untold} of which nobody can say that they are on time: keyturn overdue`, 'yellow')]),
     ],
   };
+}
+
+/** Containments know their families by id only. */
+async function namesOf(
+  { client }: Session,
+  containments: readonly Containment[],
+): Promise<ReadonlyMap<string, string>> {
+  const ids = [...new Set(containments.map(({ family }) => family))];
+  return new Map(
+    await Promise.all(
+      ids.map(async (id) => [id, (await client.get(`/families/${id}`, familySchema)).qualifiedName] as const),
+    ),
+  );
 }

@@ -5,7 +5,7 @@ import { UsageError } from '../failures.js';
 import { findRotation } from '../find.js';
 import { Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
-import { instantArgument } from '../words.js';
+import { instantArgument, waitsForText } from '../words.js';
 
 interface TelemetryOptions extends CommonOptions {
   readonly from: string;
@@ -59,7 +59,7 @@ export function registerTelemetry(program: Command, around: Surroundings): void 
       );
       session.answer(rotation, () => {
         session.line(session.paint('Recorded.', 'green'));
-        if (rotation.waitsFor !== null) session.line(`It waits for ${rotation.waitsFor}.`);
+        if (rotation.waitsFor !== null) session.line(`It waits for ${waitsForText(rotation.waitsFor)}.`);
       });
     });
 }

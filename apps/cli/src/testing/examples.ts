@@ -44,7 +44,16 @@ export const FAMILY: FamilyView = {
   runbookMissing: [],
   custodians: [],
   retired: false,
-  versions: [{ versionId: 'k1', accepted: true, emittingShare: 100, compromised: false, destroyed: false }],
+  versions: [
+    {
+      versionId: 'k1',
+      accepted: true,
+      emittingShare: 100,
+      compromised: false,
+      destroyed: false,
+      contained: false,
+    },
+  ],
   current: 'k1',
   runningRotation: ROTATION_ID,
   coverageStart: '2026-01-01T00:00:00.000Z',

@@ -12,6 +12,7 @@ import {
   type ContainmentView,
   type DestructionState,
   type DestructionView,
+  type FamilyMoment,
   type FamilyState,
   type FamilyView,
   type PolicyState,
@@ -83,7 +84,7 @@ export class Directory {
 
   familyView(reference: string): FamilyView {
     const { state, revision } = this.family(reference);
-    const view = familyView(state, revision);
+    const view = familyView(state, revision, this.#momentOf(state));
     if (view === undefined) throw new DomainError('family.not-found', 'there is no such secret family');
     return view;
   }
@@ -113,7 +114,10 @@ export class Directory {
       filter.limit,
       (row) => familiesCursor.write([String(row['environment']), String(row['name']), String(row['id'])]),
     );
-    const items = rows.flatMap((row) => familyView(stateIn<FamilyState>(row), Number(row['revision'])) ?? []);
+    const items = rows.flatMap((row) => {
+      const state = stateIn<FamilyState>(row);
+      return familyView(state, Number(row['revision']), this.#momentOf(state)) ?? [];
+    });
     return { items, next, treeSize: this.treeSize() };
   }
 
@@ -338,6 +342,17 @@ export class Directory {
       )
       .all(subject)
       .map((row) => this.familyView(String(row['family_id'])));
+  }
+
+  #momentOf({ familyId, slot }: FamilyState): FamilyMoment {
+    const row =
+      slot?.open === true
+        ? this.readModel.db.prepare('SELECT state FROM rotations WHERE id = ?').get(slot.rotation)
+        : undefined;
+    return {
+      ...(row === undefined ? {} : { rotation: stateIn<RotationState>(row) }),
+      containments: this.containmentsOf(familyId),
+    };
   }
 
   #waitsFor(id: string): string | undefined {

@@ -60,6 +60,13 @@ export class OperationsController {
     return this.timetable.overdue(query, caller.scope, this.keyturn.clock.now());
   }
 
+  /** What people owe now or soon, the late first: approvals in retrospect, reviews, departures, deviations that end, registrations. */
+  @Get('schedule/owed')
+  @RequiresPermission('schedule:read')
+  owed(@ZodQuery(pageQuery) query: z.output<typeof pageQuery>, @Caller() caller: Principal): SchedulePage {
+    return this.timetable.owed(query, caller.scope, this.keyturn.clock.now());
+  }
+
   /** What was owed by a date and not done by it, the latest date first: when it was settled, how and by whom. */
   @Get('obligations')
   @RequiresPermission('schedule:read')

@@ -171,6 +171,23 @@ describe('the timetable', () => {
     expect(late).toBeGreaterThan(20);
   }, 60_000);
 
+  it('law: what is owed now or soon is what a look at everybody finds, page by page too', () => {
+    let soon = 0;
+    fc.assert(
+      fc.property(settings, fc.integer({ min: 1, max: 3 }), (setting, limit) => {
+        const { input, now, timetable } = staged(setting);
+        const expected = scheduleRows({ ...input, now }).filter(
+          ({ kind, status }) => kind !== 'rotation' && status !== 'ok',
+        );
+        soon += expected.filter(({ status }) => status === 'due-soon').length;
+        const pages = allPages((cursor) => timetable.owed({ limit, cursor }, UNLIMITED, now));
+        expect(pages).toEqual(expected);
+      }),
+      { seed: 20_261_121, numRuns: 60 },
+    );
+    expect(soon).toBeGreaterThan(10);
+  }, 60_000);
+
   it('what is owed late costs nothing for families without a policy, past their terms or once rehearsed', () => {
     const { db, now } = staged({ histories: [], policy: undefined, laterDays: 0 });
     const insert = db.prepare(

@@ -17,6 +17,7 @@ import {
 } from '#rotation';
 import {
   comparePlaces,
+  LONGEST_NOTICE_MS,
   obligationRows,
   overdueRows,
   placeOf,
@@ -42,6 +43,7 @@ export interface SchedulePage {
 const PLACE = z.tuple([z.int(), z.string(), z.string(), z.string()]);
 const missedCursor = new Cursor('obligations', z.tuple([z.int(), z.string()]));
 const scheduleCursor = new Cursor('schedule', z.tuple([z.int(), PLACE]));
+const owedCursor = new Cursor('owed', z.tuple([z.int(), PLACE]));
 const overdueCursor = new Cursor('overdue', z.tuple([z.int(), PLACE]));
 
 /** What was owed by a date and not done by it: that it was missed is on record, and how it ended. */
@@ -98,14 +100,35 @@ export class Timetable {
    * having no policy.
    */
   owedLate(now: number): readonly ObligationRow[] {
-    const owing = this.#owing(now);
-    const families = [...new Set([...this.#owingFamilies(now), ...owing.map(({ familyId }) => familyId)])];
-    return obligationRows({
-      families: families.flatMap((id) => this.#familyOf(id) ?? []),
-      rotations: owing,
-      policies: this.#policies(),
-      now,
-    }).filter(({ status }) => status === 'overdue');
+    return this.#obligations(UNLIMITED, now, now).filter(({ status }) => status === 'overdue');
+  }
+
+  /** What people owe now or soon, the late first: as cheap as what is late, since it looks at the same few and some days ahead. */
+  owed(query: PageQuery, scope: Scope, now: number): SchedulePage {
+    return this.#page(query, owedCursor, now, (asOf) =>
+      this.#obligations(scope, asOf, asOf + LONGEST_NOTICE_MS)
+        .filter(({ status }) => status !== 'ok')
+        .sort((left, right) => comparePlaces(placeOf(left), placeOf(right))),
+    );
+  }
+
+  /** All that may fall due until `horizon`, and more; as it stands at `now`. */
+  #obligations(scope: Scope, now: number, horizon: number): ObligationRow[] {
+    const owing = this.#owing(horizon);
+    const families = [
+      ...new Set([...this.#owingFamilies(horizon), ...owing.map(({ familyId }) => familyId)]),
+    ];
+    return [
+      ...obligationRows({
+        families: families.flatMap((id) => {
+          const family = this.#familyOf(id);
+          return family !== undefined && reaches(scope, family) ? [family] : [];
+        }),
+        rotations: owing,
+        policies: this.#policies(),
+        now,
+      }),
+    ];
   }
 
   /** What was missed, late or never settled: from the record of it. */

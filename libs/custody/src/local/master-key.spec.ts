@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
@@ -62,6 +62,17 @@ describe('the master key', () => {
       );
     }
     expect(errorOf(() => loadMasterKey({ value: undefined, name: 'OTHER' }))).toContain('OTHER is not set');
+  });
+
+  it('beside keys that are sealed already, nobody is told to make a new one', () => {
+    const opens = join(folder, 'custody');
+    mkdirSync(opens);
+    expect(errorOf(() => loadMasterKey({ file, opens }))).toContain('create one with');
+    writeFileSync(join(opens, 'custody.sqlite'), '');
+    const error = errorOf(() => loadMasterKey({ file, opens }));
+    expect(error).not.toMatch(/create one|urandom/);
+    expect(error).toContain(`${file} does not exist, and the keys in ${opens} are sealed`);
+    expect(error).toContain('KEYTURN_MASTER_KEY_FILE');
   });
 
   it.each([0o644, 0o640, 0o604, 0o620, 0o601, 0o660, 0o666])('is refused from a file of mode %o', (mode) => {

@@ -11,9 +11,10 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { SecretValue } from '#platform';
 import { BackendError } from '../key-backend.js';
+import { STORE_FILE } from './custody-store.js';
 import { errorCode } from './error-code.js';
 import { fsyncFolder } from './fsync-folder.js';
 
@@ -25,7 +26,11 @@ const LONGEST_FILE = 1024;
 const HOW_TO_CREATE = 'create one with: (umask 077; head -c 32 /dev/urandom | base64 > FILE)';
 
 export type MasterKeySource =
-  | { readonly file: string }
+  | {
+      readonly file: string;
+      /** The folder of the store it is to open: beside keys that are sealed already, nobody is told to make a new one. */
+      readonly opens?: string;
+    }
   | {
       readonly value: string | SecretValue | undefined;
       /** What errors call it: the variable it came from. */
@@ -37,7 +42,8 @@ export type MasterKeySource =
  * variable or the file and never what stands in it.
  */
 export function loadMasterKey(source: MasterKeySource): SecretValue {
-  if ('file' in source) return decode(readKeyFile(source.file), `The master key file ${source.file}`);
+  if ('file' in source)
+    return decode(readKeyFile(source.file, source.opens), `The master key file ${source.file}`);
   const name = source.name ?? 'KEYTURN_MASTER_KEY';
   const value = source.value instanceof SecretValue ? source.value.reveal().toString('utf8') : source.value;
   if (value === undefined || value.trim() === '') {
@@ -84,15 +90,18 @@ function writeMasterKeyFile(path: string, text: string): void {
   fsyncFolder(dirname(path));
 }
 
-function readKeyFile(path: string): string {
+/** A new key opens nothing that is sealed already. */
+function howToMend(opens: string | undefined): string {
+  if (opens === undefined || !existsSync(join(opens, STORE_FILE))) return `does not exist; ${HOW_TO_CREATE}`;
+  return `does not exist, and the keys in ${opens} are sealed under a master key that was made before: put that one there (mode 0600) from where you keep it apart (a backup never holds it), or name it in KEYTURN_MASTER_KEY_FILE or KEYTURN_MASTER_KEY. A new one would open none of them`;
+}
+
+function readKeyFile(path: string, opens?: string): string {
   let file: number;
   try {
     file = openSync(path, constants.O_RDONLY);
   } catch (error) {
-    const reason =
-      errorCode(error) === 'ENOENT'
-        ? `does not exist; ${HOW_TO_CREATE}`
-        : `cannot be read: ${errorCode(error)}`;
+    const reason = errorCode(error) === 'ENOENT' ? howToMend(opens) : `cannot be read: ${errorCode(error)}`;
     throw new BackendError('config', `The master key file ${path} ${reason}`);
   }
   try {

@@ -57,7 +57,7 @@ export function rekeyMasterKeyFile(at: { readonly directory: string; readonly fi
   const { directory, file } = at;
   const settled = settleMasterKeyFile(at);
   if (settled !== undefined) return { resealed: 0, outcome: 'finished', scrubbed: true, ...settled };
-  const oldKey = loadMasterKey({ file });
+  const oldKey = loadMasterKey({ file, opens: directory });
   if (!CustodyStore.opensWith(directory, new KeySealer(oldKey))) {
     throw refuse('config', `The master key in ${file} does not open ${directory}; nothing was changed`);
   }

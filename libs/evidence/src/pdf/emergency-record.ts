@@ -4,6 +4,7 @@ import { allOf, firstOf, instantOf, type RecordFacts, type RotationFact } from '
 import {
   confirmationsSection,
   deviationLines,
+  attestedRows,
   exceptionsSection,
   failuresSection,
   howToRead,
@@ -67,6 +68,7 @@ export function composeEmergencyRecord(sheet: Sheet, facts: RecordFacts): void {
         ? value(undefined)
         : [{ words: asked.compromisedVersions.join(', '), style: STYLES.cellMono }],
     ],
+    ...attestedRows(facts),
     ...requestRows(facts),
     ['Supersedes', value(orNone(request?.data.supersedes))],
     ['Owner', ownerValue(facts)],

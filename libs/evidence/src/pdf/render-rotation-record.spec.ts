@@ -315,3 +315,67 @@ it('a rolling rotation: how emission was to move, how it did, and what it did no
   );
   expect(await textOnce(gracefulDossier)).not.toContain('Cohorts');
 });
+
+describe('what people attested', () => {
+  const whole = gracefulDossier();
+  const plain = (text: string): string => text.replaceAll('\u00a0', ' ');
+  /** The revocation as people's, and what came of it. */
+  const withAttested = (after: readonly RotationEvent[]): RotationDossier => ({
+    ...whole,
+    rotationEvents: [
+      ...whole.rotationEvents.flatMap((event): readonly RotationEvent[] => {
+        if (event.type !== 'OldKeyRevoked') return [event];
+        const evidence = { link: 'https://change.example/CHG-7' };
+        const attested = { ...event, provenance: 'attested' as const };
+        return [{ ...attested, type: 'Attested', data: { step: 'revoke', evidence } }, attested];
+      }),
+      ...after,
+    ],
+  });
+  const last = whole.rotationEvents.at(-1);
+  const compared = (
+    data: Extract<RotationEvent, { type: 'AttestationReconciled' }>['data'],
+  ): RotationEvent => {
+    if (last === undefined) throw new Error('it has no event');
+    return { ...last, type: 'AttestationReconciled', recordedAt: last.recordedAt + 3_600_000, data };
+  };
+  const difference =
+    'The back end does not show what was attested of revoke: it still accepts orders-2025-08.';
+
+  it.each([
+    ['not compared yet', [], 'Attested revoke Not yet compared with the back end.'],
+    [
+      'shown',
+      [compared({ steps: ['revoke'], agrees: true, differences: [], notCompared: ['verify'] })],
+      'the back end shows revoke; not compared: verify.',
+    ],
+    [
+      'contradicted',
+      [compared({ steps: ['revoke'], agrees: false, differences: [difference] })],
+      `THE BACK END CONTRADICTS IT. ${difference}`,
+    ],
+  ] as const)('%s: the first page says so', async (_what, after, said) => {
+    const { pages } = readPdf(await renderRotationRecord(withAttested(after)));
+    expect(plain(pages[0] ?? '')).toContain(said);
+  });
+
+  it('a cohort that was only attested, and was not so, did not move', async () => {
+    const HOUR = 3_600_000;
+    const rotationEvents = whole.rotationEvents.flatMap((event): readonly RotationEvent[] => {
+      if (event.type === 'RotationPlanned') {
+        const cohorts = [25, 60].map((share) => ({ share, hold: 'PT1H' }));
+        return [{ ...event, data: { ...event.data, strategy: 'rolling', cohorts } }];
+      }
+      if (event.type !== 'EmitterSwitched') return [event];
+      const moved = (share: number, hours: number): typeof event => ({
+        ...event,
+        recordedAt: event.recordedAt + hours * HOUR,
+        data: { ...event.data, share },
+      });
+      const wrong = compared({ steps: ['emit'], agrees: false, differences: ['It does not show it.'] });
+      return [moved(25, 0), { ...moved(60, 1), provenance: 'attested' }, wrong, moved(60, 10)];
+    });
+    const text = plain(await textOf({ ...whole, rotationEvents }));
+    expect(text).toContain('25 % 1 h 2025-11-11 10:24:13 10 h 60 % the drain window 2025-11-11 20:24:13');
+  });
+});

@@ -6,7 +6,14 @@ import {
   type TimelineEntry,
   type WindowRun,
 } from '#rotation';
-import { allOf, firstOf, instantOf, type RecordFacts, type VersionLine } from './record-facts.js';
+import {
+  allOf,
+  firstOf,
+  instantOf,
+  type RecordFacts,
+  type RotationFact,
+  type VersionLine,
+} from './record-facts.js';
 import { STYLES, type Cell, type Paragraph, type Sheet, type Span } from './sheet.js';
 import {
   absentCell,
@@ -104,7 +111,7 @@ export function windowsSection(sheet: Sheet, facts: RecordFacts): void {
 export function cohortsSection(sheet: Sheet, facts: RecordFacts): void {
   const cohorts = facts.plan?.cohorts ?? [];
   if (cohorts.length === 0) return;
-  const switches = allOf(facts.dossier.rotationEvents, 'EmitterSwitched');
+  const switches = standingSwitches(facts);
   const returned = firstOf(facts.dossier.rotationEvents, 'EmissionReturned');
   sheet.section('Cohorts');
   sheet.table(
@@ -131,6 +138,17 @@ export function cohortsSection(sheet: Sheet, facts: RecordFacts): void {
       ];
     }),
   );
+}
+
+/** A cohort that was attested and is not so in the back end did not move: it stands again once it has. */
+function standingSwitches({ dossier }: RecordFacts): readonly RotationFact<'EmitterSwitched'>[] {
+  const standing: RotationFact<'EmitterSwitched'>[] = [];
+  for (const event of dossier.rotationEvents) {
+    if (event.type === 'EmitterSwitched') standing.push(event);
+    if (event.type !== 'AttestationReconciled' || event.data.agrees) continue;
+    if (event.data.steps.includes('emit') && standing.at(-1)?.provenance === 'attested') standing.pop();
+  }
+  return standing;
 }
 
 function windowRow(name: string, window: WindowRun, facts: RecordFacts): readonly Cell[] {
@@ -347,6 +365,26 @@ export function requestRows(facts: RecordFacts): (readonly [string, Cell])[] {
       ),
     ],
   ];
+}
+
+/** What people performed in the back end's place, and what the back end showed of it; nothing where it is theirs altogether. */
+export function attestedRows({ dossier, plan }: RecordFacts): (readonly [string, Cell])[] {
+  const { rotationEvents } = dossier;
+  const attested = allOf(rotationEvents, 'Attested');
+  if (attested.length === 0 || plan?.attested === true) return [];
+  const compared = allOf(rotationEvents, 'AttestationReconciled').map((event) => {
+    const { agrees, steps, differences, notCompared = [] } = event.data;
+    const at = instantOf(event);
+    const when = at === undefined ? 'Compared' : `Compared ${instantText(at)} UTC`;
+    const shown = steps.length === 0 ? 'nothing shows it' : `the back end shows ${steps.join(', ')}`;
+    const rest = notCompared.length === 0 ? '' : `; not compared: ${notCompared.join(', ')}`;
+    return agrees
+      ? `${when}: ${shown}${rest}.`
+      : `${when}: THE BACK END CONTRADICTS IT. ${differences.join(' ')}`;
+  });
+  const lines = compared.length === 0 ? ['Not yet compared with the back end.'] : compared;
+  const steps = [...new Set(attested.map((event) => event.data.step))].join(', ');
+  return [['Attested', [...value(steps), ...lines.map((words) => ({ words, style: STYLES.small }))]]];
 }
 
 /** Who approved, and whether somebody else asked. A plain comparison of subjects. */

@@ -385,7 +385,7 @@ describe('a bad file', () => {
       ]),
     );
     expect(errors).toEqual([
-      { line: 7, field: 'rotation.facts[0].data.colour', message: 'is not known here; known are note' },
+      { line: 7, field: 'rotation.facts[0].data.colour', message: 'is not known here; accepted: note' },
       { line: 8, field: 'rotation.facts[1].data.versions', message: 'is missing' },
     ]);
   });

@@ -362,7 +362,6 @@ export class RotationRunner {
           provenance: 'observed',
         }));
         await this.#ledger.append(history, observed, this.#cause(rotation.state, decision.dueTo));
-        failpoint('seam:record-put-right');
         return undefined;
       }
       case 'settle-superseded':

@@ -16,10 +16,12 @@ import {
   missingConfirmations,
   type RotationPhase,
   type RotationState,
+  versionsAfter,
 } from '../domain/rotation.state.js';
 import { runbookCompleteness } from '../domain/runbook.js';
 import type { VersionSnapshot } from '../domain/vocabulary.js';
-import { emittingVersion } from '../domain/versions.js';
+import { deniedVersions } from '../domain/saga/holds.js';
+import { emittingVersion, mergeVersions } from '../domain/versions.js';
 
 /** What the API shows of each aggregate: plain JSON, instants RFC 3339, durations ISO 8601, `null` for "not recorded". */
 
@@ -67,7 +69,8 @@ export interface FamilyView {
     readonly settledBy: string | null;
   }[];
   readonly retired: boolean;
-  readonly versions: readonly VersionSnapshot[];
+  /** As they are now, in the middle of a rotation too. `contained`: denied on suspicion, whatever else is accepted. */
+  readonly versions: readonly (VersionSnapshot & { readonly contained: boolean })[];
   /** The version that emits now, as far as it is recorded. */
   readonly current: string | null;
   readonly runningRotation: string | null;
@@ -116,9 +119,23 @@ function deviationView({
   };
 }
 
-export function familyView(state: FamilyState, revision: number): FamilyView | undefined {
+/** What of a family stands in other streams. */
+export interface FamilyMoment {
+  /** The rotation under way. */
+  readonly rotation?: RotationState | undefined;
+  readonly containments: readonly ContainmentState[];
+}
+
+export function familyView(
+  state: FamilyState,
+  revision: number,
+  { rotation, containments }: FamilyMoment = { containments: [] },
+): FamilyView | undefined {
   const { details } = state;
   if (details === undefined) return undefined;
+  const moved = rotation?.plan === undefined ? [] : versionsAfter(rotation, state.compromised);
+  const versions = mergeVersions(state.versions, moved);
+  const denied = deniedVersions({ contained: containments });
   return {
     id: state.familyId,
     qualifiedName: `${details.environment}/${details.name}`,
@@ -166,8 +183,8 @@ export function familyView(state: FamilyState, revision: number): FamilyView | u
       settledBy: custodian.departed?.settledBy ?? null,
     })),
     retired: state.retired,
-    versions: state.versions,
-    current: emittingVersion(state.versions)?.versionId ?? null,
+    versions: versions.map((version) => ({ ...version, contained: denied.includes(version.versionId) })),
+    current: emittingVersion(versions)?.versionId ?? null,
     runningRotation: state.slot?.open === true ? state.slot.rotation : null,
     coverageStart: state.registeredAt === undefined ? null : formatInstant(state.registeredAt),
     revision,
@@ -382,6 +399,8 @@ function nextCommands(
       ? [`keyturn approve ${id}`]
       : [];
   }
+  const attest = (step: string): string =>
+    `keyturn attest ${id} --step ${step}${step === 'generate' ? ' --version ID' : ''} --evidence URL`;
   if (state.suspended !== undefined) {
     return [
       `keyturn retry ${id}`,
@@ -390,18 +409,27 @@ function nextCommands(
         : []),
     ];
   }
-  if (state.paused) return [`keyturn resume ${id}`];
-  if (state.phase === 'requested' && state.emergency === undefined) return [`keyturn approve ${id}`];
-  if (attests !== null) {
-    const made = attests === 'generate' ? ' --version ID' : '';
-    return [`keyturn attest ${id} --step ${attests}${made} --evidence URL`];
+  if (isLeaving(state)) {
+    // What the runner wrote down last may be of the way that was left; nothing of the version being left is asked for.
+    return attests !== null && WAY_BACK.has(attests) ? [attest(attests)] : [];
   }
+  // Asked for and not carried out yet reads like carried out: what it stops is asked of nobody.
+  if (state.pause !== undefined && state.rollback === undefined) return [`keyturn resume ${id}`];
+  if (state.phase === 'requested' && state.emergency === undefined) return [`keyturn approve ${id}`];
+  if (attests !== null) return [attest(attests)];
   return confirmations
     .filter((entry) => entry.missing && entry.version !== null && waitsFor(state, entry.kind))
     .map(
       (entry) =>
         `keyturn confirm ${id} --consumer ${shellWord(entry.consumer)} --kind ${entry.kind} --version ${shellWord(entry.version ?? '')} --instance NAME`,
     );
+}
+
+const WAY_BACK: ReadonlySet<string> = new Set(['return', 'withdraw', 'reaccept', 'cutback']);
+
+/** On the way back or out, and emission has not returned: there is no version yet that anybody should confirm. */
+function isLeaving({ abandon, rollback, returned }: RotationState): boolean {
+  return abandon !== undefined || (rollback !== undefined && returned === undefined);
 }
 
 function waitsFor(state: RotationState, kind: 'acceptance' | 'emission'): boolean {

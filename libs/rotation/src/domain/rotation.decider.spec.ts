@@ -399,6 +399,19 @@ describe('confirmations', () => {
       .thenRejected(code);
   });
 
+  it('a refusal names the consumer that was sent, those there are, and the role in English', () => {
+    const world = new SimulatedWorld();
+    const { id } = world.request();
+    emitting(world, id);
+    const says = (changes: Parameters<typeof confirm>[0]) => (): unknown =>
+      rotationDecider.decide(confirm(changes), world.rotation(id));
+    const names = world.plan(id).consumers.map(({ name }) => name);
+    expect(says({ consumerId: someUuid(9) })).toThrow(
+      `no consumer ${someUuid(9)}; it has: ${names.join(', ')}`,
+    );
+    expect(says({ consumerId: gateway })).toThrow(/is not an emitter of this family/);
+  });
+
   it('an emitter does not confirm acceptance', () => {
     const { events, incoming } = at('accepting');
     given(...events)

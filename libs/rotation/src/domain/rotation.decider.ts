@@ -227,16 +227,22 @@ function confirm(
   const acceptance = command.type === 'ConfirmAcceptance';
   const consumer = plan?.consumers.find((each) => each.consumerId === command.consumerId);
   if (plan === undefined || consumer === undefined) {
-    throw new DomainError('confirmation.unknown-consumer', 'the plan of this rotation has no such consumer', {
-      field: 'consumer',
-      consumer: command.consumerId,
-    });
+    const known = plan?.consumers.map(({ name }) => name).join(', ') ?? '';
+    throw new DomainError(
+      'confirmation.unknown-consumer',
+      `the plan of this rotation has no consumer ${command.consumerId}; it has: ${known === '' ? 'none' : known}`,
+      { field: 'consumer', consumer: command.consumerId },
+    );
   }
   const role = acceptance ? 'verifier' : 'emitter';
   if (!consumer.roles.includes(role)) {
-    throw new DomainError('confirmation.wrong-role', `${consumer.name} is not a ${role} of this family`, {
-      field: 'kind',
-    });
+    throw new DomainError(
+      'confirmation.wrong-role',
+      `${consumer.name} is not ${acceptance ? 'a verifier' : 'an emitter'} of this family`,
+      {
+        field: 'kind',
+      },
+    );
   }
   const expected = acceptance ? plan.incoming : (state.returned?.to ?? state.switched?.to);
   const started = acceptance ? state.accepted !== undefined : expected !== undefined;

@@ -1,0 +1,97 @@
+import { shellWord } from '#rotation';
+import type { Containment, Due } from './api.js';
+import type { Session } from './session.js';
+import { dayAndDistance, shortId, waitsForText } from './words.js';
+
+/** More than this belongs into a list of its own, not before somebody who wants to see how things stand. */
+export const SHOWN = 10;
+
+/** What somebody owes, and the exact command that settles it or shows what does; `null`: there is none to copy. */
+export type Owed = Due & { readonly next: string | null };
+
+/** A containment that is open, and what a person does about it. */
+export type OpenContainment = Containment & { readonly next: string };
+
+export function owedNext({ kind, key, family, rotation }: Due): string | null {
+  const name = family === null ? undefined : shellWord(family.qualifiedName);
+  switch (kind) {
+    case 'emergency-approval':
+      return typeof rotation !== 'string' ? null : `keyturn approve ${rotation}`;
+    case 'post-incident-review':
+      return typeof rotation !== 'string' ? null : `keyturn review ${rotation} --summary "…"`;
+    case 'policy-review':
+      return 'keyturn apply -f FILE';
+    case 'runbook-review':
+      return name === undefined ? null : `keyturn reviewed ${name} --summary "…" --next DATE`;
+    case 'departure':
+      return name === undefined ? null : `keyturn rotate ${name} --trigger personnel-departure --reason "…"`;
+    case 'deviation-end':
+      if (typeof rotation === 'string') return `keyturn status ${rotation}`;
+      return name === undefined ? null : `keyturn deviation close ${name} ${key ?? 'ID'} --reason "…"`;
+    case 'reconciliation':
+      return typeof rotation !== 'string' ? null : `keyturn status ${rotation}`;
+    case 'registration':
+      return name === undefined ? null : `keyturn runbook ${name}`;
+    case undefined:
+    default:
+      return null;
+  }
+}
+
+export function containmentNext({ id, status }: Containment): string {
+  return status === 'suspended' ? `keyturn containment retry ${id}` : `keyturn containment show ${id}`;
+}
+
+export function owedLines(session: Session, owed: readonly Owed[]): readonly string[] {
+  const { paint } = session;
+  return short(
+    session,
+    'Owed by people',
+    owed.map(({ family, policy, what, status, due, next }) => {
+      const whose = family?.qualifiedName ?? `policy ${policy?.name ?? ''}`;
+      const when = due === null || due === undefined ? '' : `, due ${dayAndDistance(due, session.now())}`;
+      return [
+        `  ${whose}: ${status === 'overdue' ? paint(`${what}${when}, overdue`, 'red') : `${what}${when}`}`,
+        ...(next === null ? [] : [`    ${paint(next, 'cyan')}`]),
+      ];
+    }),
+    'keyturn schedule',
+  );
+}
+
+export function containmentsLines(
+  session: Session,
+  containments: readonly OpenContainment[],
+  nameOf: (family: string) => string,
+): readonly string[] {
+  const { paint } = session;
+  return short(
+    session,
+    'Containments',
+    containments.map(({ id, family, versions, status, suspendedFor, waitsFor, next }) => {
+      const waits = suspendedFor ?? (typeof waitsFor === 'string' ? waitsForText(waitsFor) : null);
+      return [
+        `  ${nameOf(family)} ${paint(shortId(id), 'dim')}  ${versions.join(', ')}: ${status === 'applied' ? 'in force' : paint(status, 'yellow')}${waits === null ? '' : `, ${waits}`}`,
+        `    ${paint(next, 'cyan')}`,
+      ];
+    }),
+    'keyturn containment list',
+  );
+}
+
+/** The first few, each with its command; where the others are. */
+function short(
+  { paint }: Session,
+  title: string,
+  entries: readonly (readonly string[])[],
+  all: string,
+): readonly string[] {
+  if (entries.length === 0) return [];
+  const more = entries.length - SHOWN;
+  return [
+    '',
+    paint(title, 'bold'),
+    ...entries.slice(0, SHOWN).flat(),
+    ...(more > 0 ? [`  and ${more} more: ${paint(all, 'cyan')}`] : []),
+  ];
+}
