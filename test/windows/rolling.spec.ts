@@ -27,7 +27,7 @@ describe('a whole rolling rotation refuses no valid token', () => {
     { algorithm: 'EdDSA', everyAge: false },
     { algorithm: 'HS256', everyAge: false },
   ] as const;
-  it.each(byDepth({ check: whole.slice(0, 1), slice: [...whole], full: [...whole] }))(
+  it.each(byDepth({ check: whole.slice(1, 2), slice: [...whole], full: [...whole] }))(
     '$algorithm',
     async ({ algorithm, everyAge }) => {
       const run = await simulate({ ...ROLLING, algorithm, everyAge, tokens: 1_000 });

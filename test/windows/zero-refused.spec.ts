@@ -32,7 +32,7 @@ const WHOLE = [
 
 describe('a whole graceful rotation refuses no valid token', () => {
   const all = ['ES256', 'HS256', 'EdDSA', 'RS256'] as const;
-  it.each(byDepth({ check: all.slice(0, 2), slice: [...all], full: [...all] }))(
+  it.each(byDepth({ check: all.slice(0, 1), slice: [...all], full: [...all] }))(
     '%s',
     async (algorithm) => {
       const everyAge = algorithm === 'ES256';
