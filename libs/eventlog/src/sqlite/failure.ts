@@ -25,10 +25,26 @@ export function messageOf(error: unknown): string {
 /** Reads the primary result code (sqlite.org/rescode.html) off an error of the driver. */
 export function sqlFailure(error: unknown): SqlFailure {
   // Not by `instanceof`: the driver's errors may be of another realm (jest).
-  if (typeof error !== 'object' || error === null || !('errcode' in error)) return 'other';
-  if (typeof error.errcode !== 'number') return 'other';
-  return FAILURES[error.errcode & 0xff] ?? 'other';
+  if (typeof error !== 'object' || error === null) return 'other';
+  if ('errcode' in error && typeof error.errcode === 'number')
+    return FAILURES[error.errcode & 0xff] ?? 'other';
+  // The binding leaves the code out where a statement fails between two of its rows; SQLite's own words are fixed.
+  if (!('code' in error) || error.code !== 'ERR_SQLITE_ERROR') return 'other';
+  return IN_WORDS[messageOf(error)] ?? 'other';
 }
+
+/** As `sqlite3_errstr` has them. */
+const IN_WORDS: Readonly<Record<string, SqlFailure>> = {
+  'database disk image is malformed': 'corrupt',
+  'file is not a database': 'corrupt',
+  'disk I/O error': 'io',
+  'database or disk is full': 'full',
+  'database is locked': 'busy',
+  'database table is locked': 'busy',
+  'out of memory': 'refused',
+  'attempt to write a readonly database': 'refused',
+  'unable to open database file': 'refused',
+};
 
 const FAILURES: Readonly<Record<number, SqlFailure>> = {
   1: 'logic', // ERROR
