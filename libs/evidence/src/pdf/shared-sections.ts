@@ -379,12 +379,15 @@ export function attestedRows({ dossier, plan }: RecordFacts): (readonly [string,
     const shown = steps.length === 0 ? 'nothing shows it' : `the back end shows ${steps.join(', ')}`;
     const rest = notCompared.length === 0 ? '' : `; not compared: ${notCompared.join(', ')}`;
     return agrees
-      ? `${when}: ${shown}${rest}.`
-      : `${when}: THE BACK END CONTRADICTS IT. ${differences.join(' ')}`;
+      ? { words: `${when}: ${shown}${rest}.`, style: STYLES.small }
+      : { words: `${when}: THE BACK END CONTRADICTS IT. ${differences.join(' ')}`, style: STYLES.strong };
   });
-  const lines = compared.length === 0 ? ['Not yet compared with the back end.'] : compared;
+  const lines =
+    compared.length === 0
+      ? [{ words: 'Not yet compared with the back end.', style: STYLES.small }]
+      : compared;
   const steps = [...new Set(attested.map((event) => event.data.step))].join(', ');
-  return [['Attested', [...value(steps), ...lines.map((words) => ({ words, style: STYLES.small }))]]];
+  return [['Attested', [...value(steps), ...lines]]];
 }
 
 /** Who approved, and whether somebody else asked. A plain comparison of subjects. */

@@ -1,10 +1,11 @@
+import { formatInstant } from '#eventlog';
 import { someVersion } from '../testing/fixtures.js';
 import { answersTo, reached, requireReached, requireUnanswered } from './blast-radius.js';
 import type { DeclaredEmergency } from './family.decider.js';
 
 const DECLARED = Date.parse('2026-03-02T09:00:00.000Z');
 const MINUTE = 60_000;
-const at = (instant: number): string => new Date(instant).toISOString();
+const at = formatInstant;
 
 function declared(changes: Partial<DeclaredEmergency> = {}): DeclaredEmergency {
   return { rotation: 'r1', reason: 'laptop stolen', declaredAt: DECLARED, versions: ['k1'], ...changes };

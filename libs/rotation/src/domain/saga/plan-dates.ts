@@ -49,8 +49,11 @@ export function planDates(
   };
   let at = now;
   let known = true;
+  // What holds the switch makes no window longer.
+  let acceptEndsAt: string | null = null;
   const steps = plan.steps.map((step) => {
     at += before[step] ?? 0;
+    if (step === 'emit' && known) acceptEndsAt = formatInstant(at);
     // An emergency passes every hold (contracts, Holds).
     for (let turn = 0; plan.strategy !== 'emergency' && turn < MOST_HOLDS; turn += 1) {
       const found = holdsOf(planned, at, step).flatMap((each) => (each.kind === 'wait' ? [each] : []));
@@ -77,7 +80,7 @@ export function planDates(
       steps: held,
     })),
     dates: {
-      acceptEndsAt: earliest('emit'),
+      acceptEndsAt,
       earliestEmit: earliest('emit'),
       earliestRevoke: earliest('revoke'),
       earliestCompleted: known ? formatInstant(at + watched) : null,
