@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sealEvent, openEventStore, openReadModel, rebuildReadModel, type EventStore } from '#eventlog/kit';
 import { LOG_FILE, openDatabase, openSqliteEventLog } from '#eventlog/sqlite';
 import { systemClock, systemIds } from '#platform';
 import { Waker, wakeupsProjection, type RotationRunner } from '#rotation';
 import { DEFINITIONS, PROJECTIONS } from '#service';
-import { grow, makeTemplate, someRotations, Stamp, type Grown } from './history.js';
+import { grow, makeTemplate, someRotations, Stamp } from './history.js';
 import { median, paired, percentile, type Row } from './rounds.js';
 import type { Scale } from './scale.js';
 import { latenciesOf, serveKeyturn, signIn } from './served.js';
@@ -13,9 +14,14 @@ import { latenciesOf, serveKeyturn, signIn } from './served.js';
 /** A log with its read model, and what is known of it. */
 interface Ground {
   readonly directory: string;
-  readonly grown: Grown;
+  readonly treeSize: number;
   readonly token: string;
+  /** The rotations whose timelines are asked for. */
+  readonly rotations: readonly string[];
 }
+
+/** Beside a log that is kept: its {@link Ground}. */
+const GROUND_FILE = 'ground.json';
 
 type Tell = (text: string) => void;
 
@@ -24,8 +30,10 @@ async function openedStore(directory: string): Promise<EventStore> {
   return openEventStore({ log, definitions: DEFINITIONS, clock: systemClock, ids: systemIds });
 }
 
-/** Grows a log, folds its read models, and signs somebody in. */
+/** Grows a log, folds its read models, and signs somebody in; a log that an earlier run kept is taken as it is. */
 async function prepare(directory: string, stamp: Stamp, size: number, tell: Tell): Promise<Ground> {
+  const file = join(directory, GROUND_FILE);
+  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8'));
   const store = await openedStore(directory);
   let told = 0;
   const grown = await grow(store.log, stamp, size, (done) => {
@@ -38,7 +46,10 @@ async function prepare(directory: string, stamp: Stamp, size: number, tell: Tell
   const served = await serveKeyturn(directory);
   const token = await signIn(served);
   await served.stop();
-  return { directory, grown, token };
+  const rotations = someRotations(stamp, grown, 200);
+  const ground: Ground = { directory, treeSize: grown.treeSize, token, rotations };
+  writeFileSync(file, JSON.stringify(ground));
+  return ground;
 }
 
 /** Milliseconds a look takes at each size. */
@@ -48,14 +59,14 @@ interface Looks {
   readonly overdue: number;
 }
 
-async function look({ directory, grown, token }: Ground, stamp: Stamp, rounds: number): Promise<Looks> {
+async function look({ directory, token, rotations }: Ground, rounds: number): Promise<Looks> {
   const starts: number[] = [];
   const overdue: number[] = [];
   const timeline: number[] = [];
   for (let round = 0; round < rounds; round += 1) {
     const served = await serveKeyturn(directory);
     starts.push(served.startMs);
-    const paths = someRotations(stamp, grown, 200).map((id) => `/api/v1/rotations/${id}/timeline`);
+    const paths = rotations.map((id) => `/api/v1/rotations/${id}/timeline`);
     // The first requests of a process warm it.
     await latenciesOf(served.port, token, paths.slice(0, 50));
     timeline.push(...(await latenciesOf(served.port, token, paths)));
@@ -78,7 +89,7 @@ export async function measureGrowth(
     grounds.push(await prepare(directory(`log-${size}`), stamp, size, tell));
   }
   const looks: Looks[] = [];
-  for (const ground of grounds) looks.push(await look(ground, stamp, scale.rounds));
+  for (const ground of grounds) looks.push(await look(ground, scale.rounds));
   const rows = grew(scale, looks);
   const largest = grounds.at(-1);
   if (largest !== undefined) rows.push(await measureRebuild(scale, largest, tell));
@@ -115,7 +126,7 @@ export function short(size: number): string {
 }
 
 /** Every read model from the log, against reading the same rows and parsing both JSON texts of each. */
-async function measureRebuild(scale: Scale, { directory, grown }: Ground, tell: Tell): Promise<Row> {
+async function measureRebuild(scale: Scale, { directory, treeSize }: Ground, tell: Tell): Promise<Row> {
   tell('rebuilding');
   const store = await openedStore(directory);
   const total = await store.log.treeSize();
@@ -146,7 +157,7 @@ async function measureRebuild(scale: Scale, { directory, grown }: Ground, tell: 
   );
   await store.log.close();
   return {
-    name: `rebuild of every read model from ${short(scale.sizes.at(-1) ?? grown.treeSize)} events; scan + JSON.parse`,
+    name: `rebuild of every read model from ${short(scale.sizes.at(-1) ?? treeSize)} events; scan + JSON.parse`,
     ...result,
     unit: 'events/s',
     better: 'more',
@@ -279,15 +290,10 @@ async function openSlots(store: EventStore, count: number): Promise<void> {
 }
 
 /** The largest log: start and timeline as numbers of their own. */
-export async function measureTenMillion(
-  scale: Scale,
-  directory: (name: string) => string,
-  tell: Tell,
-): Promise<Row[]> {
-  const stamp = new Stamp(await makeTemplate());
+export async function measureTenMillion(scale: Scale, directory: string, tell: Tell): Promise<Row[]> {
   const size = scale.sizes[0] ?? 0;
-  const ground = await prepare(directory('ten-million'), stamp, size, tell);
-  const { start, timeline, overdue } = await look(ground, stamp, scale.rounds);
+  const ground = await prepare(directory, new Stamp(await makeTemplate()), size, tell);
+  const { start, timeline, overdue } = await look(ground, scale.rounds);
   const row = (name: string, ours: number, goal: number): Row => ({
     name: `${name}, ${short(size)} events`,
     ours,

@@ -21,6 +21,7 @@ Measures what Keyturn costs against the ground it stands on: medians and ratios,
   --only A,B      of append, http, growth, sweep; docs/benchmarks.md keeps the other rows as they were
   --json FILE     the rows as JSON: [{name, ours, baseline, unit, ratio, better, goal}]
   --directory DIR where the logs are made, and removed again; the system's temporary directory unless told
+  --keep DIR      with --ten-million: the log stays in DIR, and is looked at again where it is there already
   --no-docs       does not write docs/benchmarks.md (a full run and --ten-million do)
 `;
 
@@ -32,6 +33,7 @@ const { values } = parseArgs({
     only: { type: 'string' },
     json: { type: 'string' },
     directory: { type: 'string', default: tmpdir() },
+    keep: { type: 'string' },
     'no-docs': { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -56,7 +58,7 @@ async function measure(scale: Scale, directory: (name: string) => string): Promi
   const wanted = values.only?.split(',');
   const parts: readonly (readonly [string, () => Promise<readonly Row[]>])[] =
     scale.name === 'ten-million'
-      ? [['growth', () => measureTenMillion(scale, directory, tell)]]
+      ? [['growth', () => measureTenMillion(scale, values.keep ?? directory('ten-million'), tell)]]
       : [
           ['append', () => appends(scale, directory)],
           ['http', () => measureHttp(scale, directory)],
@@ -113,6 +115,7 @@ if (values.help) {
   process.stdout.write(HELP);
 } else {
   const scale = scaleOf();
+  if (values.keep !== undefined) mkdirSync(values.keep, { recursive: true });
   const place = mkdtempSync(join(values.directory, 'keyturn-bench-'));
   const directory = (name: string): string => {
     const path = join(place, name);
