@@ -145,7 +145,7 @@ export async function assembleApp(keyturn: Keyturn): Promise<CreatedApp> {
   });
   await app.init();
   table.assertDeclared();
-  app.get<ApiDocument>(OPENAPI_DOCUMENT).make(app);
+  app.get<ApiDocument>(OPENAPI_DOCUMENT).of(app);
   app.getHttpServer().maxConnections = LIMITS.connections;
   return { app, routes: table.routes(), inFlight };
 }

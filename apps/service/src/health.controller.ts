@@ -1,6 +1,6 @@
 import { Controller, Get, Inject } from '@nestjs/common';
-import { ApiTags } from '@nestjs/swagger';
 import { DomainError } from '#eventlog';
+import { ApiTags } from './http/api-description.js';
 import type { Keyturn } from './composition.js';
 import { Public } from './http/access.guard.js';
 import { KEYTURN } from './injection-tokens.js';

@@ -1,6 +1,6 @@
 import { Controller, Get, Headers, Inject, Param, Res } from '@nestjs/common';
-import { ApiProduces, ApiTags } from '@nestjs/swagger';
 import { DomainError } from '#eventlog';
+import { ApiProduces, ApiTags } from './http/api-description.js';
 import type { Keyturn } from './composition.js';
 import { Public } from './http/access.guard.js';
 import type { HttpReply } from './http/request-context.js';

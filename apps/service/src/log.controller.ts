@@ -1,10 +1,10 @@
 import { Readable } from 'node:stream';
 import { Controller, Get, Inject, Ip, Res, StreamableFile } from '@nestjs/common';
-import { ApiProduces, ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import { RecordLogRead, type Principal } from '#access';
 import { formatInstant, type LoggedEvent } from '#eventlog';
 import { openSealed } from '#eventlog/kit';
+import { ApiProduces, ApiTags } from './http/api-description.js';
 import type { Keyturn } from './composition.js';
 import { RequiresPermission } from './http/access.guard.js';
 import { Caller, type HttpReply } from './http/request-context.js';

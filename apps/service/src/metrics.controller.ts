@@ -1,5 +1,5 @@
 import { Controller, Get, Inject, Res } from '@nestjs/common';
-import { ApiProduces, ApiTags } from '@nestjs/swagger';
+import { ApiProduces, ApiTags } from './http/api-description.js';
 import type { Keyturn } from './composition.js';
 import { RequiresPermission } from './http/access.guard.js';
 import type { HttpReply } from './http/request-context.js';

@@ -1,6 +1,5 @@
 import { Controller, Delete, Get, HttpCode, Inject, Ip, Post } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
-import { ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import {
   covers,
@@ -15,6 +14,7 @@ import {
   type TokenEntry,
 } from '#access';
 import { DomainError, formatInstant, instantSchema, parseInstant } from '#eventlog';
+import { ApiTags } from './http/api-description.js';
 import type { Keyturn } from './composition.js';
 import { AnyToken, Public, RequiresPermission } from './http/access.guard.js';
 import type { CommandContext } from './http/command-context.js';

@@ -9,9 +9,9 @@ import {
 } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import { RouteConfig } from '@nestjs/platform-fastify';
-import { ApiBearerAuth, ApiExtension } from '@nestjs/swagger';
 import { allows, authenticate, type Permission, type Principal, type Target } from '#access';
 import { DomainError } from '#eventlog';
+import { ApiBearerAuth, ApiExtension } from './api-description.js';
 import type { Keyturn } from '../composition.js';
 import { KEYTURN } from '../injection-tokens.js';
 import { contextOf, header, type HttpReply, type HttpRequest } from './request-context.js';

@@ -1,31 +1,39 @@
 import { Controller, Get, Header, Inject } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { ApiExcludeController, DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
+import type { OpenAPIObject } from '@nestjs/swagger';
 import { OPENAPI_DOCUMENT } from '../injection-tokens.js';
 import { Public } from './access.guard.js';
+import { ApiExcludeController, describe } from './api-description.js';
 
-/** Made when the application stands; the controller below is part of what it describes. */
+/** Made when it is first asked for: nobody who starts a service should wait for it. The controller below is part of what it describes. */
 export class ApiDocument {
-  #document: OpenAPIObject | undefined;
+  #app: NestFastifyApplication | undefined;
+  #document: Promise<OpenAPIObject> | undefined;
 
-  make(app: NestFastifyApplication): void {
-    const about = new DocumentBuilder()
-      .setOpenAPIVersion('3.1.0')
-      .setTitle('Keyturn')
-      .setDescription(
-        'Key and secret rotation as an immutable history. Errors are RFC 9457 problems with a stable `code`; every POST ' +
-          'carries an `Idempotency-Key`; times are RFC 3339 UTC, durations ISO 8601.',
-      )
-      .setVersion('1')
-      .addBearerAuth({ type: 'http', scheme: 'bearer' })
-      .build();
-    this.#document = SwaggerModule.createDocument(app, about);
+  of(app: NestFastifyApplication): void {
+    this.#app = app;
   }
 
-  get(): OpenAPIObject {
-    if (this.#document === undefined) throw new Error('the OpenAPI document was not made yet');
-    return this.#document;
+  get(): Promise<OpenAPIObject> {
+    if (this.#app === undefined) throw new Error('the application does not stand yet');
+    return (this.#document ??= documentOf(this.#app));
   }
+}
+
+async function documentOf(app: NestFastifyApplication): Promise<OpenAPIObject> {
+  const swagger = await import('@nestjs/swagger');
+  describe(swagger);
+  const about = new swagger.DocumentBuilder()
+    .setOpenAPIVersion('3.1.0')
+    .setTitle('Keyturn')
+    .setDescription(
+      'Key and secret rotation as an immutable history. Errors are RFC 9457 problems with a stable `code`; every POST ' +
+        'carries an `Idempotency-Key`; times are RFC 3339 UTC, durations ISO 8601.',
+    )
+    .setVersion('1')
+    .addBearerAuth({ type: 'http', scheme: 'bearer' })
+    .build();
+  return swagger.SwaggerModule.createDocument(app, about);
 }
 
 @ApiExcludeController()
@@ -38,13 +46,13 @@ export class ApiDocsController {
   @Public()
   @Header('content-type', 'text/html; charset=utf-8')
   @Header('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'")
-  page(): string {
-    return pageOf(this.document.get());
+  async page(): Promise<string> {
+    return pageOf(await this.document.get());
   }
 
   @Get('openapi.json')
   @Public()
-  json(): OpenAPIObject {
+  json(): Promise<OpenAPIObject> {
     return this.document.get();
   }
 }

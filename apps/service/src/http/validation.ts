@@ -1,9 +1,10 @@
-import { applyDecorators, Body, Param, Query, SetMetadata, type PipeTransform } from '@nestjs/common';
-import { ApiBody, ApiParam, ApiQuery } from '@nestjs/swagger';
+import { Body, Param, Query, SetMetadata, type PipeTransform } from '@nestjs/common';
+import type { ApiQuery } from '@nestjs/swagger';
 import { z } from 'zod';
 import { DomainError } from '#eventlog';
 import { plainIssues, unknownFields } from '#platform';
 import { findSecrets, nameShown } from '#rotation/application';
+import { ofMethod } from './api-description.js';
 import { pointer, type FieldError } from './field-error.js';
 
 /** What was sent does not fit. All that is wrong at once; names the fields and the rules, never the values. */
@@ -78,16 +79,18 @@ export function ZodBody(
   schema: z.ZodType,
   { secretsIn = [] }: { readonly secretsIn?: readonly string[] } = {},
 ): ParameterDecorator {
-  return documented(Body(new ZodPipe(schema, 'request.invalid', secretsIn)), () =>
-    ApiBody({ schema: jsonSchemaOf(schema), required: true }),
+  return besides(
+    Body(new ZodPipe(schema, 'request.invalid', secretsIn)),
+    ofMethod(({ ApiBody }) => ApiBody({ schema: jsonSchemaOf(schema), required: true })),
   );
 }
 
 /** The query as an object of strings; numbers by `z.coerce`. A route without one is sent none (`query.guard.ts`). */
 export function ZodQuery(schema: z.ZodObject): ParameterDecorator {
-  return documented(Query(new ZodPipe(schema, 'query.invalid')), () =>
-    applyDecorators(
-      SetMetadata(READS_QUERY, true),
+  return besides(
+    Query(new ZodPipe(schema, 'query.invalid')),
+    SetMetadata(READS_QUERY, true),
+    ofMethod(({ ApiQuery }) =>
       each(schema, (name, part, required) => ApiQuery({ name, required, schema: jsonSchemaOf(part) })),
     ),
   );
@@ -99,16 +102,23 @@ export function ZodParam(name: string, schema: z.ZodType): ParameterDecorator {
   const only: PipeTransform = {
     transform: (value: unknown) => pipe.transform({ [name]: value })[name],
   };
-  return documented(Param(name, only), () => ApiParam({ name, schema: jsonSchemaOf(schema) }));
+  return besides(
+    Param(name, only),
+    ofMethod(({ ApiParam }) => ApiParam({ name, schema: jsonSchemaOf(schema) })),
+  );
 }
 
-/** A parameter decorator with a method decorator's documentation. */
-function documented(parameter: ParameterDecorator, documentation: () => MethodDecorator): ParameterDecorator {
+/** A parameter's decorator, and what it says of the method. */
+function besides(
+  parameter: ParameterDecorator,
+  ...ofItsMethod: readonly MethodDecorator[]
+): ParameterDecorator {
   return (target, key, index) => {
     parameter(target, key, index);
     if (key === undefined) return;
     const descriptor = Object.getOwnPropertyDescriptor(target, key);
-    if (descriptor !== undefined) documentation()(target, key, descriptor);
+    if (descriptor === undefined) return;
+    for (const decorate of ofItsMethod) decorate(target, key, descriptor);
   };
 }
 

@@ -1,6 +1,5 @@
 import { Controller, HttpCode, Inject, Post, Res } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
-import { ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import { instantSchema } from '#eventlog';
 import {
@@ -14,6 +13,7 @@ import {
   type RotationViewJson,
 } from '#rotation';
 import { RegisterUnregistered, RequestRotation } from '#rotation/application';
+import { ApiTags } from '../http/api-description.js';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';

@@ -1,6 +1,5 @@
 import { Controller, Delete, Get, HttpCode, Inject, Post, Put, Res, StreamableFile } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
-import { ApiProduces, ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import type { Permission, Principal } from '#access';
 import { DomainError, instantSchema } from '#eventlog';
@@ -44,6 +43,7 @@ import {
   SetSchedule,
   type DeviationAsk,
 } from '#rotation/application';
+import { ApiProduces, ApiTags } from '../http/api-description.js';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';

@@ -1,6 +1,5 @@
 import { Controller, HttpCode, Inject, Post, Put, Res } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
-import { ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import type { Permission } from '#access';
 import { instantSchema } from '#eventlog';
@@ -14,6 +13,7 @@ import {
   type Placed,
 } from '#rotation';
 import { CorrectFact, RecordDeparture, ReviseFamily } from '#rotation/application';
+import { ApiTags } from '../http/api-description.js';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';

@@ -1,6 +1,5 @@
 import { Controller, Get, HttpCode, Inject, Post, Res } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
-import { ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import type { Principal } from '#access';
 import { DomainError, instantSchema } from '#eventlog';
@@ -14,6 +13,7 @@ import {
   type Placed,
 } from '#rotation';
 import { DeclareFreeze, LiftFreeze } from '#rotation/application';
+import { ApiTags } from '../http/api-description.js';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';

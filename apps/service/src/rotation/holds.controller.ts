@@ -1,11 +1,11 @@
 import { Controller, Get, HttpCode, Inject, Post, Res } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
-import { ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import type { Principal } from '#access';
 import { DomainError } from '#eventlog';
 import { CONFIRMABLE_HOLDS, inForce, textSchema, type Placed } from '#rotation';
 import { ConfirmHold } from '#rotation/application';
+import { ApiTags } from '../http/api-description.js';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';

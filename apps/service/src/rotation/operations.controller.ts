@@ -1,11 +1,11 @@
 import { Readable } from 'node:stream';
 import { Controller, Get, HttpCode, Inject, Post, Res, StreamableFile } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
-import { ApiProduces, ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import type { Principal } from '#access';
 import { lineSchema, uuidSchema, type ContainmentView } from '#rotation';
 import { ImportHistory, type ImportResult } from '#rotation/application';
+import { ApiProduces, ApiTags } from '../http/api-description.js';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';

@@ -1,6 +1,5 @@
 import { Controller, Get, HttpCode, Inject, Post, Put, Res } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
-import { ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import type { Permission, Principal } from '#access';
 import { formatInstant, instantSchema } from '#eventlog';
@@ -13,6 +12,7 @@ import {
   type PolicyView,
 } from '#rotation';
 import { ChangePolicy, DefinePolicy } from '#rotation/application';
+import { ApiTags } from '../http/api-description.js';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';

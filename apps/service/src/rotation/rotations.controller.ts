@@ -1,6 +1,5 @@
 import { Controller, Get, HttpCode, Inject, Post, Res, StreamableFile } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
-import { ApiProduces, ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import type { Permission, Principal } from '#access';
 import { DomainError, formatInstant, instantSchema, parseInstant } from '#eventlog';
@@ -27,6 +26,7 @@ import {
   type StepName,
 } from '#rotation';
 import { AskRotation, CorrectFact, SampleTelemetry, type RotationAsk } from '#rotation/application';
+import { ApiProduces, ApiTags } from '../http/api-description.js';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';

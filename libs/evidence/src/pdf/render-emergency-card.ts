@@ -16,7 +16,7 @@ const FOOT_HEIGHT = 22;
  * record afterwards what was done. The same input gives the same bytes.
  */
 export async function renderEmergencyCard(input: RunbookInput, paper: Paper = 'a4'): Promise<Buffer> {
-  const sheet = onePage(input, 'Emergency card', paper);
+  const sheet = await onePage(input, 'Emergency card', paper);
   pageTitle(sheet, input, 'Emergency card: when Keyturn itself is down');
   drawStrip(sheet, boxesOf(input));
   const { rows, cut } = fitFields(sheet, emergencySteps(input).map(fieldOf), {

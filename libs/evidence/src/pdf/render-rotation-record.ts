@@ -14,7 +14,7 @@ export async function renderRotationRecord(dossier: RotationDossier): Promise<Bu
   const emergency = isEmergency(facts);
   const kind = emergency ? 'Emergency rotation record' : 'Rotation record';
   const title = `${kind}: ${facts.environment} / ${facts.name}`;
-  const sheet = new Sheet({
+  const sheet = await Sheet.open({
     title,
     subject: `Rotation ${dossier.rotationId}, log ${dossier.logId}, tree size ${dossier.treeSize}`,
     asOf: dossier.asOf,

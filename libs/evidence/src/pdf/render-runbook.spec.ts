@@ -138,7 +138,7 @@ describe('always one page', () => {
     // Cut to its lines, so it fits; a page composed past its end is refused by the sheet itself.
     expect(readPdf(await renderRunbook(input)).pages).toHaveLength(1);
     const { Sheet } = await import('./sheet.js');
-    const sheet = new Sheet({
+    const sheet = await Sheet.open({
       title: 't',
       subject: 's',
       asOf: 0,

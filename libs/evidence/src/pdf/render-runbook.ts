@@ -22,7 +22,7 @@ const COMMAND: TextStyle = STYLES.cellMono;
 /** The runbook of a family on one page, for the wall of whoever owns it. The same input gives the same bytes. */
 export async function renderRunbook(input: RunbookInput, paper: Paper = 'a4'): Promise<Buffer> {
   const { family } = input;
-  const sheet = onePage(input, 'Runbook', paper);
+  const sheet = await onePage(input, 'Runbook', paper);
   const { measuring } = sheet;
   pageTitle(sheet, input, 'Runbook');
   drawStrip(sheet, boxesOf(input));

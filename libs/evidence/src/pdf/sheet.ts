@@ -1,4 +1,3 @@
-import PdfKit from 'pdfkit';
 import { drawable, fontFile, runsOf, type Face } from './fonts.js';
 
 /** The look of every record: one ink, one accent, much white. */
@@ -171,7 +170,16 @@ export class Sheet {
   private pages = 0;
   private pending: { readonly title: string; readonly keepWith: number } | undefined;
 
-  constructor(private readonly options: SheetOptions) {
+  /** pdfkit and its fonts are read with the first document: a service that starts has none to draw. */
+  static async open(options: SheetOptions): Promise<Sheet> {
+    const { default: PdfKit } = await import('pdfkit');
+    return new Sheet(PdfKit, options);
+  }
+
+  private constructor(
+    PdfKit: new (options: PDFKit.PDFDocumentOptions) => PDFKit.PDFDocument,
+    private readonly options: SheetOptions,
+  ) {
     this.size = SIZES[options.paper ?? 'a4'];
     this.margin = options.onePage === true ? ONE_PAGE_MARGIN : MARGIN;
     this.contentWidth = this.size.width - this.margin.left * 2;

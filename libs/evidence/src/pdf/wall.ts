@@ -16,10 +16,10 @@ export const MISSING: TextStyle = { ...STYLES.cellStrong, colour: COLOURS.warnin
 export const MISSING_SMALL: TextStyle = { ...STYLES.small, colour: COLOURS.warning };
 const DAY_MS = 86_400_000;
 
-export function onePage(input: RunbookInput, kind: string, paper: Paper): Sheet {
+export function onePage(input: RunbookInput, kind: string, paper: Paper): Promise<Sheet> {
   const { family, logId, treeSize, asOf } = input;
   const title = `${kind}: ${family.environment} / ${family.name}`;
-  return new Sheet({
+  return Sheet.open({
     title,
     subject: `Family ${family.id}, log ${logId}, tree size ${treeSize}`,
     asOf,

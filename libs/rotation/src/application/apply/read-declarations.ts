@@ -2,11 +2,13 @@ import { Problems, type FileError } from '../files/file-problems.js';
 import { DeclarationReader, MAX_DECLARATIONS } from './declaration-reader.js';
 import type { Declarations } from './declared-things.js';
 import type { Chunks } from './lines.js';
-import { readCsv } from './read-csv.js';
-import { readNdjson } from './read-ndjson.js';
-import { readYaml } from './read-yaml.js';
 
-const READERS = { yaml: readYaml, csv: readCsv, ndjson: readNdjson } as const;
+/** Each is read with the first file of its format: whoever applies nothing does not wait for the parsers. */
+const READERS = {
+  yaml: async () => (await import('./read-yaml.js')).readYaml,
+  csv: async () => (await import('./read-csv.js')).readCsv,
+  ndjson: async () => (await import('./read-ndjson.js')).readNdjson,
+} as const;
 export type DeclarationFormat = keyof typeof READERS;
 export const DECLARATION_FORMATS: readonly DeclarationFormat[] = ['yaml', 'csv', 'ndjson'];
 
@@ -51,7 +53,8 @@ export async function readDeclarations(sources: readonly DeclarationSource[]): P
   let moreErrors = 0;
   for (const { name, format, chunks } of sources) {
     const problems = new Problems(MOST_ERRORS, name);
-    await READERS[format](limited(chunks, reader, problems), name, reader, problems);
+    const read = await READERS[format]();
+    await read(limited(chunks, reader, problems), name, reader, problems);
     errors.push(...problems.sorted());
     moreErrors += problems.leftOut();
   }
