@@ -48,6 +48,8 @@ const CALM: StandInRoutes = {
   'GET /holds': NOT_HELD,
   'GET /schedule/owed': page(),
   'GET /containments': page(),
+  'GET /policies': page(),
+  'GET /destructions': page(),
 };
 
 describe('exit codes', () => {
@@ -617,10 +619,19 @@ describe('looking', () => {
       trustEndsAt: null,
       suspendedFor: null,
     };
+    const destroyed = {
+      id: '9d0de000-0000-4000-8000-000000000002',
+      family: FAMILY_ID,
+      status: 'requested',
+      versions: ['k0'],
+      notBefore: null,
+      suspendedFor: null,
+      waitsFor: null,
+    };
     const quiet: StandInRoutes = {
       'GET /rotations': page(),
       'GET /schedule/overdue': page(),
-      'GET /holds': NOT_HELD,
+      ...CALM,
       [`GET /families/${FAMILY_ID}`]: { body: FAMILY },
     };
     const owing: StandInRoutes = {
@@ -637,6 +648,13 @@ describe('looking', () => {
         ...contained,
         status: 'suspended',
         suspendedFor: 'Vault refuses',
+      }),
+      'GET /policies': page(POLICY, { ...POLICY, id: 'b0', name: 'in force', status: 'active' }),
+      'GET /destructions': page(destroyed, {
+        ...destroyed,
+        status: 'approved',
+        waitsFor: 'its date',
+        notBefore: '2026-04-01T00:00:00.000Z',
       }),
     };
 
@@ -657,9 +675,16 @@ describe('looking', () => {
         `    keyturn containment show ${contained.id}`,
         'k1: suspended, Vault refuses',
         `    keyturn containment retry ${contained.id}`,
+        'Policies that wait for approval\n  PCI production',
+        `    keyturn approve ${POLICY.id}`,
+        'production/session-jwt 9d0de000  k0: requested',
+        `    keyturn approve ${destroyed.id}`,
+        'k0: approved, its date, not before 2026-04-01',
+        `    keyturn destruction show ${destroyed.id}`,
       ]) {
         expect(out).toContain(line);
       }
+      expect(out).not.toContain('in force\n    keyturn approve b0');
     });
 
     it('says the same as fields', async () => {
@@ -674,6 +699,11 @@ describe('looking', () => {
           {},
         ],
         containments: [{ status: 'applied', next: `keyturn containment show ${contained.id}` }, {}],
+        policiesWaiting: [{ name: 'PCI production', next: `keyturn approve ${POLICY.id}` }],
+        destructions: [
+          { next: `keyturn approve ${destroyed.id}` },
+          { notBefore: '2026-04-01T00:00:00.000Z' },
+        ],
       });
     });
 

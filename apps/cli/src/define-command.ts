@@ -20,7 +20,7 @@ export function defineCommand(parent: Command, words: CommandWords): Command {
   const command = parent
     .command(usage)
     .summary(summary)
-    .description(about === undefined ? summary : `${summary}\n\n${about}`)
+    .description(about === undefined ? summary : `${summary}\n\n${flowing(about)}`)
     .option('--json', json);
   if (changes === true) {
     command.option(
@@ -33,6 +33,11 @@ export function defineCommand(parent: Command, words: CommandWords): Command {
     'after',
     `\n${title}:\n${examples.map((example) => `  $ ${example}`).join('\n')}\n\nExit codes: see keyturn --help`,
   );
+}
+
+/** Paragraphs without line ends of their own: the width they are read in is not the one they were written in. */
+function flowing(text: string): string {
+  return text.replaceAll(/(?<!\n)\n(?!\n)/g, ' ');
 }
 
 export const FAMILY_ARGUMENT = 'environment/name, or the id of a secret family';

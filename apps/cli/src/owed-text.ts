@@ -1,7 +1,7 @@
 import { shellWord } from '#rotation';
-import type { Containment, Due } from './api.js';
+import type { Containment, Destruction, Due, Policy } from './api.js';
 import type { Session } from './session.js';
-import { dayAndDistance, shortId, waitsForText } from './words.js';
+import { day, dayAndDistance, shortId, waitsForText } from './words.js';
 
 /** More than this belongs into a list of its own, not before somebody who wants to see how things stand. */
 export const SHOWN = 10;
@@ -11,6 +11,11 @@ export type Owed = Due & { readonly next: string | null };
 
 /** A containment that is open, and what a person does about it. */
 export type OpenContainment = Containment & { readonly next: string };
+
+/** A policy that binds nobody before somebody else approved it. */
+export type WaitingPolicy = Policy & { readonly next: string };
+
+export type OpenDestruction = Destruction & { readonly next: string };
 
 export function owedNext({ kind, key, family, rotation }: Due): string | null {
   const name = family === null ? undefined : shellWord(family.qualifiedName);
@@ -40,6 +45,49 @@ export function owedNext({ kind, key, family, rotation }: Due): string | null {
 
 export function containmentNext({ id, status }: Containment): string {
   return status === 'suspended' ? `keyturn containment retry ${id}` : `keyturn containment show ${id}`;
+}
+
+export function policyNext({ id }: Policy): string {
+  return `keyturn approve ${id}`;
+}
+
+export function destructionNext({ id, status, waitsFor }: Destruction): string {
+  if (status === 'requested') return `keyturn approve ${id}`;
+  if (status === 'suspended') return `keyturn destruction retry ${id}`;
+  return waitsFor?.includes('attestation') === true
+    ? `keyturn destruction attest ${id} --evidence URL`
+    : `keyturn destruction show ${id}`;
+}
+
+export function policyLines(session: Session, policies: readonly WaitingPolicy[]): readonly string[] {
+  const { paint } = session;
+  return short(
+    session,
+    'Policies that wait for approval',
+    policies.map(({ name, next }) => [`  ${name}`, `    ${paint(next, 'cyan')}`]),
+    'keyturn policies',
+  );
+}
+
+export function destructionsLines(
+  session: Session,
+  destructions: readonly OpenDestruction[],
+  nameOf: (family: string) => string,
+): readonly string[] {
+  const { paint } = session;
+  return short(
+    session,
+    'Destructions',
+    destructions.map(({ id, family, versions, status, suspendedFor, waitsFor, notBefore, next }) => {
+      const waits = suspendedFor ?? (typeof waitsFor === 'string' ? waitsForText(waitsFor) : null);
+      const when = notBefore === null ? '' : `, not before ${day(notBefore)}`;
+      return [
+        `  ${nameOf(family)} ${paint(shortId(id), 'dim')}  ${versions.join(', ')}: ${paint(status, 'yellow')}${waits === null ? '' : `, ${waits}`}${when}`,
+        `    ${paint(next, 'cyan')}`,
+      ];
+    }),
+    'keyturn destruction list',
+  );
 }
 
 export function owedLines(session: Session, owed: readonly Owed[]): readonly string[] {

@@ -31,6 +31,14 @@ describe('problemLines', () => {
     ]);
   });
 
+  it('says a field once where the service has nothing else to say', () => {
+    const errors = [{ field: '/reason', message: 'must not be empty' }];
+    const detail = '/reason: must not be empty';
+    expect(
+      problemLines({ title: 'Unprocessable Entity', code: 'request.invalid', detail, errors }, plain),
+    ).toEqual(['Unprocessable Entity (request.invalid)', '  /reason: must not be empty']);
+  });
+
   it('lets nothing through that a terminal would obey', () => {
     const lines = problemLines(
       { title: 'Conflict', code: 'x', detail: 'reason: \u001B[2Jgone\u202E', errors: [] },

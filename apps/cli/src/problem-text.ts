@@ -6,7 +6,7 @@ export function problemLines(problem: Problem, paint: Paint): readonly string[] 
   const { title, code, detail, errors = [], correlationId } = problem;
   return [
     `${paint(oneLine(title), 'bold', 'red')} ${paint(`(${oneLine(code)})`, 'dim')}`,
-    ...(detail === undefined
+    ...(detail === undefined || detail === fieldsText(errors)
       ? []
       : printable(detail)
           .split('\n')
@@ -20,6 +20,11 @@ export function problemLines(problem: Problem, paint: Paint): readonly string[] 
       : [`  … and ${errors.length - MOST_SHOWN} more; all of them with --json`]),
     ...(correlationId === undefined ? [] : [paint(`  correlation id ${oneLine(correlationId)}`, 'dim')]),
   ];
+}
+
+/** What the service says where it says nothing but the fields: they follow on lines of their own. */
+function fieldsText(errors: readonly FieldProblem[]): string {
+  return errors.map(({ field, message }) => (field === '' ? message : `${field}: ${message}`)).join('; ');
 }
 
 /** More than these nobody reads on a terminal. */

@@ -1,17 +1,28 @@
 import type { Command } from 'commander';
 import {
   containmentSchema,
+  destructionSchema,
   dueSchema,
   familySchema,
   holdsSchema,
+  policySchema,
   rotationSchema,
-  type Containment,
 } from '../api.js';
 import { defineCommand, ROTATION_ARGUMENT } from '../define-command.js';
 import { findRotation } from '../find.js';
 import { holdLines } from './holds-list.js';
 import { LOOK_EVERY_MS } from '../follow.js';
-import { containmentNext, containmentsLines, owedLines, owedNext, SHOWN } from '../owed-text.js';
+import {
+  containmentNext,
+  containmentsLines,
+  destructionNext,
+  destructionsLines,
+  owedLines,
+  owedNext,
+  policyLines,
+  policyNext,
+  SHOWN,
+} from '../owed-text.js';
 import { rotationColumns, rotationPage } from '../rotation-text.js';
 import { exampleLines, Session, type CommonOptions } from '../session.js';
 import type { Surroundings } from '../surroundings.js';
@@ -74,16 +85,24 @@ async function lookAtOne(session: Session, text: string): Promise<Look> {
 
 async function lookAtAll(session: Session): Promise<Look> {
   const { client, paint } = session;
-  const [open, overdue, holds, owing, contained] = await Promise.all([
+  const [open, overdue, holds, owing, contained, policies, destroying] = await Promise.all([
     client.all('/rotations', rotationSchema, { state: 'open' }),
     client.all('/schedule/overdue', dueSchema),
     client.get('/holds', holdsSchema),
     client.all('/schedule/owed', dueSchema),
     client.all('/containments', containmentSchema, { state: 'open' }),
+    client.all('/policies', policySchema),
+    client.all('/destructions', destructionSchema, { state: 'open' }),
   ]);
   const owed = owing.items.map((item) => ({ ...item, next: owedNext(item) }));
   const containments = contained.items.map((item) => ({ ...item, next: containmentNext(item) }));
-  const names = session.json ? undefined : await namesOf(session, containments.slice(0, SHOWN));
+  const destructions = destroying.items.map((item) => ({ ...item, next: destructionNext(item) }));
+  const waitingPolicies = policies.items
+    .filter(({ status }) => status === 'waits for approval')
+    .map((item) => ({ ...item, next: policyNext(item) }));
+  const named = [...containments.slice(0, SHOWN), ...destructions.slice(0, SHOWN)];
+  const names = session.json ? undefined : await namesOf(session, named);
+  const nameOf = (id: string): string => names?.get(id) ?? id;
   const { items } = open;
   const waiting = items.filter((rotation) => rotation.next.length > 0);
   const late = overdue.items.filter(({ status }) => status === 'overdue').length;
@@ -96,6 +115,8 @@ async function lookAtAll(session: Session): Promise<Look> {
       notOnTime: untold,
       owed,
       containments,
+      destructions,
+      policiesWaiting: waitingPolicies,
       holds,
       treeSize: open.treeSize ?? overdue.treeSize,
     },
@@ -111,7 +132,9 @@ async function lookAtAll(session: Session): Promise<Look> {
         }`,
         ...rotation.next.map((command) => `    ${paint(command, 'cyan')}`),
       ]),
-      ...containmentsLines(session, containments, (id) => names?.get(id) ?? id),
+      ...policyLines(session, waitingPolicies),
+      ...containmentsLines(session, containments, nameOf),
+      ...destructionsLines(session, destructions, nameOf),
       ...owedLines(session, owed),
       ...exampleLines(items),
       '',
@@ -125,12 +148,12 @@ async function lookAtAll(session: Session): Promise<Look> {
   };
 }
 
-/** Containments know their families by id only. */
+/** Containments and destructions know their families by id only. */
 async function namesOf(
   { client }: Session,
-  containments: readonly Containment[],
+  processes: readonly { readonly family: string }[],
 ): Promise<ReadonlyMap<string, string>> {
-  const ids = [...new Set(containments.map(({ family }) => family))];
+  const ids = [...new Set(processes.map(({ family }) => family))];
   return new Map(
     await Promise.all(
       ids.map(async (id) => [id, (await client.get(`/families/${id}`, familySchema)).qualifiedName] as const),

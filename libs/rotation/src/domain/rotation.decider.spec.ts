@@ -430,6 +430,22 @@ describe('confirmations', () => {
       .thenRejected('override.unknown-consumer');
   });
 
+  it('and its refusal names the consumers there are', () => {
+    const state = frozenFold(rotationDecider, at('emitting').events);
+    const override = (consumerId?: string) => (): unknown =>
+      rotationDecider.decide(
+        {
+          type: 'OverrideConfirmation',
+          gate: 'emission-confirmations',
+          reason: 'x',
+          ...(consumerId === undefined ? {} : { consumerId }),
+        },
+        state,
+      );
+    expect(override(someUuid(9))).toThrow(`no consumer ${someUuid(9)}; it has: `);
+    expect(override()).toThrow(/name the consumer .* it has: /);
+  });
+
   it('Teleport #1945: a confirmed acceptance is no confirmed emission, nor the reverse', () => {
     const world = new SimulatedWorld();
     const { id } = world.request();

@@ -219,6 +219,11 @@ function request(
   ];
 }
 
+function consumersOf(plan: RotationPlan | undefined): string {
+  const known = plan?.consumers.map(({ name }) => name).join(', ') ?? '';
+  return `it has: ${known === '' ? 'none' : known}`;
+}
+
 function confirm(
   command: RotationCommand & { readonly type: 'ConfirmAcceptance' | 'ConfirmEmission' },
   state: RotationState,
@@ -227,10 +232,9 @@ function confirm(
   const acceptance = command.type === 'ConfirmAcceptance';
   const consumer = plan?.consumers.find((each) => each.consumerId === command.consumerId);
   if (plan === undefined || consumer === undefined) {
-    const known = plan?.consumers.map(({ name }) => name).join(', ') ?? '';
     throw new DomainError(
       'confirmation.unknown-consumer',
-      `the plan of this rotation has no consumer ${command.consumerId}; it has: ${known === '' ? 'none' : known}`,
+      `the plan of this rotation has no consumer ${command.consumerId}; ${consumersOf(plan)}`,
       { field: 'consumer', consumer: command.consumerId },
     );
   }
@@ -561,7 +565,9 @@ function decide(command: RotationCommand, state: RotationState): readonly NewRot
           'override.unknown-consumer',
           command.gate === 'telemetry'
             ? 'telemetry is no one consumer’s: leave the consumer out'
-            : 'the plan of this rotation has no such consumer',
+            : command.consumerId === undefined
+              ? `name the consumer whose word is not waited for; ${consumersOf(plan)}`
+              : `the plan of this rotation has no consumer ${command.consumerId}; ${consumersOf(plan)}`,
           { field: 'consumer' },
         );
       }
