@@ -171,6 +171,13 @@ describe('keyturn doctor', () => {
       /not what the store says/,
     ],
     [
+      'the JWKS documents of a log that was just restored',
+      (at) => rmSync(join(at, 'custody/jwks'), { recursive: true }),
+      'jwks',
+      'warning',
+      /not there, as after a restore/,
+    ],
+    [
       'an event somebody changed',
       (at) => {
         const db = openDatabase(join(at, 'log.sqlite'));

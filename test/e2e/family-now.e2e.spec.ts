@@ -1,5 +1,6 @@
 import { jest } from '@jest/globals';
 import type { FamilyView } from '#rotation';
+import { run } from '../../apps/cli/src/testing/run-in.js';
 import { startService, type StartedService } from '../../apps/service/src/testing/started-service.js';
 import { bodyOf, Stage } from './support.js';
 
@@ -45,4 +46,15 @@ it('in the middle of a rotation, and while a version is contained', async () => 
   await stage.runner.advanceContainment(containment, id);
   await service.keyturn.readModel.caughtUp();
   expect((await shown(id))[old]).toEqual([true, 0, true]);
+});
+
+it('a family that cannot overlap has no windows, and says so', async () => {
+  const { id } = await stage.family({ overlap: 'none' });
+  expect((await stage.get(`/families/${id}/windows`)).status).toBe(200);
+  const { code, out } = await run(['windows', id], {
+    url: service.url,
+    env: { KEYTURN_TOKEN: service.token },
+    now: stage.now,
+  });
+  expect([code, out]).toEqual([0, expect.stringContaining('No window: this family cannot overlap')]);
 });

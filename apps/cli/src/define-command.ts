@@ -35,9 +35,9 @@ export function defineCommand(parent: Command, words: CommandWords): Command {
   );
 }
 
-/** Paragraphs without line ends of their own: the width they are read in is not the one they were written in. */
+/** Paragraphs without line ends of their own: the width they are read in is not the one they were written in. A table keeps its rows. */
 function flowing(text: string): string {
-  return text.replaceAll(/(?<!\n)\n(?!\n)/g, ' ');
+  return text.replaceAll(/(?<!\n)\n(?![\n ])/g, ' ');
 }
 
 export const FAMILY_ARGUMENT = 'environment/name, or the id of a secret family';

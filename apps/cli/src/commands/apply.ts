@@ -36,7 +36,7 @@ export function registerApply(program: Command, around: Surroundings): void {
   defineCommand(program, {
     usage: 'apply',
     summary: 'Declare families, consumers and policies as code',
-    about: `Registers what is missing and changes what differs. What the files do not name is left alone: nothing is ever removed. Applying the same files again changes nothing; what was cut off goes on when it is applied again.
+    about: `Registers what is missing and changes what differs. What the files do not name is left alone: nothing is ever removed. Applying the same files again changes nothing; what was cut off goes on when it is applied again. A review of a runbook that was done since (keyturn reviewed) is not asked for again by its old date.
 
 All that is wrong with the files is told at once, by line and field, and then nothing is sent. What the service refuses does not hold up the rest: it is named with its line, and the exit code is 4.
 

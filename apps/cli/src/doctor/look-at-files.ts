@@ -157,14 +157,27 @@ async function ofDocuments(places: Places): Promise<Finding> {
   if (!existsSync(join(places.custody, STORE_FILE)))
     return notLookedAt('jwks', 'there is no local back end yet, so no JWKS document');
   try {
-    const { checked, differing } = documentsThatDiffer(places.custody);
+    const { checked, differing, missing } = documentsThatDiffer(places.custody);
     if (checked === 0) return fine('jwks', 'no JWKS document is to be served yet');
-    return differing.length === 0
-      ? fine('jwks', `${checked} JWKS ${checked === 1 ? 'document is' : 'documents are'} what the store says`)
-      : problem(
+    const of = (families: readonly string[]): string =>
+      `${families.length === 1 ? 'document' : 'documents'} of ${families.slice(0, 3).join(', ')}${families.length > 3 ? ` and ${families.length - 3} more` : ''} ${families.length === 1 ? 'is' : 'are'}`;
+    if (differing.length > 0) {
+      return problem(
+        'jwks',
+        `the JWKS ${of(differing)} not what the store says`,
+        'restart the service: a start writes them anew from the store. Ask who changed them',
+      );
+    }
+    // A backup leaves them out, so that none of it is ever served: after a restore this is how it should be.
+    return missing.length > 0
+      ? warning(
           'jwks',
-          `the JWKS ${differing.length === 1 ? 'document' : 'documents'} of ${differing.slice(0, 3).join(', ')} ${differing.length === 1 ? 'is' : 'are'} not what the store says`,
-          'restart the service: a start writes them anew from the store. Ask who changed them',
+          `the JWKS ${of(missing)} not there, as after a restore`,
+          'start the service: a start writes them anew from the store',
+        )
+      : fine(
+          'jwks',
+          `${checked} JWKS ${checked === 1 ? 'document is' : 'documents are'} what the store says`,
         );
   } catch (error) {
     if (error instanceof BackendError) return problem('jwks', error.message, 'see the text above');

@@ -42,6 +42,7 @@ export const FAMILY: FamilyView = {
     },
   ],
   runbookMissing: [],
+  lastReview: null,
   custodians: [],
   retired: false,
   versions: [

@@ -556,6 +556,8 @@ export class FamiliesController {
   }
 
   async #windows(family: FamilyView, caller: Principal): Promise<RotationPlan['windows']> {
+    // Without overlap there is none to compute.
+    if (family.overlap === 'none') return undefined;
     const wish = { strategy: 'graceful', trigger: 'manual', reason: 'windows' } as const;
     const preview = await this.queries.execute<PreviewRotation, RotationPreview>(
       new PreviewRotation(caller.subject, family.id, wish, true),

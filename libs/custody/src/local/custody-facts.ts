@@ -47,17 +47,20 @@ export function readCustodyFacts(directory: string): CustodyFacts {
   }
 }
 
-/** Families whose JWKS document on disk is not what the store says. */
+/** Families whose JWKS document on disk is not what the store says; `missing`: those that have none at all. */
 export function documentsThatDiffer(directory: string): {
   readonly checked: number;
   readonly differing: readonly string[];
+  readonly missing: readonly string[];
 } {
   const store = CustodyStore.openReader(directory);
   try {
     const documents = new JwksDocuments(join(directory, DOCUMENT_FOLDER), store);
     const objects = store.objects();
-    const differing = objects.filter((object) => !documents.fileIsRight(object));
-    return { checked: objects.length, differing: differing.map(({ familyId }) => familyId) };
+    const wrong = objects.filter((object) => !documents.fileIsRight(object)).map(({ familyId }) => familyId);
+    const missing = wrong.filter((familyId) => !documents.fileIsThere(familyId));
+    const differing = wrong.filter((familyId) => !missing.includes(familyId));
+    return { checked: objects.length, differing, missing };
   } finally {
     store.close();
   }

@@ -8,6 +8,7 @@ import {
   renameSync,
   rmSync,
   writeFileSync,
+  existsSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import type { CustodyStore, StoredObject } from './custody-store.js';
@@ -84,6 +85,10 @@ export class JwksDocuments {
   /** Whether the file is what the store says; for whoever looks from outside the process that serves. */
   fileIsRight(object: StoredObject): boolean {
     return this.#fileAgrees(object.familyId, this.#render(object));
+  }
+
+  fileIsThere(familyId: string): boolean {
+    return existsSync(this.#path(familyId));
   }
 
   /** Whether the file and what is served from memory both are what the store says. */

@@ -852,7 +852,8 @@ export class Sheet {
 
 /** Words and single spaces. A space at the edge of a span counts: it stands between two looks. */
 function drawableTokens(text: string, face: Face): readonly string[] {
-  const collapsed = text.replaceAll(/[^\S\u00a0]+/gu, ' ');
+  // A number stays with its sign.
+  const collapsed = text.replaceAll(/[^\S\u00a0]+/gu, ' ').replaceAll(/(?<=\d) (?=%)/gu, '\u00a0');
   const drawn = drawable(collapsed, face);
   const lead = collapsed.startsWith(' ') && !drawn.startsWith(' ') ? ' ' : '';
   const tail = collapsed.endsWith(' ') && !drawn.endsWith(' ') ? ' ' : '';

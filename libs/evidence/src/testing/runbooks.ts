@@ -71,6 +71,7 @@ const family: FamilyView = {
     consumerOf('reconciliation of the partner', { thirdParty: true, cacheTtl: 'PT6H' }),
   ],
   runbookMissing: [],
+  lastReview: null,
   custodians: [],
   retired: false,
   versions: [

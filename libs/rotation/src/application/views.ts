@@ -53,6 +53,8 @@ export interface FamilyView {
   readonly runbook: Readonly<Record<string, string>>;
   /** Fields of the runbook page nobody filled in. */
   readonly runbookMissing: readonly string[];
+  /** When the runbook was last gone through, and the date that had been declared for it; `null`: not since it was registered. */
+  readonly lastReview: { readonly completedAt: string; readonly declaredDue: string | null } | null;
   /** Registered in haste, by an emergency: what is still to be filled in, and by when; `null`: nothing is. */
   readonly registrationOwed: { readonly due: string; readonly missing: readonly string[] } | null;
   /** Where the family's own rules place its rotations; `null`: its policy's. */
@@ -158,6 +160,13 @@ export function familyView(
     illustrative: details.illustrative,
     runbook: state.runbook,
     runbookMissing: runbookCompleteness(state).missing,
+    lastReview:
+      state.reviewed === undefined
+        ? null
+        : {
+            completedAt: formatInstant(state.reviewed.at),
+            declaredDue: state.reviewed.declaredDue ?? null,
+          },
     schedule: state.schedule ?? null,
     registrationOwed:
       state.registration === undefined || registrationMissing(state).length === 0

@@ -92,6 +92,8 @@ export interface FamilyState {
   readonly registeredAt?: number;
   readonly registeredBy?: string;
   readonly runbook: Readonly<Record<string, string>>;
+  /** The newest review of the runbook, and for when a file or a form had asked for one: that date is done with. */
+  readonly reviewed?: { readonly at: number; readonly declaredDue?: string };
   readonly consumers: readonly FamilyConsumer[];
   /** As of the last closed rotation and what was observed since; a running rotation's facts stand in its own stream. */
   readonly versions: readonly VersionSnapshot[];
@@ -615,7 +617,13 @@ function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
       const texts = Object.entries(event.data).filter(
         (entry): entry is [string, string] => entry[1] !== undefined,
       );
-      return { ...state, runbook: { ...state.runbook, ...Object.fromEntries(texts) } };
+      const { reviewed: _reviewed, ...rest } = state;
+      const anew =
+        event.data.nextReview !== undefined && event.data.nextReview !== state.runbook['nextReview'];
+      return {
+        ...(anew ? rest : state),
+        runbook: { ...state.runbook, ...Object.fromEntries(texts) },
+      };
     }
     case 'RegistrationOwed':
       return {
@@ -669,8 +677,15 @@ function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
       const { reason: _reason, ...authority } = event.data;
       return state.details === undefined ? state : { ...state, details: { ...state.details, authority } };
     }
-    case 'ReviewCompleted':
-      return { ...state, runbook: { ...state.runbook, nextReview: event.data.nextReview } };
+    case 'ReviewCompleted': {
+      const declaredDue =
+        state.reviewed === undefined ? state.runbook['nextReview'] : state.reviewed.declaredDue;
+      return {
+        ...state,
+        reviewed: { at: event.recordedAt, ...(declaredDue === undefined ? {} : { declaredDue }) },
+        runbook: { ...state.runbook, nextReview: event.data.nextReview },
+      };
+    }
     case 'FamilyRetired':
       return { ...state, retired: true };
     case 'ConsumerRegistered':

@@ -119,7 +119,7 @@ function clocksOf(
 
 export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent>({
   name: 'families',
-  version: 9,
+  version: 10,
   schema: [
     `CREATE TABLE families (
       ${ROW}, environment TEXT NOT NULL, name TEXT NOT NULL, team TEXT NOT NULL, mode TEXT NOT NULL,

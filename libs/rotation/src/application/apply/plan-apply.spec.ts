@@ -80,6 +80,15 @@ class Service {
     }
   }
 
+  /** What `keyturn reviewed` does. */
+  review(environment: string, name: string, nextReview: string): void {
+    this.#family(derivedId(LOG, environment, name), {
+      type: 'CompleteReview',
+      summary: 'gone through',
+      nextReview,
+    });
+  }
+
   #perform({ kind, body, path }: ApplyRequest): void {
     switch (kind) {
       case 'create-family': {
@@ -365,6 +374,35 @@ consumers:
     ]);
     expect(service.state.families).toHaveLength(2);
     expect(requestsOf(planApply(after, service.state, NOW))).toEqual([]);
+  });
+
+  it('does not ask again for a review that was done since; another date in the file is a change', async () => {
+    const service = new Service();
+    const withReview = (date: string): string =>
+      `${FAMILY}    runbook: { scope: all, nextReview: ${date} }\n`;
+    const files = await declared(withReview('2026-12-01'));
+    service.perform(requestsOf(planApply(files, NOTHING, NOW)));
+    for (const nextReview of ['2027-12-01', '2028-12-01']) {
+      service.review('production', 'Session JWT', nextReview);
+      expect(requestsOf(planApply(files, service.state, NOW))).toEqual([]);
+    }
+    const [family] = service.state.families;
+    expect(family).toMatchObject({
+      runbook: { nextReview: '2028-12-01' },
+      lastReview: { declaredDue: '2026-12-01' },
+    });
+    // Another field of the same runbook goes through and takes no date with it.
+    const scoped = await declared(withReview('2026-12-01').replace('scope: all', 'scope: some'));
+    service.perform(requestsOf(planApply(scoped, service.state, NOW)));
+    expect(service.state.families[0]?.runbook).toMatchObject({ scope: 'some', nextReview: '2028-12-01' });
+    expect(requestsOf(planApply(scoped, service.state, NOW))).toEqual([]);
+    const sooner = await declared(withReview('2027-06-01').replace('scope: all', 'scope: some'));
+    service.perform(requestsOf(planApply(sooner, service.state, NOW)));
+    expect(service.state.families[0]).toMatchObject({
+      runbook: { nextReview: '2027-06-01' },
+      lastReview: null,
+    });
+    expect(requestsOf(planApply(sooner, service.state, NOW))).toEqual([]);
   });
 
   it('says what no request can change, and which family is not there', async () => {

@@ -210,7 +210,8 @@ function planFamily(
     requests.push(requestOf('create-family', 'POST', '/families', details, 'new'));
   }
   for (const aspect of FAMILY_ASPECTS) {
-    const value = wanted.get(aspect.field);
+    const value =
+      aspect.field === 'runbook' ? stillWanted(wanted.get(aspect.field), existing) : wanted.get(aspect.field);
     if (value === undefined || (existing === undefined && aspect.inDetails === true)) continue;
     const before = known.get(aspect.field);
     const found =
@@ -226,6 +227,16 @@ function planFamily(
   }
   if (existing === undefined) return { ...about, action: 'create', changes: [], requests };
   return requests.length === 0 ? unchanged(about) : { ...about, action: 'change', changes, requests };
+}
+
+/**
+ * A runbook without a review that was done since: who completes one says when the next is due, and a file that still bears
+ * the old date asks for nothing new. Another date in the file is a change like any other.
+ */
+function stillWanted(runbook: unknown, existing: FamilyView | undefined): unknown {
+  const done = existing?.lastReview?.declaredDue ?? undefined;
+  const { nextReview, ...rest }: { readonly nextReview?: unknown } = { ...Object(runbook) };
+  return runbook !== undefined && done !== undefined && nextReview === done ? rest : runbook;
 }
 
 function replaced(wanted: unknown, known: unknown, field: string): readonly FieldChange[] {
