@@ -354,9 +354,11 @@ describe('what people attested', () => {
       [compared({ steps: ['revoke'], agrees: false, differences: [difference] })],
       `THE BACK END CONTRADICTS IT. ${difference}`,
     ],
-  ] as const)('%s: the first page says so', async (_what, after, said) => {
+  ] as const)('%s: the first page says so', async (name, after, said) => {
     const { pages } = readPdf(await renderRotationRecord(withAttested(after)));
     expect(plain(pages[0] ?? '')).toContain(said);
+    // The axis shows the same instant, and does not show it as a fact.
+    expect(plain(pages.join(' ')).includes('Old revoked:')).toBe(name === 'contradicted');
   });
 
   it('a cohort that was only attested, and was not so, did not move', async () => {

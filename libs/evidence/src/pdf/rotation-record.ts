@@ -151,7 +151,8 @@ function phaseMarks(facts: RecordFacts): readonly AxisMark[] {
   };
   for (const [type, label] of [...phasesOf(facts), ...TURNS]) {
     const event = firstOf(rotationEvents, type);
-    if (event !== undefined) mark(instantOf(event), label);
+    if (event === undefined) continue;
+    mark(instantOf(event), contradicted(facts, event) ? `${label}: contradicted` : label);
   }
   const emissions = allOf(rotationEvents, 'EmissionConfirmed').filter(
     ({ data }) => facts.plan?.incoming === undefined || data.versionId === facts.plan.incoming,
@@ -160,6 +161,34 @@ function phaseMarks(facts: RecordFacts): readonly AxisMark[] {
   if (drain !== undefined && emissions.length > 0) mark(drain, 'Drain begins');
   return marks.sort((a, b) => a.at - b.at);
 }
+
+/** What people said was done and the back end, compared later, does not show. */
+function contradicted(
+  { dossier }: RecordFacts,
+  event: RecordFacts['dossier']['rotationEvents'][number],
+): boolean {
+  const step = STEP_OF.get(event.type);
+  return (
+    event.provenance === 'attested' &&
+    step !== undefined &&
+    dossier.rotationEvents
+      .slice(dossier.rotationEvents.indexOf(event))
+      .some(
+        (later) =>
+          later.type === 'AttestationReconciled' &&
+          !later.data.agrees &&
+          later.data.steps.some((each) => each === step),
+      )
+  );
+}
+
+const STEP_OF = new Map<string, string>([
+  ['KeyGenerated', 'generate'],
+  ['DualAcceptDeployed', 'accept'],
+  ['EmitterSwitched', 'emit'],
+  ['OldKeyRevoked', 'revoke'],
+  ['CutOver', 'cutover'],
+]);
 
 function axisWindow(label: string, window: WindowRun, facts: RecordFacts): AxisWindow {
   const { planned, startedAt, endedAt, actualMs } = window;

@@ -850,10 +850,12 @@ export class Sheet {
   }
 }
 
+/** The space between a number and its unit: they stay on one line. */
+const UNIT = /(?<=\d) (?=(?:%|d|h|min|s|ms)(?![\p{L}\d]))/gu;
+
 /** Words and single spaces. A space at the edge of a span counts: it stands between two looks. */
 function drawableTokens(text: string, face: Face): readonly string[] {
-  // A number stays with its sign.
-  const collapsed = text.replaceAll(/[^\S\u00a0]+/gu, ' ').replaceAll(/(?<=\d) (?=%)/gu, '\u00a0');
+  const collapsed = text.replaceAll(/[^\S\u00a0]+/gu, ' ').replaceAll(UNIT, '\u00a0');
   const drawn = drawable(collapsed, face);
   const lead = collapsed.startsWith(' ') && !drawn.startsWith(' ') ? ' ' : '';
   const tail = collapsed.endsWith(' ') && !drawn.endsWith(' ') ? ' ' : '';
