@@ -1,6 +1,5 @@
-import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import { DomainError } from '#eventlog';
-import { header, type HttpReply, type HttpRequest } from './request-context.js';
+import type { HttpReply } from './request-context.js';
 
 /** The version of what is edited is its stream's revision: `ETag: "<revision>"`, strong. */
 export function etagOf(revision: number): string {
@@ -23,11 +22,6 @@ export function ifMatchOf(value: string | undefined): number | undefined {
   }
   throw new DomainError('precondition.invalid', 'If-Match is one ETag as it was given, such as "7"');
 }
-
-/** The revision the caller has seen, or `undefined`. */
-export const IfMatch = createParamDecorator((_: unknown, execution: ExecutionContext) =>
-  ifMatchOf(header(execution.switchToHttp().getRequest<HttpRequest>(), 'if-match')),
-);
 
 /** Refuses (412) where the caller has seen another revision than the one that is there. */
 export function requireRevision(expected: number | undefined, actual: number): void {

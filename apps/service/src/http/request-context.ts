@@ -70,10 +70,13 @@ export const Caller = createParamDecorator((_: unknown, execution: ExecutionCont
 });
 
 /** The command this request is; only on routes that require a permission and are not read only. */
+export function commandOf(request: Pick<HttpRequest, 'raw'>): CommandContext {
+  const command = contextOf(request)?.command;
+  if (command === undefined) throw new Error('a command was asked for on a route that is none');
+  return command;
+}
+
 export const RequestCommand = createParamDecorator(
-  (_: unknown, execution: ExecutionContext): CommandContext => {
-    const command = contextOf(execution.switchToHttp().getRequest<HttpRequest>())?.command;
-    if (command === undefined) throw new Error('@RequestCommand on a route that is no command');
-    return command;
-  },
+  (_: unknown, execution: ExecutionContext): CommandContext =>
+    commandOf(execution.switchToHttp().getRequest<HttpRequest>()),
 );

@@ -43,12 +43,13 @@ import {
   SetSchedule,
   type DeviationAsk,
 } from '#rotation/application';
+import { Asked } from '../http/asked.js';
 import { ApiProduces, ApiTags } from '../http/api-description.js';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';
 import { pageQuery, type Page } from '../http/cursor.js';
-import { IfMatch, setETag } from '../http/etag.js';
+import { setETag } from '../http/etag.js';
 import { Caller, RequestCommand, type HttpReply } from '../http/request-context.js';
 import { ZodBody, ZodParam, ZodQuery } from '../http/validation.js';
 import { KEYTURN } from '../injection-tokens.js';
@@ -236,14 +237,12 @@ export class FamiliesController {
   async reviseRunbook(
     @ZodParam('family', familyReference) reference: string,
     @ZodBody(runbookSchema) body: z.output<typeof runbookSchema>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<FamilyView> {
     const runbook = Object.fromEntries(
       Object.entries(body).filter((entry): entry is [string, string] => entry[1] !== undefined),
     );
-    return this.#revise(reference, command, { type: 'ReviseRunbook', runbook }, expected, reply);
+    return this.#revise(reference, { type: 'ReviseRunbook', runbook }, asked);
   }
 
   /** Says what a family registered in haste is: part of what its registration owes. */
@@ -252,14 +251,12 @@ export class FamiliesController {
   classify(
     @ZodParam('family', familyReference) reference: string,
     @ZodBody(classificationBody) classification: z.output<typeof classificationBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<FamilyView> {
     // Whoever moves it to another team may act there too.
-    const { environment } = this.#allowed(reference, command.principal, 'family:write');
-    requireAllowed(command.principal, 'family:write', { environment, team: classification.team });
-    return this.#revise(reference, command, { type: 'ClassifyFamily', classification }, expected, reply);
+    const { environment } = this.#allowed(reference, asked.command.principal, 'family:write');
+    requireAllowed(asked.command.principal, 'family:write', { environment, team: classification.team });
+    return this.#revise(reference, { type: 'ClassifyFamily', classification }, asked);
   }
 
   /** Asks that it may depart from its policy for a while; changes nothing until somebody else approves it. */
@@ -268,11 +265,9 @@ export class FamiliesController {
   requestDeviation(
     @ZodParam('family', familyReference) reference: string,
     @ZodBody(deviationBody) body: z.output<typeof deviationBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<FamilyView> {
-    return this.#deviation(reference, 'family:write', { type: 'request', ...body }, command, expected, reply);
+    return this.#deviation(reference, 'family:write', { type: 'request', ...body }, asked);
   }
 
   @Post(':family/deviations/:deviation/approve')
@@ -282,12 +277,10 @@ export class FamiliesController {
     @ZodParam('family', familyReference) reference: string,
     @ZodParam('deviation', uuidSchema) deviation: string,
     @ZodBody(deviationApproval) { note }: z.output<typeof deviationApproval>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<FamilyView> {
     const ask = { type: 'approve', deviation, note } as const;
-    return this.#deviation(reference, 'policy:approve', ask, command, expected, reply);
+    return this.#deviation(reference, 'policy:approve', ask, asked);
   }
 
   /** Withdraws it, ends it before its time, or says that its end was looked at. */
@@ -298,21 +291,17 @@ export class FamiliesController {
     @ZodParam('family', familyReference) reference: string,
     @ZodParam('deviation', uuidSchema) deviation: string,
     @ZodBody(deviationClosing) { reason }: z.output<typeof deviationClosing>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<FamilyView> {
     const ask = { type: 'close', deviation, reason } as const;
-    return this.#deviation(reference, 'family:write', ask, command, expected, reply);
+    return this.#deviation(reference, 'family:write', ask, asked);
   }
 
   async #deviation(
     reference: string,
     permission: Permission,
     ask: DeviationAsk,
-    command: CommandContext,
-    expected: number | undefined,
-    reply: HttpReply,
+    { command, expected, reply }: Asked,
   ): Promise<FamilyView> {
     const { id } = this.#allowed(reference, command.principal, permission);
     const placed = await this.commands.execute<AskDeviation, Placed>(
@@ -328,9 +317,7 @@ export class FamiliesController {
   async setSchedule(
     @ZodParam('family', familyReference) reference: string,
     @ZodBody(scheduleSchema) schedule: z.output<typeof scheduleSchema>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() { command, expected, reply }: Asked,
   ): Promise<FamilyView> {
     const { id } = this.#allowed(reference, command.principal, 'family:write');
     const placed = await this.commands.execute<SetSchedule, Placed>(
@@ -345,11 +332,9 @@ export class FamiliesController {
   async assignOwner(
     @ZodParam('family', familyReference) reference: string,
     @ZodBody(ownerSchema) owner: z.output<typeof ownerSchema>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<FamilyView> {
-    return this.#revise(reference, command, { type: 'AssignOwner', owner }, expected, reply);
+    return this.#revise(reference, { type: 'AssignOwner', owner }, asked);
   }
 
   @Post(':family/consumers')
@@ -357,9 +342,7 @@ export class FamiliesController {
   async registerConsumer(
     @ZodParam('family', familyReference) reference: string,
     @ZodBody(consumerBody) consumer: z.output<typeof consumerBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() { command, expected, reply }: Asked,
   ): Promise<FamilyView> {
     const family = this.#allowed(reference, command.principal, 'family:write');
     const placed = await this.commands.execute<RegisterConsumer, Placed>(
@@ -375,9 +358,7 @@ export class FamiliesController {
     @ZodParam('family', familyReference) reference: string,
     @ZodParam('consumer', uuidSchema) consumerId: string,
     @ZodBody(consumerBody) consumer: z.output<typeof consumerBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() { command, expected, reply }: Asked,
   ): Promise<FamilyView> {
     const family = this.#allowed(reference, command.principal, 'family:write');
     const known = family.consumers.find((each) => each.id === consumerId);
@@ -404,12 +385,10 @@ export class FamiliesController {
   async removeConsumer(
     @ZodParam('family', familyReference) reference: string,
     @ZodParam('consumer', uuidSchema) consumerId: string,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<FamilyView> {
     const change = { type: 'RemoveConsumer', consumerId, reason: 'removed over HTTP' } as const;
-    return this.#revise(reference, command, change, expected, reply);
+    return this.#revise(reference, change, asked);
   }
 
   /** The windows a graceful rotation would get now, with the constraint that binds each. */
@@ -475,9 +454,7 @@ export class FamiliesController {
     @ZodParam('family', familyReference) reference: string,
     @ZodQuery(planQuery) query: z.output<typeof planQuery>,
     @ZodBody(wishBody) wish: z.output<typeof wishBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() { command, expected, reply }: Asked,
   ): Promise<RotationViewJson | RotationPreview> {
     const permission = wish.strategy === 'emergency' ? 'emergency:declare' : 'rotation:request';
     const family = this.#allowed(reference, command.principal, permission);
@@ -519,12 +496,10 @@ export class FamiliesController {
   async clearCompromise(
     @ZodParam('family', familyReference) reference: string,
     @ZodBody(clearBody) { versions, reason }: z.output<typeof clearBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<FamilyView> {
     const change = { type: 'ClearCompromise', versions, reason } as const;
-    return this.#revise(reference, command, change, expected, reply, 'containment:apply');
+    return this.#revise(reference, change, asked, 'containment:apply');
   }
 
   /** Asks for key material to be deleted for good. It happens once another subject approves. */
@@ -610,10 +585,8 @@ export class FamiliesController {
 
   async #revise(
     reference: string,
-    command: CommandContext,
     change: ReviseFamily['change'],
-    expected: number | undefined,
-    reply: HttpReply,
+    { command, expected, reply }: Asked,
     permission: Parameters<typeof requireAllowed>[1] = 'family:write',
   ): Promise<FamilyView> {
     const family = this.#allowed(reference, command.principal, permission);

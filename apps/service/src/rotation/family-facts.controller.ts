@@ -13,11 +13,11 @@ import {
   type Placed,
 } from '#rotation';
 import { CorrectFact, RecordDeparture, ReviseFamily } from '#rotation/application';
+import { Asked } from '../http/asked.js';
 import { ApiTags } from '../http/api-description.js';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';
-import { IfMatch } from '../http/etag.js';
 import { RequestCommand, type HttpReply } from '../http/request-context.js';
 import { ZodBody, ZodParam } from '../http/validation.js';
 import { KEYTURN } from '../injection-tokens.js';
@@ -65,12 +65,10 @@ export class FamilyFactsController {
     @ZodParam('family', familyReference) reference: string,
     @ZodParam('subject', uuidSchema) subject: string,
     @ZodBody(custodianBody) { knows }: z.output<typeof custodianBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<FamilyView> {
     const change = { type: 'AssignCustodian', subject, knows } as const;
-    return this.#revise(reference, 'family:write', change, command, expected, reply);
+    return this.#revise(reference, 'family:write', change, asked);
   }
 
   /** The custodian acknowledges the duties: always the one who calls. */
@@ -80,12 +78,10 @@ export class FamilyFactsController {
   acknowledge(
     @ZodParam('family', familyReference) reference: string,
     @ZodBody(acknowledgeBody) { statement }: z.output<typeof acknowledgeBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<FamilyView> {
-    const change = { type: 'AcknowledgeCustodian', subject: command.subject, statement } as const;
-    return this.#revise(reference, 'family:read', change, command, expected, reply);
+    const change = { type: 'AcknowledgeCustodian', subject: asked.command.subject, statement } as const;
+    return this.#revise(reference, 'family:read', change, asked);
   }
 
   @Put('families/:family/authority')
@@ -93,12 +89,10 @@ export class FamilyFactsController {
   setAuthority(
     @ZodParam('family', familyReference) reference: string,
     @ZodBody(authorityBody) { reason, ...authority }: z.output<typeof authorityBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<FamilyView> {
     const change = { type: 'SetAuthority', authority, reason } as const;
-    return this.#revise(reference, 'family:write', change, command, expected, reply);
+    return this.#revise(reference, 'family:write', change, asked);
   }
 
   /** The runbook was gone through; says when it is next. */
@@ -108,12 +102,10 @@ export class FamilyFactsController {
   review(
     @ZodParam('family', familyReference) reference: string,
     @ZodBody(reviewBody) body: z.output<typeof reviewBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<FamilyView> {
     const change = { type: 'CompleteReview', ...body } as const;
-    return this.#revise(reference, 'family:write', change, command, expected, reply);
+    return this.#revise(reference, 'family:write', change, asked);
   }
 
   @Post('families/:family/retire')
@@ -122,12 +114,10 @@ export class FamilyFactsController {
   retire(
     @ZodParam('family', familyReference) reference: string,
     @ZodBody(reasonBody) { reason }: z.output<typeof reasonBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<FamilyView> {
     const change = { type: 'RetireFamily', reason } as const;
-    return this.#revise(reference, 'family:write', change, command, expected, reply);
+    return this.#revise(reference, 'family:write', change, asked);
   }
 
   @Post('families/:family/exposures')
@@ -136,12 +126,10 @@ export class FamilyFactsController {
   scopeExposure(
     @ZodParam('family', familyReference) reference: string,
     @ZodBody(exposureBody) exposure: z.output<typeof exposureBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<FamilyView> {
     const change = { type: 'ScopeExposure', exposure } as const;
-    return this.#revise(reference, 'containment:apply', change, command, expected, reply);
+    return this.#revise(reference, 'containment:apply', change, asked);
   }
 
   /** A fact of this family was recorded wrongly. Both stay visible, and nothing is undone. */
@@ -186,9 +174,7 @@ export class FamilyFactsController {
     reference: string,
     permission: Permission,
     change: ReviseFamily['change'],
-    command: CommandContext,
-    expected: number | undefined,
-    reply: HttpReply,
+    { command, expected, reply }: Asked,
   ): Promise<FamilyView> {
     const family = this.directory.familyView(reference);
     requireAllowed(command.principal, permission, family);

@@ -12,12 +12,13 @@ import {
   type PolicyView,
 } from '#rotation';
 import { ChangePolicy, DefinePolicy } from '#rotation/application';
+import { Asked } from '../http/asked.js';
 import { ApiTags } from '../http/api-description.js';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';
 import { pageQuery, type Page } from '../http/cursor.js';
-import { IfMatch, setETag } from '../http/etag.js';
+import { setETag } from '../http/etag.js';
 import { RequestCommand, type HttpReply } from '../http/request-context.js';
 import { ZodBody, ZodParam, ZodQuery } from '../http/validation.js';
 import { KEYTURN } from '../injection-tokens.js';
@@ -89,12 +90,10 @@ export class PoliciesController {
   amend(
     @ZodParam('policy', uuidSchema) id: string,
     @ZodBody(amendBody) body: z.output<typeof amendBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<PolicyView> {
     const change = { type: 'amend', details: this.#effective(body) } as const;
-    return this.#change(id, 'policy:write', change, command, expected, reply);
+    return this.#change(id, 'policy:write', change, asked);
   }
 
   /** By somebody other than its author. */
@@ -104,12 +103,10 @@ export class PoliciesController {
   approve(
     @ZodParam('policy', uuidSchema) id: string,
     @ZodBody(approveBody) { revision, note }: z.output<typeof approveBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<PolicyView> {
     const change = { type: 'approve', revision, note } as const;
-    return this.#change(id, 'policy:approve', change, command, expected, reply);
+    return this.#change(id, 'policy:approve', change, asked);
   }
 
   /** Planned rotations under this policy are approved in advance; never one that the granter asks for, nor a deviation. */
@@ -118,11 +115,9 @@ export class PoliciesController {
   grant(
     @ZodParam('policy', uuidSchema) id: string,
     @ZodBody(grantBody) body: z.output<typeof grantBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<PolicyView> {
-    return this.#change(id, 'policy:approve', { type: 'grant', ...body }, command, expected, reply);
+    return this.#change(id, 'policy:approve', { type: 'grant', ...body }, asked);
   }
 
   @Post(':policy/standing-approvals/:approval/revoke')
@@ -132,12 +127,10 @@ export class PoliciesController {
     @ZodParam('policy', uuidSchema) id: string,
     @ZodParam('approval', uuidSchema) approval: string,
     @ZodBody(revokeBody) { reason }: z.output<typeof revokeBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<PolicyView> {
     const change = { type: 'revoke-grant', approval, reason } as const;
-    return this.#change(id, 'policy:approve', change, command, expected, reply);
+    return this.#change(id, 'policy:approve', change, asked);
   }
 
   @Post(':policy/retire')
@@ -146,11 +139,9 @@ export class PoliciesController {
   retire(
     @ZodParam('policy', uuidSchema) id: string,
     @ZodBody(retireBody) { reason }: z.output<typeof retireBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<PolicyView> {
-    return this.#change(id, 'policy:write', { type: 'retire', reason }, command, expected, reply);
+    return this.#change(id, 'policy:write', { type: 'retire', reason }, asked);
   }
 
   #effective<Body extends { readonly effectiveFrom?: string | undefined }>(
@@ -167,9 +158,7 @@ export class PoliciesController {
     id: string,
     permission: Permission,
     change: ChangePolicy['change'],
-    command: CommandContext,
-    expected: number | undefined,
-    reply: HttpReply,
+    { command, expected, reply }: Asked,
   ): Promise<PolicyView> {
     allowed(command.principal, permission, this.#view(id).selector.environment);
     const placed = await this.commands.execute<ChangePolicy, Placed>(

@@ -17,13 +17,13 @@ import {
   type ContainmentAsk,
   type DestructionAsk,
 } from '#rotation/application';
+import { Asked } from '../http/asked.js';
 import { ApiTags } from '../http/api-description.js';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
-import type { CommandContext } from '../http/command-context.js';
-import { IfMatch, setETag } from '../http/etag.js';
+import { setETag } from '../http/etag.js';
 import { pageQuery, type Page } from '../http/cursor.js';
-import { Caller, RequestCommand, type HttpReply } from '../http/request-context.js';
+import { Caller, type HttpReply } from '../http/request-context.js';
 import { ZodBody, ZodParam, ZodQuery } from '../http/validation.js';
 import { KEYTURN } from '../injection-tokens.js';
 import { Directory } from './directory.js';
@@ -85,11 +85,9 @@ export class ProcessesController {
   lift(
     @ZodParam('containment', uuidSchema) id: string,
     @ZodBody(reasonBody) { reason }: z.output<typeof reasonBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<ContainmentView> {
-    return this.#askContainment(id, { type: 'lift', reason }, command, expected, reply);
+    return this.#askContainment(id, { type: 'lift', reason }, asked);
   }
 
   @Post('containments/:containment/retry')
@@ -98,11 +96,9 @@ export class ProcessesController {
   retryContainment(
     @ZodParam('containment', uuidSchema) id: string,
     @ZodBody(noBody) _body: z.output<typeof noBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<ContainmentView> {
-    return this.#askContainment(id, { type: 'retry' }, command, expected, reply);
+    return this.#askContainment(id, { type: 'retry' }, asked);
   }
 
   /** A person says, with evidence, that the versions were denied (or are no longer) by hand. */
@@ -112,13 +108,11 @@ export class ProcessesController {
   attestContainment(
     @ZodParam('containment', uuidSchema) id: string,
     @ZodBody(containmentAttestationBody) body: z.output<typeof containmentAttestationBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<ContainmentView> {
     const { step, occurredAt, ...attestation } = body;
     const ask = { type: 'attest', step, attestation, occurredAt: instantOf(occurredAt) } as const;
-    return this.#askContainment(id, ask, command, expected, reply);
+    return this.#askContainment(id, ask, asked);
   }
 
   @Get('destructions/:destruction')
@@ -140,12 +134,10 @@ export class ProcessesController {
   approve(
     @ZodParam('destruction', uuidSchema) id: string,
     @ZodBody(noteBody) { note }: z.output<typeof noteBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<DestructionView> {
     const ask = { type: 'approve', note } as const;
-    return this.#askDestruction(id, 'destruction:approve', ask, command, expected, reply);
+    return this.#askDestruction(id, 'destruction:approve', ask, asked);
   }
 
   @Post('destructions/:destruction/reject')
@@ -154,12 +146,10 @@ export class ProcessesController {
   reject(
     @ZodParam('destruction', uuidSchema) id: string,
     @ZodBody(reasonBody) { reason }: z.output<typeof reasonBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<DestructionView> {
     const ask = { type: 'reject', reason } as const;
-    return this.#askDestruction(id, 'destruction:approve', ask, command, expected, reply);
+    return this.#askDestruction(id, 'destruction:approve', ask, asked);
   }
 
   @Post('destructions/:destruction/retry')
@@ -168,12 +158,10 @@ export class ProcessesController {
   retry(
     @ZodParam('destruction', uuidSchema) id: string,
     @ZodBody(optionalReasonBody) { reason }: z.output<typeof optionalReasonBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<DestructionView> {
     const ask = { type: 'retry', reason } as const;
-    return this.#askDestruction(id, 'destruction:request', ask, command, expected, reply);
+    return this.#askDestruction(id, 'destruction:request', ask, asked);
   }
 
   /** Where people keep the key material: a person says, with evidence, that it is destroyed. */
@@ -183,21 +171,17 @@ export class ProcessesController {
   attest(
     @ZodParam('destruction', uuidSchema) id: string,
     @ZodBody(attestationBody) body: z.output<typeof attestationBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<DestructionView> {
     const { occurredAt, ...attestation } = body;
     const ask = { type: 'attest', attestation, occurredAt: instantOf(occurredAt) } as const;
-    return this.#askDestruction(id, 'destruction:request', ask, command, expected, reply);
+    return this.#askDestruction(id, 'destruction:request', ask, asked);
   }
 
   async #askContainment(
     id: string,
     ask: ContainmentAsk,
-    command: CommandContext,
-    expected: number | undefined,
-    reply: HttpReply,
+    { command, expected, reply }: Asked,
   ): Promise<ContainmentView> {
     const { family } = this.directory.containment(id);
     requireAllowed(command.principal, 'containment:apply', this.directory.familyView(family));
@@ -212,9 +196,7 @@ export class ProcessesController {
     id: string,
     permission: Permission,
     ask: DestructionAsk,
-    command: CommandContext,
-    expected: number | undefined,
-    reply: HttpReply,
+    { command, expected, reply }: Asked,
   ): Promise<DestructionView> {
     const { family } = this.directory.destruction(id);
     requireAllowed(command.principal, permission, this.directory.familyView(family));

@@ -26,12 +26,13 @@ import {
   type StepName,
 } from '#rotation';
 import { AskRotation, CorrectFact, SampleTelemetry, type RotationAsk } from '#rotation/application';
+import { Asked } from '../http/asked.js';
 import { ApiProduces, ApiTags } from '../http/api-description.js';
 import type { Keyturn } from '../composition.js';
 import { RequiresPermission, requireAllowed } from '../http/access.guard.js';
 import type { CommandContext } from '../http/command-context.js';
 import { pageQuery, type Page } from '../http/cursor.js';
-import { IfMatch, setETag } from '../http/etag.js';
+import { setETag } from '../http/etag.js';
 import { Caller, RequestCommand, type HttpReply } from '../http/request-context.js';
 import { ZodBody, ZodParam, ZodQuery } from '../http/validation.js';
 import { KEYTURN } from '../injection-tokens.js';
@@ -165,11 +166,9 @@ export class RotationsController {
   approve(
     @ZodParam('rotation', rotationReference) reference: string,
     @ZodBody(approveBody) { note }: z.output<typeof approveBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<RotationViewJson> {
-    return this.#ask(reference, 'rotation:approve', { type: 'approve', note }, command, expected, reply);
+    return this.#ask(reference, 'rotation:approve', { type: 'approve', note }, asked);
   }
 
   @Post(':rotation/reject')
@@ -178,11 +177,9 @@ export class RotationsController {
   reject(
     @ZodParam('rotation', rotationReference) reference: string,
     @ZodBody(reasonBody) { reason }: z.output<typeof reasonBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<RotationViewJson> {
-    return this.#ask(reference, 'rotation:approve', { type: 'reject', reason }, command, expected, reply);
+    return this.#ask(reference, 'rotation:approve', { type: 'reject', reason }, asked);
   }
 
   @Post(':rotation/confirmations')
@@ -191,14 +188,12 @@ export class RotationsController {
   confirm(
     @ZodParam('rotation', rotationReference) reference: string,
     @ZodBody(confirmBody) body: z.output<typeof confirmBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<RotationViewJson> {
     const { kind, consumer, version, instances } = body;
     const consumerId = this.#consumer(reference, consumer);
     const ask = { type: 'confirm', kind, consumerId, versionId: version, instances } as const;
-    return this.#ask(reference, 'rotation:confirm', ask, command, expected, reply);
+    return this.#ask(reference, 'rotation:confirm', ask, asked);
   }
 
   /** A confirmation was wrong. What followed from it stands; what waits for it waits again. */
@@ -208,14 +203,12 @@ export class RotationsController {
   withdrawConfirmation(
     @ZodParam('rotation', rotationReference) reference: string,
     @ZodBody(withdrawBody) body: z.output<typeof withdrawBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<RotationViewJson> {
     const { kind, consumer, instances, reason } = body;
     const consumerId = this.#consumer(reference, consumer);
     const ask = { type: 'withdraw-confirmation', kind, consumerId, instances, reason } as const;
-    return this.#ask(reference, 'rotation:confirm', ask, command, expected, reply);
+    return this.#ask(reference, 'rotation:confirm', ask, asked);
   }
 
   /** A fact of this rotation was recorded wrongly. Both stay visible, and nothing is undone. */
@@ -242,20 +235,11 @@ export class RotationsController {
   override(
     @ZodParam('rotation', rotationReference) reference: string,
     @ZodBody(overrideBody) body: z.output<typeof overrideBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<RotationViewJson> {
     const { gate, consumer, reason } = body;
     const consumerId = consumer === undefined ? undefined : this.#consumer(reference, consumer);
-    return this.#ask(
-      reference,
-      'rotation:operate',
-      { type: 'override', gate, consumerId, reason },
-      command,
-      expected,
-      reply,
-    );
+    return this.#ask(reference, 'rotation:operate', { type: 'override', gate, consumerId, reason }, asked);
   }
 
   /** What a verifier or a pipeline counted of the old and the new version in a span; a gate may wait for it. */
@@ -282,12 +266,10 @@ export class RotationsController {
   rollBack(
     @ZodParam('rotation', rotationReference) reference: string,
     @ZodBody(rollbackBody) { reason, acceptWindow }: z.output<typeof rollbackBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<RotationViewJson> {
     const ask = { type: 'rollback', reason, acceptWindow } as const;
-    return this.#ask(reference, 'rotation:operate', ask, command, expected, reply);
+    return this.#ask(reference, 'rotation:operate', ask, asked);
   }
 
   /** People take a step over, where the back end cannot be reached or is not to be used. */
@@ -298,12 +280,10 @@ export class RotationsController {
     @ZodParam('rotation', rotationReference) reference: string,
     @ZodParam('step', stepParam) step: StepName,
     @ZodBody(reasonBody) { reason }: z.output<typeof reasonBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<RotationViewJson> {
     const ask = { type: 'switch-to-attested', step, reason } as const;
-    return this.#ask(reference, 'rotation:operate', ask, command, expected, reply);
+    return this.#ask(reference, 'rotation:operate', ask, asked);
   }
 
   /** A person or a pipeline says, with evidence, that a step was performed. */
@@ -314,15 +294,13 @@ export class RotationsController {
     @ZodParam('rotation', rotationReference) reference: string,
     @ZodParam('step', stepParam) step: StepName,
     @ZodBody(attestBody) body: z.output<typeof attestBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<RotationViewJson> {
     const { evidence, by, generated } = body;
     const occurredAt = body.occurredAt === undefined ? undefined : parseInstant(body.occurredAt);
     const attestation = { evidence, ...(by === undefined ? {} : { by }) };
     const ask = { type: 'attest', step, attestation, occurredAt, generated } as const;
-    return this.#ask(reference, 'rotation:confirm', ask, command, expected, reply);
+    return this.#ask(reference, 'rotation:confirm', ask, asked);
   }
 
   @Post(':rotation/pause')
@@ -331,11 +309,9 @@ export class RotationsController {
   pause(
     @ZodParam('rotation', rotationReference) reference: string,
     @ZodBody(reasonBody) { reason }: z.output<typeof reasonBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<RotationViewJson> {
-    return this.#ask(reference, 'rotation:operate', { type: 'pause', reason }, command, expected, reply);
+    return this.#ask(reference, 'rotation:operate', { type: 'pause', reason }, asked);
   }
 
   @Post(':rotation/resume')
@@ -344,11 +320,9 @@ export class RotationsController {
   resume(
     @ZodParam('rotation', rotationReference) reference: string,
     @ZodBody(optionalReasonBody) { reason }: z.output<typeof optionalReasonBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<RotationViewJson> {
-    return this.#ask(reference, 'rotation:operate', { type: 'resume', reason }, command, expected, reply);
+    return this.#ask(reference, 'rotation:operate', { type: 'resume', reason }, asked);
   }
 
   @Post(':rotation/abandon')
@@ -357,11 +331,9 @@ export class RotationsController {
   abandon(
     @ZodParam('rotation', rotationReference) reference: string,
     @ZodBody(reasonBody) { reason }: z.output<typeof reasonBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<RotationViewJson> {
-    return this.#ask(reference, 'rotation:operate', { type: 'abandon', reason }, command, expected, reply);
+    return this.#ask(reference, 'rotation:operate', { type: 'abandon', reason }, asked);
   }
 
   @Post(':rotation/retry')
@@ -370,11 +342,9 @@ export class RotationsController {
   retry(
     @ZodParam('rotation', rotationReference) reference: string,
     @ZodBody(optionalReasonBody) { reason }: z.output<typeof optionalReasonBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<RotationViewJson> {
-    return this.#ask(reference, 'rotation:operate', { type: 'retry', reason }, command, expected, reply);
+    return this.#ask(reference, 'rotation:operate', { type: 'retry', reason }, asked);
   }
 
   @Post(':rotation/notes')
@@ -383,11 +353,9 @@ export class RotationsController {
   note(
     @ZodParam('rotation', rotationReference) reference: string,
     @ZodBody(noteBody) { note }: z.output<typeof noteBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<RotationViewJson> {
-    return this.#ask(reference, 'rotation:operate', { type: 'note', note }, command, expected, reply);
+    return this.#ask(reference, 'rotation:operate', { type: 'note', note }, asked);
   }
 
   /** The post-incident review of an emergency was held. */
@@ -397,11 +365,9 @@ export class RotationsController {
   review(
     @ZodParam('rotation', rotationReference) reference: string,
     @ZodBody(reviewBody) { summary }: z.output<typeof reviewBody>,
-    @RequestCommand() command: CommandContext,
-    @IfMatch() expected: number | undefined,
-    @Res({ passthrough: true }) reply: HttpReply,
+    @Asked() asked: Asked,
   ): Promise<RotationViewJson> {
-    return this.#ask(reference, 'rotation:operate', { type: 'review', summary }, command, expected, reply);
+    return this.#ask(reference, 'rotation:operate', { type: 'review', summary }, asked);
   }
 
   /**
@@ -515,9 +481,7 @@ export class RotationsController {
     reference: string,
     permission: Permission,
     ask: RotationAsk,
-    command: CommandContext,
-    expected: number | undefined,
-    reply: HttpReply,
+    { command, expected, reply }: Asked,
   ): Promise<RotationViewJson> {
     const { rotationId } = this.#allowed(reference, command.principal, permission);
     const placed = await this.commands.execute<AskRotation, Placed>(
