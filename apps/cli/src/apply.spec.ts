@@ -1,6 +1,6 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ownFolder } from './testing/own-folder.js';
 import { FAMILY, FAMILY_ID } from './testing/examples.js';
 import { run, type Ran } from './testing/run-in.js';
 import { problem, startStandIn, type StandInService } from './testing/stand-in-service.js';
@@ -18,7 +18,7 @@ beforeEach(async () => {
 afterEach(() => standIn.close());
 
 function apply(text: string, ...argv: readonly string[]): Promise<Ran> {
-  const file = join(mkdtempSync(join(tmpdir(), 'keyturn-cli-')), 'families.yaml');
+  const file = join(ownFolder(), 'families.yaml');
   writeFileSync(file, text);
   return run(['apply', '-f', file, ...argv], { url: standIn.url });
 }
@@ -96,7 +96,7 @@ describe('apply', () => {
   });
 
   it('checks a file where no service is', async () => {
-    const file = join(mkdtempSync(join(tmpdir(), 'keyturn-cli-')), 'families.yaml');
+    const file = join(ownFolder(), 'families.yaml');
     writeFileSync(file, TWO.replace('verifier', 'judge'));
     const { code, err } = await run(['apply', '-f', file, '--dry-run']);
     expect({ code, named: err.includes('roles') }).toEqual({ code: 2, named: true });
@@ -157,7 +157,7 @@ describe('apply', () => {
         ? { status: 409, body: problem(409, 'consumer.refused', 'not this one') }
         : { status: 201, body: FAMILY },
     );
-    const file = join(mkdtempSync(join(tmpdir(), 'keyturn-cli-')), 'families.yaml');
+    const file = join(ownFolder(), 'families.yaml');
     writeFileSync(file, many);
     const { out } = await run(['apply', '-f', file], { url: standIn.url, terminal: { columns: 100 } });
     expect(out.split('\n').filter((each) => each.startsWith('created'))).toEqual([]);
@@ -178,7 +178,7 @@ describe('the files of apply', () => {
   });
 
   it('are those of a folder, by their endings, and each only once', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'keyturn-cli-'));
+    const folder = ownFolder();
     writeFileSync(join(folder, 'b.csv'), CSV);
     writeFileSync(join(folder, 'a.yaml'), TWO);
     writeFileSync(join(folder, 'notes.txt'), 'hello');
@@ -191,6 +191,6 @@ describe('the files of apply', () => {
     const { code: none, err } = await run(['apply', '-f', join(folder, 'notes.txt')], { url: standIn.url });
     expect({ none, named: err.includes('--format') }).toEqual({ none: 2, named: true });
     expect((await run(['apply', '-f', join(folder, 'missing.csv')])).code).toBe(2);
-    expect((await run(['apply', '-f', mkdtempSync(join(tmpdir(), 'keyturn-cli-'))])).code).toBe(2);
+    expect((await run(['apply', '-f', ownFolder()])).code).toBe(2);
   });
 });

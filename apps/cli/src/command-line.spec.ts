@@ -1,6 +1,6 @@
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ownFolder } from './testing/own-folder.js';
 import {
   COMPLETED,
   FAMILY,
@@ -731,7 +731,7 @@ describe('looking', () => {
   });
 
   it('report writes the whole file, and no file over another', async () => {
-    const file = join(mkdtempSync(join(tmpdir(), 'keyturn-cli-')), 'record.pdf');
+    const file = join(ownFolder(), 'record.pdf');
     const routes = {
       [ONE]: { body: ROTATION },
       [`GET /rotations/${ROTATION_ID}/record.pdf`]: { raw: Buffer.from('%PDF-1.7 …') },
@@ -855,7 +855,7 @@ describe('tokens', () => {
   };
 
   it('bootstrap --save keeps the token and does not show it', async () => {
-    const dataDir = mkdtempSync(join(tmpdir(), 'keyturn-cli-'));
+    const dataDir = ownFolder();
     const { code, out, seen } = await runAgainst(
       { 'POST /tokens/bootstrap': { status: 201, body: made } },
       ['token', 'bootstrap', '-', '--name', 'Ada', '--save', '--json'],
@@ -904,7 +904,7 @@ describe('tokens', () => {
 
 describe('files and streams', () => {
   it('import sends the text of the file as it is', async () => {
-    const file = join(mkdtempSync(join(tmpdir(), 'keyturn-cli-')), 'history.json');
+    const file = join(ownFolder(), 'history.json');
     writeFileSync(file, '{ "format": 1 }');
     const { code, out, seen } = await runAgainst(
       {

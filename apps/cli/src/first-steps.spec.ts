@@ -1,9 +1,9 @@
-import { mkdirSync, mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { takeLock, LOCK_FILE } from '#eventlog/sqlite';
 import { placesOf } from '#service/places';
 import { loadConfig } from '#platform';
+import { ownFolder } from './testing/own-folder.js';
 import { FAMILY, FAMILY_ID, POLICY, PREVIEW, ROTATION, ROTATION_ID } from './testing/examples.js';
 import { run, type RunOptions } from './testing/run-in.js';
 import {
@@ -233,7 +233,7 @@ describe('what is wrong is called by its name', () => {
   });
 
   it('a backup that is not there', async () => {
-    const nowhere = join(mkdtempSync(join(tmpdir(), 'keyturn-cli-')), 'nope');
+    const nowhere = join(ownFolder(), 'nope');
     const { code, err } = await run(['restore', nowhere]);
     expect(code).toBe(1);
     expect(err).toContain(`there is no ${nowhere}`);
@@ -257,7 +257,7 @@ describe('what is wrong is called by its name', () => {
   });
 
   it('a service that runs on the files a rekey needs', async () => {
-    const dataDir = mkdtempSync(join(tmpdir(), 'keyturn-cli-'));
+    const dataDir = ownFolder();
     const places = placesOf(loadConfig({ KEYTURN_DATA_DIR: dataDir }));
     for (const folder of [places.log, places.custody]) mkdirSync(folder, { recursive: true });
     const lock = takeLock(join(places.log, LOCK_FILE));

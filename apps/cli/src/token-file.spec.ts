@@ -1,12 +1,12 @@
-import { chmodSync, mkdtempSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadConfig } from '#platform';
+import { ownFolder } from './testing/own-folder.js';
 import { UsageError } from './failures.js';
 import { saveToken, tokenFileOf, tokenFor } from './token-file.js';
 
 function configOf(url = 'http://127.0.0.1:7411', more: Readonly<Record<string, string>> = {}) {
-  const dataDir = join(mkdtempSync(join(tmpdir(), 'keyturn-cli-')), 'data');
+  const dataDir = join(ownFolder(), 'data');
   return loadConfig({ KEYTURN_DATA_DIR: dataDir, KEYTURN_URL: url, ...more });
 }
 const textOf = (config: ReturnType<typeof configOf>) => tokenFor(config)?.reveal().toString('utf8');

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, writeFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
@@ -8,7 +8,11 @@ import { run } from '../testing/run-in.js';
 
 /** Completion, asked of the real shells as a TAB asks it. */
 
+// A path with a space in it, as homes have.
 const here = mkdtempSync(join(tmpdir(), 'keyturn completion '));
+afterAll(() => {
+  rmSync(here, { recursive: true });
+});
 // What the scripts call for names: one of them with a space in it.
 mkdirSync(join(here, 'bin'));
 writeFileSync(

@@ -1,8 +1,7 @@
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { loadConfig, systemIds } from '#platform';
+import { ownFolder } from './own-folder.js';
 import type { ExitCode } from '../exit-codes.js';
 import { runCli } from '../program.js';
 import type { Surroundings } from '../surroundings.js';
@@ -50,7 +49,7 @@ function surroundingsOf(options: RunOptions = {}): TestSurroundings {
   const env = {
     KEYTURN_URL: url,
     KEYTURN_TOKEN: TOKEN,
-    KEYTURN_DATA_DIR: join(mkdtempSync(join(tmpdir(), 'keyturn-cli-')), 'data'),
+    KEYTURN_DATA_DIR: join(ownFolder(), 'data'),
     ...options.env,
   };
   const stream = (name: 'out' | 'err') => ({
