@@ -66,6 +66,8 @@ export async function assembleApp(keyturn: Keyturn): Promise<CreatedApp> {
     routerOptions: { maxParamLength: LIMITS.pathPartLength },
     trustProxy: trustedProxies.length === 0 ? false : [...trustedProxies],
     multipart: false,
+    // No route has a schema of Fastify's: zod validates. Its own compilers would be read at every start.
+    schemaController: { compilersFactory: { buildValidator: noSchemas, buildSerializer: noSchemas } },
     skipMiddie: true,
     clientErrorHandler: (_error: Error, socket: Socket) => {
       if (!socket.writable) return;
@@ -148,6 +150,10 @@ export async function assembleApp(keyturn: Keyturn): Promise<CreatedApp> {
   app.get<ApiDocument>(OPENAPI_DOCUMENT).of(app);
   app.getHttpServer().maxConnections = LIMITS.connections;
   return { app, routes: table.routes(), inFlight };
+}
+
+function noSchemas(): never {
+  throw new Error('a route has a Fastify schema: validate with zod');
 }
 
 /** What Fastify's parser calls back with; it does so at once. */
