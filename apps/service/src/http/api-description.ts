@@ -9,8 +9,8 @@ type Package = typeof Swagger;
 
 const pending: ((swagger: Package) => void)[] = [];
 
-/** Applies what was said since the last time; the document may be made then. */
-export function describe(swagger: Package): void {
+/** Applies what was said since the last time: a document that is made then has it. */
+export function applyDescriptions(swagger: Package): void {
   for (const apply of pending.splice(0)) apply(swagger);
 }
 

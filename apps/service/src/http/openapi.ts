@@ -3,7 +3,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { OPENAPI_DOCUMENT } from '../injection-tokens.js';
 import { Public } from './access.guard.js';
-import { ApiExcludeController, describe } from './api-description.js';
+import { ApiExcludeController, applyDescriptions } from './api-description.js';
 
 /** Made when it is first asked for: nobody who starts a service should wait for it. The controller below is part of what it describes. */
 export class ApiDocument {
@@ -16,13 +16,18 @@ export class ApiDocument {
 
   get(): Promise<OpenAPIObject> {
     if (this.#app === undefined) throw new Error('the application does not stand yet');
-    return (this.#document ??= documentOf(this.#app));
+    this.#document ??= documentOf(this.#app).catch((error: unknown) => {
+      // Whoever asks next tries again: a file that could not be read may be there by then.
+      this.#document = undefined;
+      throw error;
+    });
+    return this.#document;
   }
 }
 
 async function documentOf(app: NestFastifyApplication): Promise<OpenAPIObject> {
   const swagger = await import('@nestjs/swagger');
-  describe(swagger);
+  applyDescriptions(swagger);
   const about = new swagger.DocumentBuilder()
     .setOpenAPIVersion('3.1.0')
     .setTitle('Keyturn')
