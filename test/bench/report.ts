@@ -58,13 +58,13 @@ function section({ scale, rounds, day, rows }: Run): string {
     goalText(row),
     verdict(row),
   ]);
+  const notes = rows.flatMap(({ name, note }) => (note === undefined ? [] : [`- ${name}: ${note}`]));
   return `## ${scale}
 
 ${day}; ${machine()}; median of ${rounds} rounds.
 
 ${tableOf([head, ...body])}
-${rows.flatMap(({ name, note }) => (note === undefined ? [] : [`- ${name}: ${note}`])).join('\n')}
-`;
+${notes.length === 0 ? '' : `\n${notes.join('\n')}\n`}`;
 }
 
 /** Its class: no name, no address. */
