@@ -88,7 +88,7 @@ describe('interference', () => {
   it(
     'two requests, and workers and back ends that fail meanwhile',
     () => {
-      const runs = byDepth({ check: 60, slice: 1_000, full: 20_000 });
+      const runs = byDepth({ check: 60, slice: 600, full: 6_000 });
       let count = 0;
       fc.assert(
         fc.property(someInterference, ({ way, interferences, injections }) => {
