@@ -1,7 +1,7 @@
 import { SYSTEM_ACTOR, WrongExpectedRevisionError } from '#eventlog';
 import type { Cause } from '#eventlog/kit';
-import { holdsDecider, type HoldsCommand } from '../domain/holds.decider.js';
-import { CLOCK_TOLERANCE_MS } from '../domain/saga/holds.js';
+import { holdsDecider, wentFurtherBack, type HoldsCommand } from '../domain/holds.decider.js';
+import { CLOCK_TOLERANCE_MS } from '../domain/holds.state.js';
 import type { Ledger } from './ledger.js';
 
 /** How often wall and monotonic clock are compared (contracts, Clocks); each wake-up compares them too. */
@@ -24,7 +24,7 @@ export async function holdClockAtStart(ledger: Ledger): Promise<boolean> {
   return holdClock(ledger, { type: 'HoldClock', found: 'start', wall, expected });
 }
 
-/** Appends `ClockHeld` unless one is open: an open hold keeps what it was found by. */
+/** Appends `ClockHeld` unless one is open that says as much: an open hold keeps what it was found by. */
 async function holdClock(
   ledger: Ledger,
   command: HoldsCommand & { readonly type: 'HoldClock' },
@@ -155,7 +155,16 @@ export class ClockWatch {
       return;
     }
     const by = await this.#confirmedBy();
-    if (by === undefined) return;
+    if (by === undefined) {
+      const wall = ledger.store.clock.now();
+      // An earlier process's baseline is gone with it: only what lies before the hold itself is surely behind.
+      const expected = this.#hold === 'found' ? this.#expected() : state.clock.expected;
+      // It went back while it was held: what is recorded now happened later than it says, and must count from the confirmation.
+      if (wentFurtherBack(state.clock, { wall, expected })) {
+        await holdClock(ledger, { type: 'HoldClock', found: 'monotonic', wall, expected });
+      }
+      return;
+    }
     const cause = state.clock;
     const reading = {
       wall: ledger.store.clock.now(),

@@ -2,6 +2,9 @@ import { parseInstant } from '#eventlog';
 import type { FamilyDetails } from './family.events.js';
 import type { FreezeScope, HoldEvent } from './holds.events.js';
 
+/** An own clock this far behind the newest record, or a leap of more than this, holds emit and revoke (contracts, Clocks). */
+export const CLOCK_TOLERANCE_MS = 30_000;
+
 export interface Freeze {
   readonly freeze: string;
   readonly name: string;
@@ -22,7 +25,12 @@ export interface OpenHold {
 
 export interface HoldsState {
   readonly freezes: readonly Freeze[];
-  readonly clock?: OpenHold & { readonly wall: number; readonly expected: number };
+  readonly clock?: OpenHold & {
+    readonly wall: number;
+    readonly expected: number;
+    /** It went back further while it was held: the earliest it is known to have read. */
+    readonly earliest?: number;
+  };
   readonly integrity?: OpenHold;
   readonly restore?: OpenHold;
   /** Records up to this instant may be ahead of a clock that was confirmed since: they no longer hold anything. */
@@ -60,9 +68,18 @@ export function evolveHolds(state: HoldsState, event: HoldEvent): HoldsState {
         ),
       };
     case 'ClockHeld':
-      // A check never moves the baseline of an open hold.
+      // A check never moves the baseline of an open hold; how far back the clock went meanwhile is kept beside it.
       return state.clock !== undefined
-        ? state
+        ? {
+            ...state,
+            clock: {
+              ...state.clock,
+              earliest: Math.min(
+                state.clock.earliest ?? Math.min(state.clock.wall, state.clock.expected),
+                parseInstant(event.data.wall) ?? event.recordedAt,
+              ),
+            },
+          }
         : {
             ...state,
             clock: {
@@ -76,11 +93,11 @@ export function evolveHolds(state: HoldsState, event: HoldEvent): HoldsState {
       const { clock, ...rest } = state;
       const newest = parseInstant(event.data.newestRecordedAt ?? '');
       const until = parseInstant(event.data.wall ?? '') ?? event.recordedAt;
-      const wentBack = clock !== undefined && clock.wall < clock.expected && clock.wall < until;
+      const from = clock === undefined ? undefined : furthestBack(clock);
       return {
         ...rest,
         ...(newest === undefined ? {} : { recordsAheadUntil: newest }),
-        ...(wentBack ? { behind: [...(state.behind ?? []), { from: clock.wall, until }] } : {}),
+        ...(from !== undefined && from < until ? { behind: [...(state.behind ?? []), { from, until }] } : {}),
       };
     }
     case 'IntegrityHeld':
@@ -96,6 +113,15 @@ export function evolveHolds(state: HoldsState, event: HoldEvent): HoldsState {
       return rest;
     }
   }
+}
+
+/** How far back an open hold's clock is known to have been; `undefined`: it only ever was ahead. */
+export function furthestBack({
+  wall,
+  expected,
+  earliest,
+}: NonNullable<HoldsState['clock']>): number | undefined {
+  return earliest ?? (wall < expected ? wall : undefined);
 }
 
 function covers(

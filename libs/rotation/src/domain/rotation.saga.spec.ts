@@ -24,7 +24,7 @@ import {
 import { WEEKDAYS } from './calendar.js';
 import type { FamilySchedule } from './family.events.js';
 import { backOff, MOST_PASSING_FAULTS } from './saga/attempts.js';
-import { CLOCK_TOLERANCE_MS } from './saga/holds.js';
+import { CLOCK_TOLERANCE_MS } from './holds.state.js';
 import { nextStep } from './rotation.saga.js';
 import { STEPS, type StepName } from './step.events.js';
 import { SEAMS, STEP_BOUNDARIES, stepTable } from './step-table.js';

@@ -1,16 +1,13 @@
 import { changeTime } from '../change-windows.js';
 import { containedVersions } from '../containment.state.js';
 import { formatDuration } from '../duration.js';
-import { freezesOn } from '../holds.state.js';
+import { CLOCK_TOLERANCE_MS, freezesOn } from '../holds.state.js';
 import type { RotationState } from '../rotation.state.js';
 import { stepTable } from '../step-table.js';
 import type { StepName } from '../step.events.js';
 import { type Decision, type RotationView, wait } from './view.js';
 
 /** What holds a step though nothing failed: freezes, clocks, windows, containments. */
-
-/** An own clock this far behind the newest record holds emit and revoke (contracts, Clocks). */
-export const CLOCK_TOLERANCE_MS = 30_000;
 
 /** Never held: a way back to the old version. Its own withdrawal keeps the clock rules (contracts, Clocks). */
 export function freeOfHolds(step: StepName): boolean {
