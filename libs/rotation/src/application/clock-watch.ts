@@ -73,6 +73,8 @@ export class ClockWatch {
   #monotonic: number;
   /** Of the open hold. `found`: by this process, whose baseline can end it; `unknown`: the log was not asked yet. */
   #hold: 'unknown' | 'none' | 'found' | 'inherited' = 'unknown';
+  /** What was read at the last look at an open hold. */
+  #seen: { readonly wall: number; readonly monotonic: number } | undefined;
   #timer: NodeJS.Timeout | undefined;
   #checking: Promise<void> = Promise.resolve();
 
@@ -115,6 +117,18 @@ export class ClockWatch {
     return Math.round(this.#wall + (clock.monotonic() - this.#monotonic));
   }
 
+  /**
+   * What an open hold's clock should at least say: by the baseline it was found by, and by what it said at the last look (a machine
+   * that slept is far ahead of that baseline and right). An earlier process's baseline is gone with it.
+   */
+  #expectedWhileHeld(hold: { readonly expected: number }): number {
+    const { clock } = this.#options.ledger.store;
+    const baseline = this.#hold === 'found' ? this.#expected() : hold.expected;
+    return this.#seen === undefined
+      ? baseline
+      : Math.max(baseline, Math.round(this.#seen.wall + (clock.monotonic() - this.#seen.monotonic)));
+  }
+
   #drift(): number {
     return this.#options.ledger.store.clock.now() - this.#expected();
   }
@@ -133,6 +147,7 @@ export class ClockWatch {
     this.#wall = clock.now();
     this.#monotonic = clock.monotonic();
     this.#hold = 'none';
+    this.#seen = undefined;
   }
 
   async #settle(): Promise<void> {
@@ -146,6 +161,7 @@ export class ClockWatch {
       if (Math.abs(wall - expected) <= CLOCK_TOLERANCE_MS) return;
       await holdClock(ledger, { type: 'HoldClock', found: 'monotonic', wall, expected });
       this.#hold = 'found';
+      this.#seen = { wall, monotonic: ledger.store.clock.monotonic() };
       return;
     }
     const { state } = await ledger.holds();
@@ -157,8 +173,8 @@ export class ClockWatch {
     const by = await this.#confirmedBy();
     if (by === undefined) {
       const wall = ledger.store.clock.now();
-      // An earlier process's baseline is gone with it: only what lies before the hold itself is surely behind.
-      const expected = this.#hold === 'found' ? this.#expected() : state.clock.expected;
+      const expected = this.#expectedWhileHeld(state.clock);
+      this.#seen = { wall, monotonic: ledger.store.clock.monotonic() };
       // It went back while it was held: what is recorded now happened later than it says, and must count from the confirmation.
       if (wentFurtherBack(state.clock, { wall, expected })) {
         await holdClock(ledger, { type: 'HoldClock', found: 'monotonic', wall, expected });
