@@ -35,7 +35,7 @@ const CALLS = ['pwrite64', 'fsync', 'fdatasync', 'rename', 'unlink', 'ftruncate'
 /** Every so many of them. */
 const EVERY = byDepth({ check: 5, slice: 3, full: 1 });
 /** Some of the last calls are the process's own end: one of them more or less comes. */
-const COMMITTED_CALLS = byDepth({ check: 7, slice: 14, full: 40 });
+const COMMITTED_CALLS = byDepth({ check: 9, slice: 15, full: 46 });
 
 interface Ended {
   readonly signal: string | null;

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ManualClock } from '#platform/testing';
@@ -23,9 +23,22 @@ export interface RekeyFixture {
 const OBJECTS = ['keys/a', 'keys/b'];
 const FAMILIES = ['11111111-1111-4111-8111-111111111111', '22222222-2222-4222-8222-222222222222'];
 
-/** Two objects: one with an ES256, an EdDSA and a destroyed version, one with an HS256 key. */
+/**
+ * Two objects: one with an ES256, an EdDSA and a destroyed version, one with an HS256 key. Copied while it is open, so that it always
+ * has a write-ahead log: whether a closed one has depends on the garbage collector, and with it how many calls a change of the key makes.
+ */
 export async function rekeyFixture(): Promise<RekeyFixture> {
+  const made = mkdtempSync(join(tmpdir(), 'keyturn-rekey-'));
   const base = mkdtempSync(join(tmpdir(), 'keyturn-rekey-'));
+  await openFilled(made, () => {
+    cpSync(made, base, { recursive: true });
+  });
+  rmSync(made, { recursive: true, force: true });
+  const [directory, file] = [join(base, 'custody'), join(base, 'master.key')];
+  return { base, directory, file, keys: keysUnder(directory, file) };
+}
+
+async function openFilled(base: string, whileOpen: () => void): Promise<void> {
   const [directory, file] = [join(base, 'custody'), join(base, 'master.key')];
   createMasterKeyFile(file);
   const backend = openLocalKeyBackend({
@@ -52,8 +65,8 @@ export async function rekeyFixture(): Promise<RekeyFixture> {
   await backend.publish(attempt(0), { versions: ['es'], maxAgeSeconds: 60 });
   await backend.switchEmission(attempt(0), { to: 'es' });
   await backend.generate(attempt(1), { versionId: 'hs', algorithm: 'HS256' });
+  whileOpen();
   backend.close();
-  return { base, directory, file, keys: keysUnder(directory, file) };
 }
 
 /** Every sealed key, opened with the key in that file; throws where one does not open. */
