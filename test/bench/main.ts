@@ -115,6 +115,10 @@ if (values.help) {
   process.stdout.write(HELP);
 } else {
   const scale = scaleOf();
+  if (values.keep !== undefined && scale.name !== 'ten-million') {
+    process.stderr.write('--keep goes with --ten-million only: no other run leaves a log\n');
+    process.exit(2);
+  }
   if (values.keep !== undefined) mkdirSync(values.keep, { recursive: true });
   const place = mkdtempSync(join(values.directory, 'keyturn-bench-'));
   const directory = (name: string): string => {

@@ -1,5 +1,6 @@
 import { shellWord } from '#rotation';
 import type { Containment, Destruction, Due, Policy } from './api.js';
+import { destructionCommands } from './process-text.js';
 import type { Session } from './session.js';
 import { day, dayAndDistance, shortId, waitsForText } from './words.js';
 
@@ -51,12 +52,8 @@ export function policyNext({ id }: Policy): string {
   return `keyturn approve ${id}`;
 }
 
-export function destructionNext({ id, status, waitsFor }: Destruction): string {
-  if (status === 'requested') return `keyturn approve ${id}`;
-  if (status === 'suspended') return `keyturn destruction retry ${id}`;
-  return waitsFor?.includes('attestation') === true
-    ? `keyturn destruction attest ${id} --evidence URL`
-    : `keyturn destruction show ${id}`;
+export function destructionNext(destruction: Destruction): string {
+  return destructionCommands(destruction)[0] ?? `keyturn destruction show ${destruction.id}`;
 }
 
 export function policyLines(session: Session, policies: readonly WaitingPolicy[]): readonly string[] {
@@ -74,20 +71,11 @@ export function destructionsLines(
   destructions: readonly OpenDestruction[],
   nameOf: (family: string) => string,
 ): readonly string[] {
-  const { paint } = session;
-  return short(
-    session,
-    'Destructions',
-    destructions.map(({ id, family, versions, status, suspendedFor, waitsFor, notBefore, next }) => {
-      const waits = suspendedFor ?? (typeof waitsFor === 'string' ? waitsForText(waitsFor) : null);
-      const when = notBefore === null ? '' : `, not before ${day(notBefore)}`;
-      return [
-        `  ${nameOf(family)} ${paint(shortId(id), 'dim')}  ${versions.join(', ')}: ${paint(status, 'yellow')}${waits === null ? '' : `, ${waits}`}${when}`,
-        `    ${paint(next, 'cyan')}`,
-      ];
-    }),
-    'keyturn destruction list',
-  );
+  const entries = destructions.map((each) => {
+    const when = each.notBefore === null ? '' : `, not before ${day(each.notBefore)}`;
+    return processEntry(session, each, nameOf, session.paint(each.status, 'yellow'), when);
+  });
+  return short(session, 'Destructions', entries, 'keyturn destruction list');
 }
 
 export function owedLines(session: Session, owed: readonly Owed[]): readonly string[] {
@@ -112,19 +100,37 @@ export function containmentsLines(
   containments: readonly OpenContainment[],
   nameOf: (family: string) => string,
 ): readonly string[] {
-  const { paint } = session;
-  return short(
-    session,
-    'Containments',
-    containments.map(({ id, family, versions, status, suspendedFor, waitsFor, next }) => {
-      const waits = suspendedFor ?? (typeof waitsFor === 'string' ? waitsForText(waitsFor) : null);
-      return [
-        `  ${nameOf(family)} ${paint(shortId(id), 'dim')}  ${versions.join(', ')}: ${status === 'applied' ? 'in force' : paint(status, 'yellow')}${waits === null ? '' : `, ${waits}`}`,
-        `    ${paint(next, 'cyan')}`,
-      ];
-    }),
-    'keyturn containment list',
+  const entries = containments.map((each) =>
+    processEntry(
+      session,
+      each,
+      nameOf,
+      each.status === 'applied' ? 'in force' : session.paint(each.status, 'yellow'),
+    ),
   );
+  return short(session, 'Containments', entries, 'keyturn containment list');
+}
+
+/** What is done to which versions, how it stands and what it waits for; then its command. */
+function processEntry(
+  { paint }: Session,
+  {
+    id,
+    family,
+    versions,
+    suspendedFor,
+    waitsFor,
+    next,
+  }: Pick<OpenContainment, 'id' | 'family' | 'versions' | 'suspendedFor' | 'waitsFor' | 'next'>,
+  nameOf: (family: string) => string,
+  state: string,
+  when = '',
+): readonly string[] {
+  const waits = suspendedFor ?? (typeof waitsFor === 'string' ? waitsForText(waitsFor) : null);
+  return [
+    `  ${nameOf(family)} ${paint(shortId(id), 'dim')}  ${versions.join(', ')}: ${state}${waits === null ? '' : `, ${waits}`}${when}`,
+    `    ${paint(next, 'cyan')}`,
+  ];
 }
 
 /** The first few, each with its command; where the others are. */

@@ -45,15 +45,19 @@ export function destructionLines(session: Session, shown: Destruction): readonly
   return [
     ...head(session, 'Destruction', shown),
     ...(shown.notBefore === null ? [] : [row(session, 'not before', day(shown.notBefore))]),
-    ...(shown.status === 'requested'
-      ? [
-          next(session, `keyturn approve ${shown.id}`),
-          next(session, `keyturn destruction reject ${shown.id} --reason "…"`),
-        ]
+    ...destructionCommands(shown).map((command) => next(session, command)),
+  ];
+}
+
+/** What moves a destruction on, in the order of what comes first. */
+export function destructionCommands({ id, status, waitsFor }: Destruction): readonly string[] {
+  return [
+    ...(status === 'requested'
+      ? [`keyturn approve ${id}`, `keyturn destruction reject ${id} --reason "…"`]
       : []),
-    ...(shown.status === 'suspended' ? [next(session, `keyturn destruction retry ${shown.id}`)] : []),
-    ...(shown.waitsFor?.includes('attestation') === true
-      ? [next(session, `keyturn destruction attest ${shown.id} --evidence URL`)]
+    ...(status === 'suspended' ? [`keyturn destruction retry ${id}`] : []),
+    ...(waitsFor?.includes('attestation') === true
+      ? [`keyturn destruction attest ${id} --evidence URL`]
       : []),
   ];
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   openSync,
   readdirSync,
@@ -8,7 +9,6 @@ import {
   renameSync,
   rmSync,
   writeFileSync,
-  existsSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import type { CustodyStore, StoredObject } from './custody-store.js';

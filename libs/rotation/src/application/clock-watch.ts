@@ -1,7 +1,8 @@
 import { SYSTEM_ACTOR, WrongExpectedRevisionError } from '#eventlog';
 import type { Cause } from '#eventlog/kit';
-import { holdsDecider, wentFurtherBack, type HoldsCommand } from '../domain/holds.decider.js';
-import { CLOCK_TOLERANCE_MS } from '../domain/holds.state.js';
+import type { Clock } from '#platform';
+import { holdsDecider, type HoldsCommand } from '../domain/holds.decider.js';
+import { CLOCK_TOLERANCE_MS, furthestBack, type ClockHold } from '../domain/holds.state.js';
 import type { Ledger } from './ledger.js';
 
 /** How often wall and monotonic clock are compared (contracts, Clocks); each wake-up compares them too. */
@@ -24,7 +25,7 @@ export async function holdClockAtStart(ledger: Ledger): Promise<boolean> {
   return holdClock(ledger, { type: 'HoldClock', found: 'start', wall, expected });
 }
 
-/** Appends `ClockHeld` unless one is open that says as much: an open hold keeps what it was found by. */
+/** Appends `ClockHeld` unless one is open and this is no further leap. */
 async function holdClock(
   ledger: Ledger,
   command: HoldsCommand & { readonly type: 'HoldClock' },
@@ -51,6 +52,36 @@ async function holdClock(
   }
 }
 
+/** What the wall clock should say now: what it said once, and what the monotonic one counted since. */
+class Baseline {
+  #wall: number;
+  #monotonic: number;
+
+  constructor(private readonly clock: Clock) {
+    this.#wall = clock.now();
+    this.#monotonic = clock.monotonic();
+  }
+
+  expected(): number {
+    return Math.round(this.#wall + (this.clock.monotonic() - this.#monotonic));
+  }
+
+  drift(): number {
+    return this.clock.now() - this.expected();
+  }
+
+  leapt(): boolean {
+    return Math.abs(this.drift()) > CLOCK_TOLERANCE_MS;
+  }
+
+  /** A slewed clock parts from the monotonic one by and by; leaps below the limit still add up. */
+  follow(): void {
+    const most = (this.clock.monotonic() - this.#monotonic) * SLEW_PER_MS;
+    this.#wall = this.expected() + Math.max(-most, Math.min(most, this.drift()));
+    this.#monotonic = this.clock.monotonic();
+  }
+}
+
 export interface ClockWatchOptions {
   readonly ledger: Ledger;
   /**
@@ -69,20 +100,18 @@ export interface ClockWatchOptions {
  */
 export class ClockWatch {
   readonly #options: ClockWatchOptions;
-  #wall: number;
-  #monotonic: number;
+  /** What this process trusts. An open hold does not move it. */
+  #trusted: Baseline;
   /** Of the open hold. `found`: by this process, whose baseline can end it; `unknown`: the log was not asked yet. */
   #hold: 'unknown' | 'none' | 'found' | 'inherited' = 'unknown';
-  /** What was read at the last look at an open hold. */
-  #seen: { readonly wall: number; readonly monotonic: number } | undefined;
+  /** Since the last leap of an open hold: what a further one is seen by. */
+  #meanwhile: Baseline | undefined;
   #timer: NodeJS.Timeout | undefined;
   #checking: Promise<void> = Promise.resolve();
 
   constructor(options: ClockWatchOptions) {
     this.#options = options;
-    const { clock } = options.ledger.store;
-    this.#wall = clock.now();
-    this.#monotonic = clock.monotonic();
+    this.#trusted = new Baseline(options.ledger.store.clock);
   }
 
   /** Compares every ten seconds from now on. */
@@ -103,8 +132,8 @@ export class ClockWatch {
    * Compares now. Fails where a leap was found and could not be recorded: whoever was about to act on the time must not.
    */
   check(): Promise<void> {
-    if (this.#hold === 'none' && Math.abs(this.#drift()) <= CLOCK_TOLERANCE_MS) {
-      this.#follow();
+    if (this.#hold === 'none' && !this.#trusted.leapt()) {
+      this.#trusted.follow();
       return Promise.resolve();
     }
     const checked = this.#checking.catch(() => undefined).then(() => this.#settle());
@@ -112,42 +141,10 @@ export class ClockWatch {
     return checked;
   }
 
-  #expected(): number {
-    const { clock } = this.#options.ledger.store;
-    return Math.round(this.#wall + (clock.monotonic() - this.#monotonic));
-  }
-
-  /**
-   * What an open hold's clock should at least say: by the baseline it was found by, and by what it said at the last look (a machine
-   * that slept is far ahead of that baseline and right). An earlier process's baseline is gone with it.
-   */
-  #expectedWhileHeld(hold: { readonly expected: number }): number {
-    const { clock } = this.#options.ledger.store;
-    const baseline = this.#hold === 'found' ? this.#expected() : hold.expected;
-    return this.#seen === undefined
-      ? baseline
-      : Math.max(baseline, Math.round(this.#seen.wall + (clock.monotonic() - this.#seen.monotonic)));
-  }
-
-  #drift(): number {
-    return this.#options.ledger.store.clock.now() - this.#expected();
-  }
-
-  /** A slewed clock parts from the monotonic one by and by; leaps below the limit still add up. */
-  #follow(): void {
-    const { clock } = this.#options.ledger.store;
-    const most = (clock.monotonic() - this.#monotonic) * SLEW_PER_MS;
-    const drift = this.#drift();
-    this.#wall = this.#expected() + Math.max(-most, Math.min(most, drift));
-    this.#monotonic = clock.monotonic();
-  }
-
   #trustOwnClock(): void {
-    const { clock } = this.#options.ledger.store;
-    this.#wall = clock.now();
-    this.#monotonic = clock.monotonic();
+    this.#trusted = new Baseline(this.#options.ledger.store.clock);
     this.#hold = 'none';
-    this.#seen = undefined;
+    this.#meanwhile = undefined;
   }
 
   async #settle(): Promise<void> {
@@ -156,12 +153,9 @@ export class ClockWatch {
       this.#hold = (await ledger.holds()).state.clock === undefined ? 'none' : 'inherited';
     }
     if (this.#hold === 'none') {
-      const expected = this.#expected();
-      const wall = ledger.store.clock.now();
-      if (Math.abs(wall - expected) <= CLOCK_TOLERANCE_MS) return;
-      await holdClock(ledger, { type: 'HoldClock', found: 'monotonic', wall, expected });
+      if (!this.#trusted.leapt()) return;
+      await this.#recordLeap(this.#trusted.expected());
       this.#hold = 'found';
-      this.#seen = { wall, monotonic: ledger.store.clock.monotonic() };
       return;
     }
     const { state } = await ledger.holds();
@@ -172,13 +166,7 @@ export class ClockWatch {
     }
     const by = await this.#confirmedBy();
     if (by === undefined) {
-      const wall = ledger.store.clock.now();
-      const expected = this.#expectedWhileHeld(state.clock);
-      this.#seen = { wall, monotonic: ledger.store.clock.monotonic() };
-      // It went back while it was held: what is recorded now happened later than it says, and must count from the confirmation.
-      if (wentFurtherBack(state.clock, { wall, expected })) {
-        await holdClock(ledger, { type: 'HoldClock', found: 'monotonic', wall, expected });
-      }
+      await this.#lookWhileHeld(state.clock);
       return;
     }
     const cause = state.clock;
@@ -199,9 +187,30 @@ export class ClockWatch {
     this.#trustOwnClock();
   }
 
+  /** What is recorded while the clock is held must count from when it really happened: each further leap is on record. */
+  async #lookWhileHeld(hold: ClockHold): Promise<void> {
+    if (this.#meanwhile === undefined) {
+      // An earlier process's baseline is gone with it. The clock has been back there at least, or should say more than the log does.
+      const least = furthestBack(hold) ?? (await this.#options.ledger.store.newestRecordedAt());
+      if (this.#options.ledger.store.clock.now() < least - CLOCK_TOLERANCE_MS) await this.#recordLeap(least);
+      else this.#meanwhile = new Baseline(this.#options.ledger.store.clock);
+    } else if (this.#meanwhile.leapt()) {
+      await this.#recordLeap(this.#meanwhile.expected());
+    } else {
+      this.#meanwhile.follow();
+    }
+  }
+
+  async #recordLeap(expected: number): Promise<void> {
+    const { ledger } = this.#options;
+    const from = new Baseline(ledger.store.clock);
+    await holdClock(ledger, { type: 'HoldClock', found: 'monotonic', wall: from.expected(), expected });
+    this.#meanwhile = from;
+  }
+
   async #confirmedBy(): Promise<'monotonic' | 'back-end-clock' | undefined> {
     // An earlier process's baseline is gone: our own proves nothing about its hold.
-    if (this.#hold === 'found' && Math.abs(this.#drift()) <= CLOCK_TOLERANCE_MS) return 'monotonic';
+    if (this.#hold === 'found' && !this.#trusted.leapt()) return 'monotonic';
     const theirs = await this.#options.backEndClock?.();
     if (theirs === undefined) return undefined;
     return Math.abs(theirs - this.#options.ledger.store.clock.now()) <= CLOCK_TOLERANCE_MS

@@ -2,7 +2,14 @@ import { formatInstant } from '#eventlog';
 import { frozenFold, recorded } from '#eventlog/testing';
 import { holdsDecider, type HoldsCommand } from './holds.decider.js';
 import type { NewHoldEvent } from './holds.events.js';
-import { freezesOn, noHolds, type HoldsState } from './holds.state.js';
+import {
+  aheadSince,
+  freezesOn,
+  furthestBack,
+  noHolds,
+  type ClockLeap,
+  type HoldsState,
+} from './holds.state.js';
 
 const NOW = Date.parse('2026-03-02T09:00:00.000Z');
 const HOUR = 3_600_000;
@@ -158,9 +165,58 @@ describe('the clock', () => {
       },
     ]);
     const state = given(events);
-    expect(holdsDecider.decide({ ...hold, wall: NOW + 2 * HOUR }, state)).toEqual([]);
+    expect(holdsDecider.decide({ ...hold, wall: NOW + 30_000 }, state)).toEqual([]);
+    expect(holdsDecider.decide({ ...hold, wall: NOW + 30_001 }, state)).toHaveLength(1);
+    expect(holdsDecider.decide({ ...hold, wall: NOW - 30_001 }, state)).toHaveLength(1);
     const release = { type: 'ReleaseClock', by: 'monotonic', reading } as const;
     expect(holdsDecider.decide(release, state)).toHaveLength(1);
     expect(holdsDecider.decide(release, noHolds)).toEqual([]);
+  });
+
+  it('keeps every leap of an open hold, and what it was found by', () => {
+    const first = holdsDecider.decide(hold, noHolds);
+    const further = holdsDecider.decide(
+      { ...hold, wall: NOW - HOUR, expected: NOW + 2 * HOUR },
+      given(first),
+    );
+    const { clock } = given([...first, ...further]);
+    expect(clock).toMatchObject({ reason: 'it leapt PT1H forward, to 2026-03-02T10:00:00.000Z' });
+    expect(clock?.leaps).toEqual([
+      { wall: NOW + HOUR, expected: NOW },
+      { wall: NOW - HOUR, expected: NOW + 2 * HOUR },
+    ]);
+  });
+
+  const held = (...leaps: readonly [ClockLeap, ...ClockLeap[]]) => ({
+    reason: '',
+    at: NOW,
+    eventId: '',
+    leaps,
+  });
+  const AHEAD = { wall: NOW + HOUR, expected: NOW };
+
+  it('was back where any leap went back: as far as it is known to have been', () => {
+    expect(furthestBack(held(AHEAD))).toBeUndefined();
+    expect(furthestBack(held(AHEAD, { wall: NOW + 5 * HOUR, expected: NOW + 2 * HOUR }))).toBeUndefined();
+    expect(furthestBack(held({ wall: NOW - HOUR, expected: NOW }))).toBe(NOW - HOUR);
+    expect(furthestBack(held(AHEAD, { wall: NOW - HOUR, expected: NOW + 2 * HOUR }))).toBe(NOW - HOUR);
+    expect(furthestBack(held({ wall: NOW - HOUR, expected: NOW }, AHEAD))).toBe(NOW - HOUR);
+    expect(furthestBack(held(AHEAD, { wall: NOW + HOUR, expected: NOW + 2 * HOUR }))).toBe(NOW + HOUR);
+  });
+
+  it('ran ahead by every leap forward since what is asked about', () => {
+    const twice = held(AHEAD, { wall: NOW + 5 * HOUR, expected: NOW + 2 * HOUR });
+    const since = (from: number): number => aheadSince(twice, from) / HOUR;
+    expect([-1, 0, 1, 2, 2.1, 5].map((hours) => since(NOW + hours * HOUR))).toEqual([4, 4, 3, 3, 0, 0]);
+  });
+
+  it('counts a leap forward for what was said before the clock went back in between: too late, never too early', () => {
+    const toAndFro = held(
+      AHEAD,
+      { wall: NOW, expected: NOW + 2 * HOUR },
+      { wall: NOW + 4 * HOUR, expected: NOW + HOUR },
+    );
+    expect(aheadSince(toAndFro, NOW + 1.5 * HOUR)).toBe(3 * HOUR);
+    expect(aheadSince(toAndFro, NOW + 2.1 * HOUR)).toBe(0);
   });
 });

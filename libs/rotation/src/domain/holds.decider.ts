@@ -1,7 +1,7 @@
 import { DomainError, formatInstant, parseInstant, type Decider } from '#eventlog';
 import { formatDuration } from './duration.js';
 import type { FreezeScope, HoldEvent, NewHoldEvent } from './holds.events.js';
-import { CLOCK_TOLERANCE_MS, evolveHolds, furthestBack, noHolds, type HoldsState } from './holds.state.js';
+import { CLOCK_TOLERANCE_MS, evolveHolds, noHolds, type HoldsState } from './holds.state.js';
 
 /** Holds a person ends by confirming that what held is right again. */
 export const CONFIRMABLE_HOLDS = ['clock', 'integrity', 'restore'] as const;
@@ -92,14 +92,6 @@ function clockReason({ found, wall, expected }: HoldsCommand & { readonly type: 
   return `it leapt ${apart} ${wall > expected ? 'forward' : 'back'}, to ${formatInstant(wall)}`;
 }
 
-/** Behind what it should say, and further than anybody has seen it in this hold. */
-export function wentFurtherBack(
-  clock: NonNullable<HoldsState['clock']>,
-  { wall, expected }: { readonly wall: number; readonly expected: number },
-): boolean {
-  return wall < Math.min(expected, furthestBack(clock) ?? Infinity) - CLOCK_TOLERANCE_MS;
-}
-
 function decide(command: HoldsCommand, state: HoldsState): readonly NewHoldEvent[] {
   switch (command.type) {
     case 'DeclareFreeze':
@@ -130,8 +122,8 @@ function decide(command: HoldsCommand, state: HoldsState): readonly NewHoldEvent
       ];
     }
     case 'HoldClock':
-      // One hold is enough, unless the clock went back further since: what is recorded then happened later than it says.
-      return state.clock !== undefined && !wentFurtherBack(state.clock, command)
+      // One hold is enough, but a further leap while it is open says when what is recorded meanwhile really happened.
+      return state.clock !== undefined && Math.abs(command.wall - command.expected) <= CLOCK_TOLERANCE_MS
         ? []
         : [
             {

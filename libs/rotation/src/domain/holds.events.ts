@@ -44,7 +44,8 @@ export const holdEvents = {
   },
   ClockHeld: {
     version: 1,
-    about: 'The clock leapt: emit, revoke and destroy wait until it is confirmed, also over a restart.',
+    about:
+      'The clock leapt: emit, revoke and destroy wait until it is confirmed, also over a restart. While that hold is open, each further leap is recorded, so that no window counts it.',
     schema: z.object({
       /** `monotonic`: wall and monotonic clock parted. `start`: far past the newest record when the process began. */
       found: z.enum(['monotonic', 'start']),

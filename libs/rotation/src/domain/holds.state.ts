@@ -23,14 +23,20 @@ export interface OpenHold {
   readonly eventId: string;
 }
 
+/** What a clock said, and what it should have said by what was known of it just before. Milliseconds. */
+export interface ClockLeap {
+  readonly wall: number;
+  readonly expected: number;
+}
+
+export interface ClockHold extends OpenHold {
+  /** The one that held it, and every further one while it is held. */
+  readonly leaps: readonly [ClockLeap, ...ClockLeap[]];
+}
+
 export interface HoldsState {
   readonly freezes: readonly Freeze[];
-  readonly clock?: OpenHold & {
-    readonly wall: number;
-    readonly expected: number;
-    /** It went back further while it was held: the earliest it is known to have read. */
-    readonly earliest?: number;
-  };
+  readonly clock?: ClockHold;
   readonly integrity?: OpenHold;
   readonly restore?: OpenHold;
   /** Records up to this instant may be ahead of a clock that was confirmed since: they no longer hold anything. */
@@ -67,28 +73,18 @@ export function evolveHolds(state: HoldsState, event: HoldEvent): HoldsState {
             : freeze,
         ),
       };
-    case 'ClockHeld':
-      // A check never moves the baseline of an open hold; how far back the clock went meanwhile is kept beside it.
-      return state.clock !== undefined
-        ? {
-            ...state,
-            clock: {
-              ...state.clock,
-              earliest: Math.min(
-                state.clock.earliest ?? Math.min(state.clock.wall, state.clock.expected),
-                parseInstant(event.data.wall) ?? event.recordedAt,
-              ),
-            },
-          }
-        : {
-            ...state,
-            clock: {
-              ...at,
-              reason: event.data.reason,
-              wall: parseInstant(event.data.wall) ?? event.recordedAt,
-              expected: parseInstant(event.data.expected) ?? event.recordedAt,
-            },
-          };
+    case 'ClockHeld': {
+      const leap = {
+        wall: parseInstant(event.data.wall) ?? event.recordedAt,
+        expected: parseInstant(event.data.expected) ?? event.recordedAt,
+      };
+      // An open hold keeps what it was found by; what the clock did since is kept beside it.
+      const clock: ClockHold =
+        state.clock === undefined
+          ? { ...at, reason: event.data.reason, leaps: [leap] }
+          : { ...state.clock, leaps: [...state.clock.leaps, leap] };
+      return { ...state, clock };
+    }
     case 'ClockConfirmed': {
       const { clock, ...rest } = state;
       const newest = parseInstant(event.data.newestRecordedAt ?? '');
@@ -116,12 +112,24 @@ export function evolveHolds(state: HoldsState, event: HoldEvent): HoldsState {
 }
 
 /** How far back an open hold's clock is known to have been; `undefined`: it only ever was ahead. */
-export function furthestBack({
-  wall,
-  expected,
-  earliest,
-}: NonNullable<HoldsState['clock']>): number | undefined {
-  return earliest ?? (wall < expected ? wall : undefined);
+export function furthestBack({ leaps }: ClockHold): number | undefined {
+  const back = leaps.flatMap(({ wall, expected }) => (wall < expected ? [wall] : []));
+  return back.length === 0 ? undefined : Math.min(...back);
+}
+
+/**
+ * By how much an open hold's clock may have run ahead since it said `from`: every leap forward counts that came when it had not yet
+ * said anything later. Where it went to and fro more than once that may be too much, never too little.
+ */
+export function aheadSince({ leaps }: ClockHold, from: number): number {
+  let latest = -Infinity;
+  let ahead = 0;
+  for (const { wall, expected } of leaps) {
+    latest = Math.max(latest, expected);
+    if (wall > expected && from <= latest) ahead += wall - expected;
+    latest = Math.max(latest, wall);
+  }
+  return ahead;
 }
 
 function covers(

@@ -203,15 +203,18 @@ function planFamily(
   const about = { what: 'family', name, place } as const;
   const reference = `/families/${existing?.id ?? encodeURIComponent(name)}`;
   const known = new Map<string, unknown>(Object.entries(existing ?? {}));
-  const wanted = new Map<string, unknown>([...Object.entries(details), ...Object.entries(aspects)]);
+  const wanted = new Map<string, unknown>([
+    ...Object.entries(details),
+    ...Object.entries(aspects),
+    ['runbook', stillWanted(aspects.runbook, existing)],
+  ]);
   const changes: FieldChange[] = [];
   const requests: ApplyRequest[] = [];
   if (existing === undefined) {
     requests.push(requestOf('create-family', 'POST', '/families', details, 'new'));
   }
   for (const aspect of FAMILY_ASPECTS) {
-    const value =
-      aspect.field === 'runbook' ? stillWanted(wanted.get(aspect.field), existing) : wanted.get(aspect.field);
+    const value = wanted.get(aspect.field);
     if (value === undefined || (existing === undefined && aspect.inDetails === true)) continue;
     const before = known.get(aspect.field);
     const found =

@@ -1,7 +1,7 @@
 import { changeTime } from '../change-windows.js';
 import { containedVersions } from '../containment.state.js';
 import { formatDuration } from '../duration.js';
-import { CLOCK_TOLERANCE_MS, freezesOn } from '../holds.state.js';
+import { aheadSince, CLOCK_TOLERANCE_MS, freezesOn } from '../holds.state.js';
 import type { RotationState } from '../rotation.state.js';
 import { stepTable } from '../step-table.js';
 import type { StepName } from '../step.events.js';
@@ -109,17 +109,15 @@ export function holdsOf(
 
 /**
  * When a span that began at `from` is over, as the clock reads now: no timer fires early because a clock was wrong. While a
- * leap forward is held, what began before it is over by as much later; what may have begun while the clock was behind counts
- * from the clock's confirmation.
+ * leap forward is held, what may have begun before it is over by as much later; what may have begun while the clock was behind
+ * counts from the clock's confirmation.
  */
 export function over({ holds }: Pick<RotationView, 'holds'>, from: number, span: number): number {
   const begun = (holds.behind ?? []).reduce(
     (at, wrong) => (at >= wrong.from && at < wrong.until ? wrong.until : at),
     from,
   );
-  const { clock } = holds;
-  const ahead = clock === undefined ? 0 : Math.max(0, clock.wall - clock.expected);
-  return begun + span + (clock !== undefined && begun <= clock.expected ? ahead : 0);
+  return begun + span + (holds.clock === undefined ? 0 : aheadSince(holds.clock, begun));
 }
 
 /** What waits for a hold begins with this: a hold that ends wakes whoever says so. */
