@@ -462,7 +462,10 @@ describe('holds', () => {
   });
 
   it.each([
-    ['the clock', { freezes: [], clock: { ...hold, reason: 'it leapt', leaps: [{ wall: 0, expected: 0 }] as const } }],
+    [
+      'the clock',
+      { freezes: [], clock: { ...hold, reason: 'it leapt', leaps: [{ wall: 0, expected: 0 }] as const } },
+    ],
     ['the log', { freezes: [], integrity: { ...hold, reason: 'a hash does not match' } }],
     ['a restore', { freezes: [], restore: { ...hold, reason: 'the log is of yesterday' } }],
     ['a freeze', { freezes: [freeze] }],
@@ -502,7 +505,10 @@ describe('holds', () => {
     const world = watched();
     const { id } = world.request();
     emitting(world, id);
-    world.holds = { freezes: [], clock: { ...hold, reason: 'it leapt', leaps: [{ wall: 0, expected: 0 }] as const } };
+    world.holds = {
+      freezes: [],
+      clock: { ...hold, reason: 'it leapt', leaps: [{ wall: 0, expected: 0 }] as const },
+    };
     world.rollBack(id);
     confirmEverything(world, id, 6);
     expect(world.rotation(id).withdrawn).toBeUndefined();
