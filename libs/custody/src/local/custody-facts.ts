@@ -4,7 +4,7 @@ import { openDatabase, openSnapshot, type Snapshot, type SqlRow } from '#eventlo
 import { CustodyStore, DOCUMENT_FOLDER, SCHEMA_VERSION, STORE_FILE } from './custody-store.js';
 import { JwksDocuments } from './jwks-documents.js';
 import type { ObservedVersion } from '../key-backend.js';
-import { refuse } from './requirements.js';
+import { refuse } from '../requirements.js';
 
 /** What a store says of itself without its master key: no material, sealed or not. */
 export interface CustodyFacts {

@@ -34,7 +34,7 @@ import {
   requireNotAborted,
   requireNotOlder,
   unknownVersions,
-} from './requirements.js';
+} from '../requirements.js';
 
 /** The largest max-age ever served (contracts.md, The JWKS document). */
 export const LARGEST_MAX_AGE_SECONDS = 300;
@@ -168,8 +168,8 @@ export class LocalKeyBackend implements KeyBackend {
       requireName('version id', versionId, VERSION_NAME);
       requireNotAborted(attempt.signal);
       // What would be refused is refused before primes are searched; the transaction below decides.
-      this.#requireCurrent(attempt);
       this.#requireOwner(attempt);
+      this.#requireCurrent(attempt);
       const known = this.#repeat(attempt, 'generate', undefined, generatedSchema);
       const key = known === undefined ? await generateKey(algorithm) : undefined;
       const sealed = key === undefined ? undefined : this.#sealer.seal(key.material, object, versionId);

@@ -5,7 +5,7 @@ import { CustodyStore } from './custody-store.js';
 import { fsyncFolder } from './fsync-folder.js';
 import { KeySealer, masterKeyName } from './key-material.js';
 import { copyMasterKeyFile, createMasterKeyFile, loadMasterKey } from './master-key.js';
-import { refuse } from './requirements.js';
+import { refuse } from '../requirements.js';
 
 /** What a change of the master key did. */
 export interface Rekeyed {

@@ -25,6 +25,7 @@ export interface VaultAnswer {
 export type Meaning =
   | { readonly kind: 'done' }
   | { readonly kind: 'absent' }
+  | { readonly kind: 'mismatch' }
   | { readonly kind: 'not-executed'; readonly errorClass: BackendErrorClass; readonly what: string }
   | { readonly kind: 'unknown'; readonly what: string };
 
@@ -57,6 +58,7 @@ export function meaningOf(answer: VaultAnswer, effect: boolean): Meaning {
   if (status === 413) return not('config', 'the request is too large for it (413)');
   if (status === 412) return not('transient', 'its storage is behind (412)');
   if (status === 429) return throttled(answer);
+  if (status === 400 && says(answer, 'check-and-set parameter did not match')) return { kind: 'mismatch' };
   if (status === 400) return not('config', 'it refuses the request (400)');
   if (status === 503) return unavailable(answer);
   if (status >= 300 && status < 400) {
@@ -74,6 +76,9 @@ export function meaningOf(answer: VaultAnswer, effect: boolean): Meaning {
 
 /** Only a plain 404 of the object itself means that it is not there; a missing mount or namespace is a mistake. */
 function absence(answer: VaultAnswer): Meaning {
+  // A deleted version of KV answers with what was known of it.
+  if (typeof answer.data === 'object' && answer.data !== null)
+    return { kind: 'not-executed', errorClass: 'config', what: 'its newest version was deleted there' };
   if (says(answer, 'no handler for route'))
     return { kind: 'not-executed', errorClass: 'config', what: 'nothing is mounted there' };
   if (says(answer, 'namespace not found'))
@@ -102,11 +107,22 @@ function unavailable(answer: VaultAnswer): Meaning {
   return { kind: 'not-executed', errorClass: 'transient', what };
 }
 
+/** The compare-and-set of a write did not fit: somebody else wrote, or our own first try did. */
+export class CasMismatchError extends BackendError {
+  constructor(message: string) {
+    super('transient', message);
+    this.name = 'CasMismatchError';
+  }
+}
+
 /** The error of the port for what did not happen, or may have. Says the instance, the path and the meaning; nothing the server sent. */
 export function errorOf(
   meaning: Exclude<Meaning, { kind: 'done' | 'absent' }>,
   { instance, path }: { readonly instance: string; readonly path: string },
 ): BackendError {
-  const errorClass = meaning.kind === 'unknown' ? 'unknown' : meaning.errorClass;
-  return new BackendError(errorClass, `${instance}, ${path}: ${meaning.what}`);
+  const where = `${instance}, ${path}`;
+  if (meaning.kind === 'unknown') return new BackendError('unknown', `${where}: ${meaning.what}`);
+  if (meaning.kind === 'mismatch')
+    return new CasMismatchError(`${where}: it was changed by somebody else meanwhile`);
+  return new BackendError(meaning.errorClass, `${where}: ${meaning.what}`);
 }

@@ -5,6 +5,7 @@ import { SecretValue } from '#platform';
 import { haveRealPart } from '#platform/testing';
 import { BackendError } from '../key-backend.js';
 import { OpenBao } from '../testing/openbao.js';
+import { CasMismatchError } from './vault-answer.js';
 import { VaultClient, type VaultClientOptions } from './vault-client.js';
 
 jest.setTimeout(60_000);
@@ -62,10 +63,8 @@ const real = haveRealPart('openbao', REAL_CASES);
     expect(written).toMatchObject({ status: 200, data: { version: 1 }, warnings: [] });
     expect(written?.requestId).toMatch(/^[0-9a-f-]{36}$/);
     const error = await refusal(write(client, 'cas', 0));
-    expect([error.errorClass, error.message]).toEqual([
-      'config',
-      `vault.test, ${kv}/data/cas: it refuses the request (400)`,
-    ]);
+    expect(error).toBeInstanceOf(CasMismatchError);
+    expect(error.message).toBe(`vault.test, ${kv}/data/cas: it was changed by somebody else meanwhile`);
   });
 
   it('reads what is there, and its index comes with it', async () => {
@@ -118,8 +117,7 @@ const real = haveRealPart('openbao', REAL_CASES);
   });
 
   it('takes no token, address, namespace or prefix out of the environment', async () => {
-    const before = { ...process.env };
-    Object.assign(process.env, {
+    const replaced = jest.replaceProperty(process, 'env', {
       VAULT_TOKEN: token.reveal().toString('utf8'),
       VAULT_NAMESPACE: 'elsewhere',
       VAULT_PREFIX: '/elsewhere',
@@ -132,7 +130,7 @@ const real = haveRealPart('openbao', REAL_CASES);
       expect((await refusal(client.read(`${kv}/metadata/x`))).errorClass).toBe('auth');
       expect(await client.read(`${kv}/metadata/nobody`, { token })).toBeUndefined();
     } finally {
-      process.env = before;
+      replaced.restore();
     }
   });
 
@@ -303,8 +301,7 @@ describe('a Vault client and a server that means harm', () => {
 
   it('prints nothing, whatever DEBUG says', async () => {
     const address = await serve((_request, response) => response.writeHead(200).end('{"data":{}}'));
-    const before = process.env['DEBUG'];
-    process.env['DEBUG'] = '*';
+    const replaced = jest.replaceProperty(process, 'env', { DEBUG: '*' });
     const said: string[] = [];
     const write = jest.spyOn(process.stderr, 'write').mockImplementation((text) => {
       said.push(String(text));
@@ -315,8 +312,7 @@ describe('a Vault client and a server that means harm', () => {
       expect(said.join('')).toBe('');
     } finally {
       write.mockRestore();
-      if (before === undefined) delete process.env['DEBUG'];
-      else process.env['DEBUG'] = before;
+      replaced.restore();
     }
   });
 

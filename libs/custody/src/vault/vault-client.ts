@@ -1,5 +1,5 @@
 import nodeVault from 'node-vault';
-import { SecretValue } from '#platform';
+import type { SecretValue } from '#platform';
 import { BackendError } from '../key-backend.js';
 import { errorOf, meaningOf, type VaultAnswer } from './vault-answer.js';
 import { sentPath } from './vault-path.js';

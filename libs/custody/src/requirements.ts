@@ -1,7 +1,8 @@
-import { BackendError, type Fence } from '../key-backend.js';
-import type { StoredVersion } from './custody-store.js';
+import { BackendError, type Fence, type ObservedVersion } from './key-backend.js';
 
-/** What the local back end asks of a request before it changes anything, and the words it refuses it with. */
+/** What a back end that keeps its own record asks of a request before it changes anything, and the words it refuses it with. */
+
+type KnownVersion = Pick<ObservedVersion, 'versionId' | 'contained' | 'destroyed'>;
 
 export const OBJECT_NAME = /^[\w.:/@-]{1,256}$/;
 /** A family id names a file. */
@@ -37,11 +38,11 @@ export function requireNotOlder(
   }
 }
 
-export function requireKnown(
+export function requireKnown<Version extends KnownVersion>(
   object: string,
-  versions: readonly StoredVersion[],
+  versions: readonly Version[],
   wanted: readonly string[],
-): readonly StoredVersion[] {
+): readonly Version[] {
   const found = versions.filter(({ versionId }) => wanted.includes(versionId));
   const missing = wanted.filter((versionId) => !found.some((version) => version.versionId === versionId));
   // "Not found" means success to whoever revokes, so it is only said where it is true of all.
@@ -51,11 +52,11 @@ export function requireKnown(
   return found;
 }
 
-export function requireAcceptable(
+export function requireAcceptable<Version extends KnownVersion>(
   object: string,
-  versions: readonly StoredVersion[],
+  versions: readonly Version[],
   wanted: readonly string[],
-): readonly StoredVersion[] {
+): readonly Version[] {
   const found = requireKnown(object, versions, wanted);
   for (const { versionId, contained, destroyed } of found) {
     if (contained) throw refuse('config', `Version ${versionId} is contained and is never accepted again`);
