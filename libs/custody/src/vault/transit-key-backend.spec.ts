@@ -1,0 +1,136 @@
+import { randomUUID } from 'node:crypto';
+import { jest } from '@jest/globals';
+import { SecretValue } from '#platform';
+import { haveRealPart } from '#platform/testing';
+import { BackendError } from '../key-backend.js';
+import { Attempts } from '../testing/key-backend.contract.js';
+import { OpenBao } from '../testing/openbao.js';
+import { ObjectStore } from './object-store.js';
+import { TransitKeyBackend } from './transit-key-backend.js';
+import { VaultClient } from './vault-client.js';
+
+jest.setTimeout(120_000);
+
+const CASES = 4;
+const real = haveRealPart('openbao', CASES);
+
+(real ? describe : describe.skip)('transit on a real server', () => {
+  let bao: OpenBao;
+  let transit: string;
+  let kv: string;
+  let client: VaultClient;
+  let backend: TransitKeyBackend;
+  beforeAll(async () => {
+    bao = await OpenBao.start();
+    [transit, kv] = [await bao.mount('transit'), await bao.mount('kv', { options: { version: '2' } })];
+    client = new VaultClient({ instance: 'vault.test', address: bao.address });
+    const token = async () => bao.rootToken;
+    backend = new TransitKeyBackend({
+      client,
+      store: new ObjectStore({ client, mount: kv, folder: 'keyturn', token }),
+      identity: {
+        token,
+        once: async (seconds) => {
+          const made: { auth: { client_token: string } } = await bao.api('POST', 'auth/token/create', {
+            num_uses: 1,
+            ttl: `${seconds}s`,
+          });
+          return new SecretValue(made.auth.client_token);
+        },
+      },
+      clock: async () => Date.now(),
+    });
+  });
+  afterAll(async () => {
+    await client.close();
+    await bao.stop();
+  });
+
+  const fresh = () => new Attempts({ object: `${transit}/keys/${randomUUID()}`, familyId: randomUUID() });
+  const engineOf = async (object: string) =>
+    (
+      await bao.api<{
+        data: { latest_version: number; min_decryption_version: number; min_encryption_version: number };
+      }>('GET', object)
+    ).data;
+  const states = async (object: string) =>
+    Object.fromEntries(
+      (await backend.observe(object)).versions.map(({ versionId, accepted, emittingShare, contained }) => [
+        versionId,
+        [accepted, emittingShare, contained],
+      ]),
+    );
+
+  async function emitting(attempts: Attempts): Promise<string> {
+    const versionId = randomUUID();
+    await backend.generate(attempts.next(), { versionId, algorithm: 'ES256' });
+    await backend.publish(attempts.next(), { versions: [versionId], maxAgeSeconds: 300 });
+    await backend.switchEmission(attempts.next(), { to: versionId });
+    return versionId;
+  }
+
+  it('turns a key: the engine refuses what was withdrawn, and takes it back', async () => {
+    const attempts = fresh();
+    const one = await emitting(attempts);
+    const { signature } = (
+      await bao.api<{ data: { signature: string } }>('POST', attempts.object.replace('/keys/', '/sign/'), {
+        input: 'aGk=',
+        hash_algorithm: 'sha2-256',
+      })
+    ).data;
+    const verify = () =>
+      bao.api<{ data: { valid: boolean } }>('POST', attempts.object.replace('/keys/', '/verify/'), {
+        input: 'aGk=',
+        hash_algorithm: 'sha2-256',
+        signature,
+      });
+    const two = await emitting(attempts);
+    expect(await states(attempts.object)).toEqual({ [one]: [true, 0, false], [two]: [true, 100, false] });
+    expect((await verify()).data.valid).toBe(true);
+    await backend.withdraw(attempts.next(), { versions: [one] });
+    expect(await engineOf(attempts.object)).toMatchObject({
+      latest_version: 2,
+      min_decryption_version: 2,
+      min_encryption_version: 2,
+    });
+    await expect(verify()).rejects.toThrow('disallowed by policy (too old)');
+    await backend.reAccept(attempts.next(), { versions: [one] });
+    expect((await verify()).data.valid).toBe(true);
+    expect(await states(attempts.object)).toEqual({ [one]: [true, 0, false], [two]: [true, 100, false] });
+  });
+
+  it('answers a repeat by its key with the first receipt, and makes no version more', async () => {
+    const attempts = fresh();
+    const attempt = attempts.next();
+    const input = { versionId: randomUUID(), algorithm: 'EdDSA' } as const;
+    const first = await backend.generate(attempt, input);
+    expect(await backend.generate(attempts.next({ key: attempt.key }), input)).toEqual(first);
+    expect((await engineOf(attempts.object)).latest_version).toBe(1);
+    const stale = attempts.next({ fence: { slot: 0, step: 0 } });
+    const error = await backend.generate(stale, input).catch((thrown: unknown) => thrown);
+    expect(error instanceof BackendError && error.errorClass).toBe('fenced');
+  });
+
+  it('takes in a key that was in use before Keyturn came', async () => {
+    const attempts = fresh();
+    await bao.api('POST', attempts.object, { type: 'rsa-2048' });
+    await bao.api('POST', `${attempts.object}/rotate`);
+    expect(await states(attempts.object)).toEqual({ 1: [true, 0, false], 2: [true, 100, false] });
+    const versionId = randomUUID();
+    await backend.generate(attempts.next(), { versionId, algorithm: 'RS256' });
+    expect(await states(attempts.object)).toEqual({
+      1: [true, 0, false],
+      2: [true, 100, false],
+      [versionId]: [false, 0, false],
+    });
+  });
+
+  it('keeps what it made over a SIGKILL of the server', async () => {
+    const attempts = fresh();
+    const versionId = await emitting(attempts);
+    const before = (await backend.observe(attempts.object)).versions;
+    await bao.crash();
+    expect((await backend.observe(attempts.object)).versions).toEqual(before);
+    expect(before.map((version) => version.versionId)).toEqual([versionId]);
+  });
+});
