@@ -31,7 +31,7 @@ import { TransitKey, TRANSIT_TYPES, type TransitKeyState, type TransitVersion } 
 import type { VaultClient } from './vault-client.js';
 
 /** Whom Keyturn is to the server. */
-export interface VaultIdentity {
+export interface Identity {
   /** The driver's own token, as good as it is now. */
   token(): Promise<SecretValue>;
   /** Good for one request, and dead after so many seconds: neither a frozen worker nor a re-sent request acts with it twice. */
@@ -41,7 +41,7 @@ export interface VaultIdentity {
 export interface TransitBackendOptions {
   readonly client: VaultClient;
   readonly store: ObjectStore;
-  readonly identity: VaultIdentity;
+  readonly identity: Identity;
   /** The server's clock, milliseconds. */
   readonly clock: () => Promise<number>;
 }

@@ -3,6 +3,8 @@ import { BackendError, type BackendErrorClass } from '../key-backend.js';
 /** What a server answered, as far as anything here looks at it. Its body may hold secrets: it MUST NOT be printed or kept. */
 export interface VaultAnswer {
   readonly status: number;
+  /** Whole, for what does not stand under `data` (logins). */
+  readonly body: Readonly<Record<string, unknown>>;
   /** `data` of the body; `undefined` where there is none (204). */
   readonly data: unknown;
   readonly warnings: readonly string[];

@@ -170,6 +170,7 @@ function answerOf({ status, headers, text }: Heard): VaultAnswer | undefined {
   const [index, location] = [header('x-vault-index'), header('location')];
   return {
     status,
+    body: body ?? {},
     data,
     warnings: texts(warnings),
     errors: texts(errors),
