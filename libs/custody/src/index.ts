@@ -17,3 +17,4 @@ export {
   type ObservedVersion,
   type Receipt,
 } from './key-backend.js';
+export type { ServedDocument } from './jwks-document.js';

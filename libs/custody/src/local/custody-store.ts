@@ -13,7 +13,7 @@ import {
   type LedgerEntry,
   type ObservedVersion,
 } from '../key-backend.js';
-import { fsyncFolder } from './fsync-folder.js';
+import { fsyncFolder } from '../fsync-folder.js';
 import type { KeySealer } from './key-material.js';
 
 export const SCHEMA_VERSION = 2;

@@ -1,6 +1,6 @@
 import { sqlFailure, type SqlFailure } from '#eventlog/sqlite';
 import { BackendError } from '../key-backend.js';
-import { errorCode } from './error-code.js';
+import { errorCode } from '../error-code.js';
 import { refuse } from '../requirements.js';
 
 /** Whatever is not one of ours leaves as `unknown` or better, with a code and without its cause. */

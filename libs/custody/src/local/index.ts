@@ -1,6 +1,5 @@
 export { copyMasterKeyFile, createMasterKeyFile, loadMasterKey, type MasterKeySource } from './master-key.js';
 export {
-  LARGEST_MAX_AGE_SECONDS,
   LocalKeyBackend,
   openLocalKeyBackend,
   type LocalKeyBackendOptions,
@@ -9,7 +8,6 @@ export {
   type Verification,
   type VerificationFailure,
 } from './local-key-backend.js';
-export type { ServedDocument } from './jwks-documents.js';
 export {
   nextOf,
   opensWith,

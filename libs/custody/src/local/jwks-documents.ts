@@ -1,29 +1,9 @@
-import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { renderJwks, type ServedDocument } from '../jwks-document.js';
+import { replaceFile, readIfThere, TEMPORARY } from '../replace-file.js';
 import type { CustodyStore, StoredObject } from './custody-store.js';
-import { errorCode } from './error-code.js';
-import { fsyncFolder } from './fsync-folder.js';
-
-/** What HTTP serves at `/jwks/{familyId}`. */
-export interface ServedDocument {
-  readonly body: Buffer;
-  /** Strong, with its quotes. */
-  readonly etag: string;
-  readonly maxAgeSeconds: number;
-}
-
-const TEMPORARY = '.tmp';
+import { fsyncFolder } from '../fsync-folder.js';
 
 /**
  * The JWKS documents: rendered from the store, kept in a file each and, for serving, in memory. `sync` does not yield
@@ -56,18 +36,10 @@ export class JwksDocuments {
     const path = this.#path(object.familyId);
     if (wanted === undefined) {
       rmSync(path, { force: true });
+      fsyncFolder(this.#folder);
     } else {
-      const temporary = `${path}${TEMPORARY}`;
-      const file = openSync(temporary, 'w', 0o600);
-      try {
-        writeFileSync(file, wanted.body);
-        fsyncSync(file);
-      } finally {
-        closeSync(file);
-      }
-      renameSync(temporary, path);
+      replaceFile(path, wanted.body);
     }
-    fsyncFolder(this.#folder);
     return true;
   }
 
@@ -104,19 +76,7 @@ export class JwksDocuments {
 
   /** None before the first publication, nor for symmetric keys; `{"keys":[]}` where nothing is accepted any more. */
   #render(object: StoredObject): ServedDocument | undefined {
-    const versions = this.#store.versions(object.object).filter((version) => version.publicJwk !== undefined);
-    if (object.maxAge === undefined || !versions.some((version) => version.published)) return undefined;
-    const keys = versions
-      .filter((version) => version.accepted && !version.contained)
-      .map(({ publicJwk, versionId, algorithm }) => ({
-        ...publicJwk,
-        kid: versionId,
-        alg: algorithm,
-        use: 'sig',
-      }));
-    const body = Buffer.from(JSON.stringify({ keys }), 'utf8');
-    const etag = `"${createHash('sha256').update(body).digest('base64url')}"`;
-    return { body, etag, maxAgeSeconds: object.maxAge };
+    return renderJwks(this.#store.versions(object.object), object.maxAge);
   }
 
   #fileAgrees(familyId: string, wanted: ServedDocument | undefined): boolean {
@@ -126,15 +86,6 @@ export class JwksDocuments {
 
   #path(familyId: string): string {
     return join(this.#folder, `${familyId}.json`);
-  }
-}
-
-/** `undefined` where there is none; what cannot be read agrees with nothing. */
-function readIfThere(path: string): Buffer | undefined {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    return errorCode(error) === 'ENOENT' ? undefined : Buffer.alloc(0);
   }
 }
 

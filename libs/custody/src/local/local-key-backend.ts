@@ -19,8 +19,9 @@ import {
 } from '../key-backend.js';
 import { isAcceptedByDocument, type Verdict } from './canary.js';
 import { CustodyStore, DOCUMENT_FOLDER, type StoredEntry, type StoredVersion } from './custody-store.js';
-import { errorCode } from './error-code.js';
-import { JwksDocuments, type ServedDocument } from './jwks-documents.js';
+import { errorCode } from '../error-code.js';
+import { LARGEST_MAX_AGE_SECONDS, type ServedDocument } from '../jwks-document.js';
+import { JwksDocuments } from './jwks-documents.js';
 import { generateKey, importKey, KeySealer } from './key-material.js';
 import { guarded } from './failures.js';
 import {
@@ -35,9 +36,6 @@ import {
   requireNotOlder,
   unknownVersions,
 } from '../requirements.js';
-
-/** The largest max-age ever served (contracts.md, The JWKS document). */
-export const LARGEST_MAX_AGE_SECONDS = 300;
 
 /**
  * Both limits are kept, not hoped for: an effect that has not come to its commit by then is refused. Searching the primes

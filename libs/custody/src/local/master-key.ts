@@ -15,8 +15,8 @@ import { dirname, join } from 'node:path';
 import { SecretValue } from '#platform';
 import { BackendError } from '../key-backend.js';
 import { STORE_FILE } from './custody-store.js';
-import { errorCode } from './error-code.js';
-import { fsyncFolder } from './fsync-folder.js';
+import { errorCode } from '../error-code.js';
+import { fsyncFolder } from '../fsync-folder.js';
 
 const MASTER_KEY_BYTES = 32;
 

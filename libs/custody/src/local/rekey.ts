@@ -2,7 +2,7 @@ import { existsSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { failpoint, type SecretValue } from '#platform';
 import { CustodyStore } from './custody-store.js';
-import { fsyncFolder } from './fsync-folder.js';
+import { fsyncFolder } from '../fsync-folder.js';
 import { KeySealer, masterKeyName } from './key-material.js';
 import { copyMasterKeyFile, createMasterKeyFile, loadMasterKey } from './master-key.js';
 import { refuse } from '../requirements.js';

@@ -93,7 +93,8 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
         const { longestRequestMs } = declaration.effects[effect];
         expect(Number.isSafeInteger(longestRequestMs)).toBe(true);
         expect(longestRequestMs).toBeGreaterThan(0);
-        expect(longestRequestMs).toBeLessThanOrEqual(60_000);
+        // A Vault works on a request for 90 s, and ours has 15 s to reach it.
+        expect(longestRequestMs).toBeLessThanOrEqual(120_000);
       }
       expect(EFFECTS).toContain(declaration.pointOfNoReturn);
       expect(declaration.algorithms).toContain(harness.algorithm);

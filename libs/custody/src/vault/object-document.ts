@@ -9,6 +9,7 @@ import {
   type LedgerEntry,
   type ObservedVersion,
 } from '../key-backend.js';
+import { LARGEST_MAX_AGE_SECONDS } from '../jwks-document.js';
 import {
   refuse,
   requireAcceptable,
@@ -34,6 +35,10 @@ const versionSchema = z.strictObject({
   strengthBits: wholeNumber,
   fingerprint: z.string(),
   createdAt: z.string(),
+  /** Of an asymmetric key. */
+  publicJwk: z.record(z.string(), z.string()).optional(),
+  /** What it signed for the probe while it could: no token, good for nothing else. */
+  canary: z.string().optional(),
   accepted: z.boolean(),
   /** It was accepted once. */
   published: z.boolean(),
@@ -86,7 +91,8 @@ export const LEDGER_LENGTH = 256;
 export type Change =
   | {
       readonly effect: 'generate';
-      readonly made: GeneratedVersion & { readonly engine: string; readonly adopted?: true };
+      readonly made: GeneratedVersion &
+        Pick<DocumentVersion, 'engine' | 'publicJwk' | 'canary'> & { readonly adopted?: true };
     }
   | { readonly effect: 'publish'; readonly versions: readonly string[]; readonly maxAgeSeconds: number }
   | { readonly effect: 'switch-emission'; readonly to: string }
@@ -100,10 +106,12 @@ export type Change =
 export const emptyDocument: ObjectDocument = { format: 1, versions: [], denied: {}, ledger: [] };
 
 export function observedVersions({ versions, denied }: ObjectDocument): readonly ObservedVersion[] {
-  return versions.map(({ engine: _engine, published: _published, ...version }) => ({
-    ...version,
-    contained: isDenied({ denied }, version.versionId),
-  }));
+  return versions.map(
+    ({ engine: _engine, published: _published, publicJwk: _jwk, canary: _canary, ...version }) => ({
+      ...version,
+      contained: isDenied({ denied }, version.versionId),
+    }),
+  );
 }
 
 export function ledgerEntryOf({ ledger }: ObjectDocument, key: string): LedgerEntry | undefined {
@@ -126,6 +134,7 @@ export function raised(
     raise.fence,
     raise.attemptId,
   );
+  if (document.fence?.attemptId === raise.attemptId) return document;
   return { ...document, fence: { ...raise.fence, attemptId: raise.attemptId } };
 }
 
@@ -168,7 +177,9 @@ export function done(
   change: Change,
   at: string,
 ): ObjectDocument {
-  const { pending: _pending, ...changed } = applied(document, attempt, change);
+  const { pending, ...changed } = applied(document, attempt, change);
+  // A containment passes beside whatever is under way; that one is not over by it.
+  const beside = change.effect === 'contain' && pending !== undefined && pending.key !== attempt.key;
   const entry = {
     key: attempt.key,
     attemptId: attempt.attemptId,
@@ -177,7 +188,11 @@ export function done(
     at,
     ...(change.effect === 'generate' && change.made.adopted === true ? { adopted: true as const } : {}),
   };
-  return { ...changed, ledger: [...changed.ledger, entry].slice(-LEDGER_LENGTH) };
+  return {
+    ...changed,
+    ...(beside ? { pending } : {}),
+    ledger: [...changed.ledger, entry].slice(-LEDGER_LENGTH),
+  };
 }
 
 export function versionsOf(change: Change): readonly string[] {
@@ -248,7 +263,7 @@ export function applied(
       return change.versions.reduce(
         (sofar, versionId) => ({
           ...sofar,
-          denied: { ...sofar.denied, [versionId]: [...(sofar.denied[versionId] ?? []), key] },
+          denied: { ...sofar.denied, [versionId]: [...new Set([...(sofar.denied[versionId] ?? []), key])] },
         }),
         document,
       );
@@ -272,7 +287,7 @@ export function applied(
   }
 }
 
-function isDenied({ denied }: Pick<ObjectDocument, 'denied'>, versionId: string): boolean {
+export function isDenied({ denied }: Pick<ObjectDocument, 'denied'>, versionId: string): boolean {
   return Object.hasOwn(denied, versionId) && (denied[versionId] ?? []).length > 0;
 }
 
@@ -312,7 +327,7 @@ function requireMaxAge(maxAgeSeconds: number): number {
   if (!Number.isSafeInteger(maxAgeSeconds) || maxAgeSeconds < 0) {
     throw refuse('config', 'maxAgeSeconds is not a whole number of seconds');
   }
-  return maxAgeSeconds;
+  return Math.min(maxAgeSeconds, LARGEST_MAX_AGE_SECONDS);
 }
 
 function sameSet(one: readonly string[], other: readonly string[]): boolean {

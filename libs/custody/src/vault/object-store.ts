@@ -96,10 +96,19 @@ export class ObjectStore {
   async change(
     object: string,
     decide: (document: ObjectDocument) => ObjectDocument,
-    isOurs: (document: ObjectDocument) => boolean,
-    signal?: AbortSignal,
+    {
+      isOurs,
+      signal,
+      from,
+    }: {
+      /** Knows the change again where its answer was lost; without it the same is decided, and written, again. */
+      readonly isOurs?: (document: ObjectDocument) => boolean;
+      readonly signal?: AbortSignal;
+      /** What was read last: the compare-and-set says whether it still is so. */
+      readonly from?: Stored;
+    } = {},
   ): Promise<Stored> {
-    let stored = await this.read(object, signal);
+    let stored = from ?? (await this.read(object, signal));
     for (let tries = 1; ; tries += 1) {
       const wanted = decide(stored.document);
       // Decided to be so already.
@@ -112,7 +121,7 @@ export class ObjectStore {
         if (tries === MOST_TRIES) throw error;
       }
       stored = await this.read(object, signal);
-      if (isOurs(stored.document)) return stored;
+      if (isOurs?.(stored.document) === true) return stored;
     }
   }
 

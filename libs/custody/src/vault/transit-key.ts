@@ -2,6 +2,7 @@ import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
 import type { SecretValue } from '#platform';
 import { BackendError, type Algorithm } from '../key-backend.js';
+import { TooOldError } from './vault-answer.js';
 import type { VaultClient } from './vault-client.js';
 
 /** Transit's own names of what we make. Its hmac keys have no versions anybody could see: symmetric families are not driven there. */
@@ -12,6 +13,14 @@ export const TRANSIT_TYPES: Readonly<Partial<Record<Algorithm, string>>> = {
 };
 
 const STRENGTHS: Readonly<Partial<Record<Algorithm, number>>> = { RS256: 2048, ES256: 256, EdDSA: 256 };
+
+/** How each is signed and verified; both must say the same, or a good signature is called bad. */
+const SIGNATURES: Readonly<Record<Algorithm, Readonly<Record<string, string>>>> = {
+  RS256: { signature_algorithm: 'pkcs1v15', hash_algorithm: 'sha2-256' },
+  ES256: { hash_algorithm: 'sha2-256' },
+  EdDSA: {},
+  HS256: {},
+};
 
 /** An RSA key takes up to 2.4 s in a crowd. */
 const ROTATE_MS = 15_000;
@@ -32,7 +41,7 @@ const keySchema = z.looseObject({
 
 export interface TransitVersion {
   readonly number: number;
-  readonly publicKey: KeyObject;
+  readonly publicJwk: Readonly<Record<string, string>>;
   /** SHA-256 of the SPKI, hex. */
   readonly fingerprint: string;
   readonly strengthBits: number;
@@ -115,14 +124,53 @@ export class TransitKey {
     await this.#effect(`keys/${this.name}/config`, body, token, rotation);
   }
 
-  /** Whether a signature of this version would be accepted. */
-  async accepts(signature: string, input: string, token: SecretValue): Promise<boolean> {
-    const answer = await this.client.effect(`${this.mount}/verify/${this.name}`, {
+  /** Signs with exactly this version: 0, or none, would mean the newest. */
+  async sign(number: number, algorithm: Algorithm, input: string, token: SecretValue): Promise<string> {
+    if (!Number.isSafeInteger(number) || number < 1)
+      throw new RangeError('a version to sign with is 1 or more');
+    const answer = await this.client.effect(`${this.mount}/sign/${this.name}`, {
       method: 'POST',
       token,
-      body: { input, signature },
+      body: { input, key_version: String(number), ...SIGNATURES[algorithm] },
     });
-    return z.looseObject({ valid: z.boolean() }).parse(answer?.data).valid;
+    const { signature } = z.looseObject({ signature: z.string() }).parse(answer?.data);
+    if (!signature.startsWith(`vault:v${number}:`))
+      throw new BackendError(
+        'config',
+        `${this.client.instance}, ${this.name}: it signed with another version`,
+      );
+    return signature;
+  }
+
+  /** Asks the engine whether it accepts a signature. `false` is no refusal of a version: another input says so, too. */
+  async tries(
+    signature: string,
+    algorithm: Algorithm,
+    input: string,
+    token: SecretValue,
+  ): Promise<{ readonly accepted: boolean | undefined; readonly how: string }> {
+    try {
+      const answer = await this.client.effect(`${this.mount}/verify/${this.name}`, {
+        method: 'POST',
+        token,
+        body: { input, signature, ...SIGNATURES[algorithm] },
+      });
+      const { valid } = z.looseObject({ valid: z.boolean() }).parse(answer?.data);
+      return valid
+        ? { accepted: true, how: 'the server verified a canary signed with it' }
+        : {
+            accepted: undefined,
+            how: 'the server says that its canary is of another key, which proves nothing',
+          };
+    } catch (error) {
+      if (!(error instanceof TooOldError)) throw error;
+      return { accepted: false, how: 'the server refused a canary signed with it as too old' };
+    }
+  }
+
+  /** Deletes every version older than this, for good. */
+  async trim(minAvailable: number, token: SecretValue, rotation?: string): Promise<void> {
+    await this.#effect(`keys/${this.name}/trim`, { min_available_version: minAvailable }, token, rotation);
   }
 
   async #effect(
@@ -159,12 +207,16 @@ function versionOf(algorithm: Algorithm, number: number, shown: string, createdA
   const spki = publicKey.export({ type: 'spki', format: 'der' });
   return {
     number,
-    publicKey,
+    publicJwk: publicJwkOf(publicKey),
     fingerprint: createHash('sha256').update(spki).digest('hex'),
     strengthBits: STRENGTHS[algorithm] ?? 0,
     // The server leaves trailing zeros out.
     createdAt: new Date(createdAt).toISOString(),
   };
+}
+
+function publicJwkOf(key: KeyObject): Readonly<Record<string, string>> {
+  return z.record(z.string(), z.string()).parse(key.export({ format: 'jwk' }));
 }
 
 /** Shown as 32 raw bytes, base64. */

@@ -28,6 +28,8 @@ export type Meaning =
   | { readonly kind: 'done' }
   | { readonly kind: 'absent' }
   | { readonly kind: 'mismatch' }
+  /** The artefact's version lies below what the engine accepts. */
+  | { readonly kind: 'too-old' }
   | { readonly kind: 'not-executed'; readonly errorClass: BackendErrorClass; readonly what: string }
   | { readonly kind: 'unknown'; readonly what: string };
 
@@ -61,6 +63,8 @@ export function meaningOf(answer: VaultAnswer, effect: boolean): Meaning {
   if (status === 412) return not('transient', 'its storage is behind (412)');
   if (status === 429) return throttled(answer);
   if (status === 400 && says(answer, 'check-and-set parameter did not match')) return { kind: 'mismatch' };
+  if (status === 400 && says(answer, 'disallowed by policy (too old)', 'version is too old'))
+    return { kind: 'too-old' };
   if (status === 400) return not('config', 'it refuses the request (400)');
   if (status === 503) return unavailable(answer);
   if (status >= 300 && status < 400) {
@@ -117,6 +121,14 @@ export class CasMismatchError extends BackendError {
   }
 }
 
+/** The engine refused an artefact because its version was withdrawn: the right reason, where a probe asks. */
+export class TooOldError extends BackendError {
+  constructor(message: string) {
+    super('config', message);
+    this.name = 'TooOldError';
+  }
+}
+
 /** The error of the port for what did not happen, or may have. Says the instance, the path and the meaning; nothing the server sent. */
 export function errorOf(
   meaning: Exclude<Meaning, { kind: 'done' | 'absent' }>,
@@ -126,5 +138,6 @@ export function errorOf(
   if (meaning.kind === 'unknown') return new BackendError('unknown', `${where}: ${meaning.what}`);
   if (meaning.kind === 'mismatch')
     return new CasMismatchError(`${where}: it was changed by somebody else meanwhile`);
+  if (meaning.kind === 'too-old') return new TooOldError(`${where}: it refuses what is so old`);
   return new BackendError(meaning.errorClass, `${where}: ${meaning.what}`);
 }

@@ -1,52 +1,46 @@
 import { randomUUID } from 'node:crypto';
 import { jest } from '@jest/globals';
-import { SecretValue } from '#platform';
 import { haveRealPart } from '#platform/testing';
-import { BackendError } from '../key-backend.js';
-import { Attempts } from '../testing/key-backend.contract.js';
+import { BackendError, type KeyBackend } from '../key-backend.js';
+import { Attempts, keyBackendContract } from '../testing/key-backend.contract.js';
 import { OpenBao } from '../testing/openbao.js';
-import { ObjectStore } from './object-store.js';
-import { TransitKeyBackend } from './transit-key-backend.js';
-import { VaultClient } from './vault-client.js';
+import { VaultHarness } from '../testing/vault-harness.js';
+import { TransitEngine } from './transit-engine.js';
 
 jest.setTimeout(120_000);
 
-const CASES = 4;
+const CASES = 40;
 const real = haveRealPart('openbao', CASES);
 
 (real ? describe : describe.skip)('transit on a real server', () => {
   let bao: OpenBao;
   let transit: string;
-  let kv: string;
-  let client: VaultClient;
-  let backend: TransitKeyBackend;
+  let documents: string;
+  let harness: ReturnType<typeof open>;
+  let backend: KeyBackend;
+  const open = () =>
+    new VaultHarness({
+      bao,
+      algorithm: 'ES256',
+      documents,
+      engine: (client) => new TransitEngine(client),
+      object: () => `${transit}/keys/${randomUUID()}`,
+    });
   beforeAll(async () => {
     bao = await OpenBao.start();
-    [transit, kv] = [await bao.mount('transit'), await bao.mount('kv', { options: { version: '2' } })];
-    client = new VaultClient({ instance: 'vault.test', address: bao.address });
-    const token = async () => bao.rootToken;
-    backend = new TransitKeyBackend({
-      client,
-      store: new ObjectStore({ client, mount: kv, folder: 'keyturn', token }),
-      identity: {
-        token,
-        once: async (seconds) => {
-          const made: { auth: { client_token: string } } = await bao.api('POST', 'auth/token/create', {
-            num_uses: 1,
-            ttl: `${seconds}s`,
-          });
-          return new SecretValue(made.auth.client_token);
-        },
-      },
-      clock: async () => Date.now(),
-    });
+    transit = await bao.mount('transit');
+    documents = await bao.mount('kv', { options: { version: '2' } });
   });
-  afterAll(async () => {
-    await client.close();
-    await bao.stop();
+  beforeEach(() => {
+    harness = open();
+    backend = harness.backend;
   });
+  afterEach(() => harness.close());
+  afterAll(() => bao.stop());
 
-  const fresh = () => new Attempts({ object: `${transit}/keys/${randomUUID()}`, familyId: randomUUID() });
+  const fresh = () => new Attempts(harness.fresh());
+  keyBackendContract('transit, OpenBao', async () => open());
+
   const engineOf = async (object: string) =>
     (
       await bao.api<{

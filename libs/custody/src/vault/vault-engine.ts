@@ -1,0 +1,95 @@
+import type { SecretValue } from '#platform';
+import type { Algorithm, BackendDeclaration, Effect, EffectClass } from '../key-backend.js';
+import type { DocumentVersion, ObjectDocument, PendingEffect } from './object-document.js';
+
+/** Whom Keyturn is to the server. */
+export interface Identity {
+  /** The driver's own token, as good as it is now. */
+  token(): Promise<SecretValue>;
+  /** Good for one request, and dead after so many seconds: neither a frozen worker nor a re-sent request acts with it twice. */
+  once(seconds: number): Promise<SecretValue>;
+  /** May sign and verify canaries, log in with a pair's credentials, and nothing that changes anything. */
+  probe(): Promise<SecretValue>;
+  /** May delete this object's key material: what the approver of a destruction supplied. `auth` where nobody did. */
+  destroyer(object: string): Promise<SecretValue>;
+}
+
+/** What the requests of one effect are sent with. */
+export interface EngineCall {
+  readonly object: string;
+  /** `X-Keyturn-Rotation`: the idempotency key of the step. */
+  readonly rotation: string;
+  readonly attemptId: string;
+  readonly identity: Identity;
+  /** An effect MUST NOT be begun once it is aborted. */
+  readonly signal: AbortSignal;
+}
+
+/** What a version is, as its engine shows it once it is sure to last. */
+export type MadeVersion = Pick<
+  DocumentVersion,
+  'engine' | 'algorithm' | 'strengthBits' | 'fingerprint' | 'createdAt' | 'publicJwk' | 'canary'
+>;
+
+/** What an engine shows of an object, as far as everything above it needs to know. */
+export interface EngineState {
+  /** Where the next version comes after: the newest one's own name, `0` before the first. */
+  readonly newest: string;
+}
+
+export interface ProbeAnswer {
+  /** `undefined`: the engine cannot tell, and the document alone decides. */
+  readonly accepted: boolean | undefined;
+  /** A short sentence for the record. */
+  readonly how: string;
+}
+
+/**
+ * One kind of secrets engine: how its objects are read, turned and held to what their document says. Everything else (fence, ledger,
+ * repeats, pending effects, what is served) is `VaultKeyBackend`'s. Every request is sent once; an answer that is lost is looked for.
+ */
+export interface VaultEngine<State extends EngineState, Wanted> {
+  readonly kind: BackendDeclaration['kind'];
+  readonly algorithms: readonly Algorithm[];
+  readonly capabilities: BackendDeclaration['capabilities'];
+  readonly classes: Readonly<Record<Effect, EffectClass>>;
+  readonly pointOfNoReturn: Effect;
+  /** After so long no request of an effect can still take effect: milliseconds. */
+  readonly longestRequestMs: number;
+
+  /** Throws `config` where the object is not named as this engine's objects are. */
+  requireNamed(object: string): void;
+  /** What is there now, by the driver's own token; `undefined`: nothing. */
+  look(object: string, identity: Identity): Promise<State | undefined>;
+  /** Throws `config`, with what would be right, where Keyturn must not turn what is there. Sends nothing. */
+  requireDrivable(object: string, state: State | undefined, algorithm: Algorithm): void;
+  /** The document with what the engine has and nobody wrote down: in use before Keyturn came, or surplus. Pure. */
+  seen(document: ObjectDocument, state: State | undefined): ObjectDocument;
+
+  /** Asks for one version more; one request that takes effect, by a token of its own unless it is a compare-and-swap. */
+  generate(
+    call: EngineCall,
+    state: State | undefined,
+    input: { readonly versionId: string; readonly algorithm: Algorithm },
+  ): Promise<void>;
+  /** Whether a version that an earlier attempt asked for (its answer was lost) is there now. Pure. */
+  happened(pending: PendingEffect, state: State | undefined): boolean;
+  /**
+   * What was made after `before`, once it is sure to outlive the server. `unknown` where it is not shown, or somebody else made another
+   * meanwhile.
+   */
+  made(
+    call: EngineCall,
+    before: string,
+    input: { readonly versionId: string; readonly algorithm: Algorithm },
+  ): Promise<MadeVersion>;
+
+  /** What the engine must be told so that it refuses what the document does not accept; `undefined`: it is so. Pure. */
+  wanted(document: ObjectDocument, state: State | undefined): Wanted | undefined;
+  /** Tells it. Absolute or compare-and-swap, so that the same again changes nothing. */
+  hold(call: EngineCall, wanted: Wanted): Promise<void>;
+  /** Deletes key material for good; the document allows it. */
+  destroy(call: EngineCall, document: ObjectDocument, versions: readonly DocumentVersion[]): Promise<void>;
+  /** Asks the engine itself whether an artefact of the version would be accepted. */
+  probe(object: string, version: DocumentVersion, identity: Identity): Promise<ProbeAnswer>;
+}

@@ -1,0 +1,385 @@
+import {
+  BackendError,
+  EFFECTS,
+  type Algorithm,
+  type Attempt,
+  type BackendDeclaration,
+  type Effect,
+  type Fence,
+  type GeneratedVersion,
+  type KeyBackend,
+  type LedgerEntry,
+  type Observation,
+  type Receipt,
+} from '../key-backend.js';
+import type { ServedDocument } from '../jwks-document.js';
+import { refuse, requireNotAborted } from '../requirements.js';
+import type { KeptDocuments } from './kept-documents.js';
+import {
+  applied,
+  begun as withPending,
+  done,
+  entered,
+  ledgerEntryOf,
+  observedVersions,
+  raised,
+  repeatOf,
+  versionsOf,
+  type Change,
+  type DocumentVersion,
+  type ObjectDocument,
+} from './object-document.js';
+import type { ObjectStore, Stored } from './object-store.js';
+import type { EngineCall, EngineState, Identity, VaultEngine } from './vault-engine.js';
+
+export interface VaultBackendOptions {
+  /** As families name it: `vault.prod-eu`. */
+  readonly instance: string;
+  readonly store: ObjectStore;
+  readonly identity: Identity;
+  /** Where what verifiers are served is kept; absent: nothing of it is served (no asymmetric keys). */
+  readonly kept: KeptDocuments;
+  /** The server's clock, milliseconds. */
+  readonly clock: () => Promise<number>;
+}
+
+/**
+ * The port over a secrets engine: what is accepted and emits stands in the object's document, changed by compare-and-set; the engine is
+ * held to it. An effect in the engine is begun in the document before it is sent and written down there after it (docs/adr/0030).
+ */
+export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBackend {
+  readonly declaration: BackendDeclaration;
+  readonly #engine: VaultEngine<State, Wanted>;
+  readonly #options: VaultBackendOptions;
+
+  constructor(engine: VaultEngine<State, Wanted>, options: VaultBackendOptions) {
+    this.#engine = engine;
+    this.#options = options;
+    this.declaration = declare(options.instance, engine);
+  }
+
+  async generate(
+    attempt: Attempt,
+    input: { readonly versionId: string; readonly algorithm: Algorithm },
+  ): Promise<GeneratedVersion & Receipt> {
+    const engine = this.#engine;
+    if (!engine.algorithms.includes(input.algorithm))
+      throw refuse(
+        'config',
+        `${this.declaration.instance} makes no ${input.algorithm} key: take ${engine.algorithms.join(', ')}`,
+      );
+    const { state, opened } = await this.#enter(attempt, 'generate', undefined);
+    if (opened.repeat !== undefined) return generatedOf(opened.document, opened.repeat);
+    if (opened.document.versions.some(({ versionId }) => versionId === input.versionId))
+      throw refuse('config', `Version ${input.versionId} exists already in ${attempt.object}`);
+    engine.requireDrivable(attempt.object, state, input.algorithm);
+    const call = this.#call(attempt);
+    const { pending } = opened.document;
+    // An earlier attempt of this very step asked for a version, and it is there: nobody can prove whose it is.
+    const lost = pending?.key === attempt.key && engine.happened(pending, state);
+    const before = lost ? pending.before : (state?.newest ?? '0');
+    const versionId = (lost ? pending.versions[0] : undefined) ?? input.versionId;
+    let begun: Stored = opened;
+    if (!lost) {
+      begun = await this.#begin(attempt, 'generate', [versionId], state, opened);
+      requireNotAborted(attempt.signal);
+      await engine.generate(call, state, { ...input, versionId });
+    }
+    const made = await engine.made(call, before, { ...input, versionId });
+    const change: Change = {
+      effect: 'generate',
+      made: { ...made, versionId, ...(lost ? { adopted: true as const } : {}) },
+    };
+    return generatedOf(...(await this.#commit(attempt, change, begun)));
+  }
+
+  async publish(
+    attempt: Attempt,
+    input: { readonly versions: readonly string[]; readonly maxAgeSeconds: number },
+  ): Promise<Receipt> {
+    return this.#move(attempt, { effect: 'publish', ...input });
+  }
+
+  async switchEmission(
+    attempt: Attempt,
+    input: { readonly to: string; readonly share?: number },
+  ): Promise<Receipt> {
+    if (input.share !== undefined && input.share !== 100)
+      throw refuse(
+        'config',
+        'emission moves as a whole here: a share below 100 is for back ends with cohorts',
+      );
+    return this.#move(attempt, { effect: 'switch-emission', to: input.to });
+  }
+
+  async cutOver(
+    attempt: Attempt,
+    input: { readonly to: string; readonly maxAgeSeconds: number },
+  ): Promise<Receipt> {
+    return this.#move(attempt, { effect: 'cut-over', ...input });
+  }
+
+  async withdraw(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt> {
+    return this.#move(attempt, { effect: 'withdraw', ...input });
+  }
+
+  async reAccept(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt> {
+    return this.#move(attempt, { effect: 're-accept', ...input });
+  }
+
+  async contain(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt> {
+    const change: Change = { effect: 'contain', ...input };
+    const { state, opened } = await this.#enter(attempt, 'contain', input.versions);
+    if (opened.repeat !== undefined) return { at: opened.repeat.at };
+    // It waits for nobody: what is denied in the document is out of what we serve before the engine is asked at all. Beside another
+    // effect that is under way, whoever moves next holds the engine to it.
+    let last: Stored = opened;
+    const free = ({ pending }: ObjectDocument): boolean => pending === undefined || pending.key === attempt.key;
+    if (free(opened.document)) {
+      const pending = this.#pending(attempt, 'contain', input.versions, state);
+      last = await this.#change(
+        attempt,
+        'contain',
+        (document) =>
+          free(document)
+            ? applied(withPending(document, pending), attempt, change)
+            : document,
+        opened,
+      );
+      this.#options.kept.put(attempt.object, last.cas, last.document);
+      if (last.document.pending?.attemptId === attempt.attemptId) {
+        const wanted = this.#engine.wanted(last.document, state);
+        if (wanted !== undefined) await this.#engine.hold(this.#call(attempt), wanted);
+      }
+    }
+    const [, entry] = await this.#commit(attempt, change, last);
+    return { at: entry.at };
+  }
+
+  async lift(
+    attempt: Attempt,
+    input: { readonly versions: readonly string[]; readonly containedBy: string },
+  ): Promise<Receipt> {
+    return this.#move(attempt, { effect: 'lift', ...input });
+  }
+
+  async destroy(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt> {
+    const change: Change = { effect: 'destroy', ...input };
+    const { state, opened } = await this.#enter(attempt, 'destroy', input.versions);
+    if (opened.repeat !== undefined) return { at: opened.repeat.at };
+    const after = applied(opened.document, attempt, change);
+    const begun = await this.#begin(attempt, 'destroy', input.versions, state, opened);
+    requireNotAborted(attempt.signal);
+    const gone = after.versions.filter(({ versionId }) => input.versions.includes(versionId));
+    await this.#engine.destroy(this.#call(attempt), after, gone);
+    const [, entry] = await this.#commit(attempt, change, begun);
+    return { at: entry.at };
+  }
+
+  async observe(
+    object: string,
+    options: {
+      readonly key?: string;
+      readonly raise?: { readonly fence: Fence; readonly attemptId: string };
+    } = {},
+  ): Promise<Observation> {
+    const { store, kept, identity } = this.#options;
+    const { key: asked, raise } = options;
+    this.#engine.requireNamed(object);
+    const stored =
+      raise === undefined
+        ? await store.read(object)
+        : await store.change(object, (document) => raised(document, object, raise), {
+            isOurs: ({ fence }) => fence?.attemptId === raise.attemptId,
+          });
+    // After the document: what the engine shows then is what an attempt that was fenced out left.
+    const state = await this.#engine.look(object, identity);
+    if (stored.cas > 0) kept.put(object, stored.cas, stored.document);
+    const document = this.#engine.seen(stored.document, state);
+    const entry = asked === undefined ? undefined : ledgerEntryOf(document, asked);
+    const served = this.#servedOf(object, stored);
+    return {
+      object,
+      exists: document.versions.length > 0,
+      versions: observedVersions(document),
+      ...(served === undefined ? {} : { served }),
+      ...(entry === undefined ? {} : { entry }),
+      clock: await this.#options.clock(),
+    };
+  }
+
+  async probe(
+    object: string,
+    input: { readonly refused: readonly string[]; readonly accepted: readonly string[] },
+  ): ReturnType<KeyBackend['probe']> {
+    this.#engine.requireNamed(object);
+    const { document } = await this.#options.store.read(object);
+    const refused = [];
+    for (const versionId of input.refused) {
+      const { accepted, how } = await this.#tried(object, document, versionId);
+      refused.push({ versionId, refused: !accepted, how });
+    }
+    const accepted = [];
+    for (const versionId of input.accepted) {
+      const verdict = await this.#tried(object, document, versionId);
+      accepted.push({ versionId, ...verdict });
+    }
+    return { refused, accepted };
+  }
+
+  /** What verifiers are served: from memory, no server is asked. `undefined`: never published, or symmetric. */
+  servedDocument(familyId: string): ServedDocument | undefined {
+    return this.#options.kept.served(familyId);
+  }
+
+  /** Refused means refused by the document and by the engine, where that one can tell; accepted, by both. */
+  async #tried(
+    object: string,
+    document: ObjectDocument,
+    versionId: string,
+  ): Promise<{ readonly accepted: boolean; readonly how: string }> {
+    const version = document.versions.find((each) => each.versionId === versionId);
+    const known = observedVersions(document).find((each) => each.versionId === versionId);
+    if (version === undefined || known === undefined) return { accepted: false, how: 'no such version here' };
+    const listed = known.accepted && !known.contained;
+    const { accepted, how } = await this.#engine.probe(object, version, this.#options.identity);
+    const record = listed ? 'its record accepts it' : 'its record does not accept it';
+    // What consumers go by is the record; an engine that still accepts what the record does not is no refusal in an accept set of one key.
+    return { accepted: listed && accepted !== false, how: `${how}; ${record}` };
+  }
+
+  /** Engine first, then the document: what is withdrawn is refused there before anybody is told that it is. */
+  async #move(
+    attempt: Attempt,
+    change: Exclude<Change, { effect: 'generate' | 'contain' | 'destroy' }>,
+  ): Promise<Receipt> {
+    const { effect } = change;
+    const versions = versionsOf(change);
+    const { state, opened } = await this.#enter(attempt, effect, versions);
+    if (opened.repeat !== undefined) return { at: opened.repeat.at };
+    const wanted = this.#engine.wanted(applied(opened.document, attempt, change), state);
+    let last: Stored = opened;
+    if (wanted !== undefined) {
+      last = await this.#begin(attempt, effect, versions, state, opened);
+      requireNotAborted(attempt.signal);
+      await this.#engine.hold(this.#call(attempt), wanted);
+    }
+    const [, entry] = await this.#commit(attempt, change, last);
+    return { at: entry.at };
+  }
+
+  /** Passes the fence, on record; finds a repeat. What the engine has had all along and the document does not know is taken in first. */
+  async #enter(
+    attempt: Attempt,
+    effect: Effect,
+    versions: readonly string[] | undefined,
+  ): Promise<{
+    readonly state: State | undefined;
+    readonly opened: Stored & { readonly repeat: LedgerEntry | undefined };
+  }> {
+    this.#engine.requireNamed(attempt.object);
+    requireNotAborted(attempt.signal);
+    const inside = await this.#change(attempt, effect, (document) => {
+      repeatOf(document, attempt, effect, versions);
+      return document;
+    });
+    // After the fence: nobody older writes the engine from here on.
+    const state = await this.#engine.look(attempt.object, this.#options.identity);
+    const opened = await this.#change(
+      attempt,
+      effect,
+      (document) => this.#engine.seen(document, state),
+      inside,
+    );
+    this.#options.kept.put(attempt.object, opened.cas, opened.document);
+    return { state, opened: { ...opened, repeat: repeatOf(opened.document, attempt, effect, versions) } };
+  }
+
+  async #begin(
+    attempt: Attempt,
+    effect: Effect,
+    versions: readonly string[],
+    state: State | undefined,
+    from: Stored,
+  ): Promise<Stored> {
+    const pending = this.#pending(attempt, effect, versions, state);
+    return this.#change(attempt, effect, (document) => withPending(document, pending), from);
+  }
+
+  #pending(
+    { key, attemptId }: Attempt,
+    effect: Effect,
+    versions: readonly string[],
+    state: State | undefined,
+  ): NonNullable<ObjectDocument['pending']> {
+    return { key, attemptId, effect, versions: [...versions], before: state?.newest ?? '0' };
+  }
+
+  /** A change of the document by this attempt: its fence first, then what it decides on what is there now. */
+  async #change(
+    attempt: Attempt,
+    effect: Effect,
+    decide: (document: ObjectDocument) => ObjectDocument,
+    from?: Stored,
+  ): Promise<Stored> {
+    return this.#options.store.change(
+      attempt.object,
+      (document) => decide(entered(document, attempt, effect)),
+      { signal: attempt.signal, ...(from === undefined ? {} : { from }) },
+    );
+  }
+
+  async #commit(
+    attempt: Attempt,
+    change: Change,
+    from: Stored,
+  ): Promise<readonly [ObjectDocument, LedgerEntry]> {
+    const at = new Date(await this.#options.clock()).toISOString();
+    const isOurs = (document: ObjectDocument): boolean => ledgerEntryOf(document, attempt.key) !== undefined;
+    const { document, cas } = await this.#options.store.change(
+      attempt.object,
+      (found) => {
+        const inside = entered(found, attempt, change.effect);
+        return isOurs(inside) ? inside : done(inside, attempt, change, at);
+      },
+      // No signal: what was done is written down, whoever says stop now.
+      { isOurs, from },
+    );
+    this.#options.kept.put(attempt.object, cas, document);
+    const entry = ledgerEntryOf(document, attempt.key);
+    if (entry === undefined)
+      throw new BackendError('unknown', `${attempt.object}: its record does not show ${attempt.key}`);
+    return [document, entry];
+  }
+
+  #call({ object, key, attemptId, signal }: Attempt): EngineCall {
+    return { object, rotation: key, attemptId, identity: this.#options.identity, signal };
+  }
+
+  #servedOf(object: string, { document, cas }: Stored): Observation['served'] {
+    const { familyId } = document;
+    if (familyId === undefined || !document.versions.some(({ publicJwk }) => publicJwk !== undefined))
+      return undefined;
+    const { kept } = this.#options;
+    const body = kept.served(familyId)?.body.toString('utf8');
+    const { keys }: { keys: { kid: string }[] } = body === undefined ? { keys: [] } : JSON.parse(body);
+    return { kids: keys.map(({ kid }) => kid), agrees: kept.agrees(object, cas, document) };
+  }
+}
+
+function generatedOf(document: ObjectDocument, entry: LedgerEntry): GeneratedVersion & Receipt {
+  const version = document.versions.find(({ versionId }) => versionId === entry.versions[0]);
+  if (version === undefined) throw new BackendError('unknown', `${entry.key}: its version is not on record`);
+  const { versionId, algorithm, strengthBits, fingerprint, createdAt }: DocumentVersion = version;
+  return { versionId, algorithm, strengthBits, fingerprint, createdAt, at: entry.at };
+}
+
+function declare<State extends EngineState, Wanted>(
+  instance: string,
+  { kind, algorithms, capabilities, classes, pointOfNoReturn, longestRequestMs }: VaultEngine<State, Wanted>,
+): BackendDeclaration {
+  const effects = Object.fromEntries(
+    EFFECTS.map((effect) => [effect, { class: classes[effect], longestRequestMs }]),
+  ) as Record<Effect, BackendDeclaration['effects'][Effect]>;
+  return { instance, kind, effects, algorithms, requestsOutliveProcess: true, pointOfNoReturn, capabilities };
+}
