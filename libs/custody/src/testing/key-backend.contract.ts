@@ -495,13 +495,13 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
     it('honours the class it declares when one effect is asked for twice under two keys', async () => {
       const version = await generate();
       const effects = backend.declaration.effects;
-      const again = backend.generate(attempts.next(), { versionId: version, algorithm: harness.algorithm });
+      const again = (versionId: string): Promise<unknown> =>
+        backend.generate(attempts.next(), { versionId, algorithm: harness.algorithm });
       if (effects.generate.class === 'named-create') {
-        expect(await refusal(again)).toBe('config');
+        expect(await refusal(again(version))).toBe('config');
       } else {
-        await again;
-        expect((await backend.observe(object)).versions.length).toBeGreaterThan(1);
-        return;
+        await again(randomUUID());
+        expect((await backend.observe(object)).versions).toHaveLength(2);
       }
       const absolute = async (call: () => Promise<unknown>): Promise<void> => {
         await call();
@@ -529,7 +529,7 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
       if (effects.destroy.class === 'absolute') {
         await absolute(() => backend.destroy(attempts.next(), { versions }));
       }
-      expect(await state()).toEqual({ [version]: 'contained destroyed', [next]: 'accepted emitting' });
+      expect(await state()).toMatchObject({ [version]: 'contained destroyed', [next]: 'accepted emitting' });
     });
 
     it('probes that the old is refused and the new accepted', async () => {

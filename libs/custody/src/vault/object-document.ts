@@ -64,7 +64,6 @@ const pendingSchema = z.strictObject({
   versions: z.array(z.string()),
   /** The newest version of the engine before it. */
   before: z.string(),
-  at: z.string(),
 });
 
 export const objectDocumentSchema = z.strictObject({

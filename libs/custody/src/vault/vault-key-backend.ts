@@ -134,16 +134,14 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     // It waits for nobody: what is denied in the document is out of what we serve before the engine is asked at all. Beside another
     // effect that is under way, whoever moves next holds the engine to it.
     let last: Stored = opened;
-    const free = ({ pending }: ObjectDocument): boolean => pending === undefined || pending.key === attempt.key;
+    const free = ({ pending }: ObjectDocument): boolean =>
+      pending === undefined || pending.key === attempt.key;
     if (free(opened.document)) {
       const pending = this.#pending(attempt, 'contain', input.versions, state);
       last = await this.#change(
         attempt,
         'contain',
-        (document) =>
-          free(document)
-            ? applied(withPending(document, pending), attempt, change)
-            : document,
+        (document) => (free(document) ? applied(withPending(document, pending), attempt, change) : document),
         opened,
       );
       this.#options.kept.put(attempt.object, last.cas, last.document);
