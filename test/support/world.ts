@@ -30,6 +30,7 @@ import {
   familiesProjection,
   familyEvents,
   holdEvents,
+  inventoryEvents,
   telemetryEvents,
   ATTESTED_INSTANCE,
   importEvents,
@@ -138,6 +139,7 @@ export class World {
       definitions: [
         familyEvents,
         holdEvents,
+        inventoryEvents,
         telemetryEvents,
         policyEvents,
         rotationEvents,

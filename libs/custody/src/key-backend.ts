@@ -123,6 +123,8 @@ export interface Observation {
   readonly served?: { readonly kids: readonly string[]; readonly agrees: boolean };
   /** The ledger entry of the asked key, where there is one: "done by us". */
   readonly entry?: LedgerEntry;
+  /** What the back end itself finds wrong with the object, a short sentence each: somebody else has changed it. */
+  readonly told?: readonly string[];
   /** The back end's clock, milliseconds, where it has one of its own. */
   readonly clock?: number;
 }

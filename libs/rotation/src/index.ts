@@ -98,6 +98,7 @@ export {
   incomingVersionId,
   policyStream,
   rotationStream,
+  inventoryStream,
   telemetryStream,
 } from './application/streams.js';
 export { Waker, type WakerOptions } from './application/waker.js';
@@ -123,6 +124,7 @@ export { holdEvents, type HoldEvent, type NewHoldEvent } from './domain/holds.ev
 export { CONFIRMABLE_HOLDS, type ConfirmableHold } from './domain/holds.decider.js';
 export { freezeScopeSchema, type FreezeScope } from './domain/holds.events.js';
 export { freezesOn, inForce, type Freeze, type HoldsState } from './domain/holds.state.js';
+export { inventoryEvents, type Inventory, type InventoryEvent } from './domain/inventory.events.js';
 export { telemetryEvents, type NewTelemetryEvent, type TelemetryEvent } from './domain/telemetry.events.js';
 export {
   boundAt,

@@ -148,6 +148,13 @@ export class TransitEngine implements VaultEngine<State, Limits> {
     return held ? undefined : { minDecryption: oldest, minEncryption: oldest };
   }
 
+  wrong({ turnsItself, softDeleted }: State): readonly string[] {
+    return [
+      ...(turnsItself ? ['it turns itself (auto_rotate_period): set it to 0'] : []),
+      ...(softDeleted ? ['it is soft-deleted: nothing can be signed or verified with it'] : []),
+    ];
+  }
+
   async hold({ object, identity, rotation }: EngineCall, limits: Limits): Promise<void> {
     await this.#key(object).limit(limits, await identity.once(ONCE_SECONDS), rotation);
   }

@@ -86,6 +86,8 @@ export interface VaultEngine<State extends EngineState, Wanted> {
 
   /** What the engine must be told so that it refuses what the document does not accept; `undefined`: it is so. Pure. */
   wanted(document: ObjectDocument, state: State | undefined): Wanted | undefined;
+  /** What is wrong with the object itself, a short sentence each: somebody set what only Keyturn should. Pure. */
+  wrong?(state: State): readonly string[];
   /** Tells it. Absolute or compare-and-swap, so that the same again changes nothing. */
   hold(call: EngineCall, wanted: Wanted): Promise<void>;
   /** Deletes key material for good; the document allows it. */

@@ -196,12 +196,14 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     const document = this.#engine.seen(stored.document, state);
     const entry = asked === undefined ? undefined : ledgerEntryOf(document, asked);
     const served = this.#servedOf(object, stored);
+    const told = this.#toldOf(stored.document, state);
     return {
       object,
       exists: document.versions.length > 0,
       versions: observedVersions(document),
       ...(served === undefined ? {} : { served }),
       ...(entry === undefined ? {} : { entry }),
+      ...(told.length === 0 ? {} : { told }),
       clock: await this.#options.clock(),
     };
   }
@@ -352,6 +354,17 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
 
   #call({ object, key, attemptId, signal }: Attempt): EngineCall {
     return { object, rotation: key, attemptId, identity: this.#options.identity, signal };
+  }
+
+  /** While an effect is under way the engine may be ahead of the document; else it is held to it, or somebody else moved it. */
+  #toldOf(document: ObjectDocument, state: State | undefined): readonly string[] {
+    if (document.versions.length === 0) return [];
+    if (state === undefined) return ['it is gone from the engine'];
+    const moved = document.pending === undefined && this.#engine.wanted(document, state) !== undefined;
+    return [
+      ...(this.#engine.wrong?.(state) ?? []),
+      ...(moved ? ['the engine accepts other versions than its record says'] : []),
+    ];
   }
 
   #servedOf(object: string, { document, cas }: Stored): Observation['served'] {

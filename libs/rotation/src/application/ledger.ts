@@ -12,6 +12,8 @@ import type { TelemetryEvent } from '../domain/telemetry.events.js';
 import { evolveTelemetry, noTelemetry, type TelemetryState } from '../domain/telemetry.state.js';
 import { familyDecider, type FamilyState } from '../domain/family.decider.js';
 import type { FamilyEvent } from '../domain/family.events.js';
+import { evolveInventory, noInventory, type InventoryState } from '../domain/inventory.js';
+import type { InventoryEvent } from '../domain/inventory.events.js';
 import { evolvePerson, presentPerson, type PersonEvent, type PersonState } from '../domain/person.events.js';
 import { policyDecider, type PolicyState } from '../domain/policy.decider.js';
 import type { PolicyEvent } from '../domain/policy.events.js';
@@ -23,6 +25,7 @@ import {
   familyStream,
   HOLDS_STREAM,
   departureStream,
+  inventoryStream,
   policyStream,
   rotationStream,
   telemetryStream,
@@ -171,6 +174,14 @@ export class Ledger {
 
   holds(): Promise<Loaded<HoldsState>> {
     return this.#fold<HoldsState, HoldEvent>(HOLDS_STREAM, noHolds, evolveHolds);
+  }
+
+  inventory(instance: string): Promise<Loaded<InventoryState>> {
+    return this.#fold<InventoryState, InventoryEvent>(
+      inventoryStream(this.logId, instance),
+      noInventory,
+      evolveInventory,
+    );
   }
 
   telemetry(rotationId: string): Promise<Loaded<TelemetryState>> {

@@ -25,6 +25,7 @@ export class ReviseFamily {
           | 'AcknowledgeCustodian'
           | 'SetAuthority'
           | 'CompleteReview'
+          | 'AcceptDrift'
           | 'ClassifyFamily'
           | 'RetireFamily';
       }

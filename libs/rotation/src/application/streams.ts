@@ -15,6 +15,11 @@ export function departureStream(logId: string, subject: string): string {
 export const policyStream = (id: string): string => `policy-${id}`;
 export const telemetryStream = (rotationId: string): string => `telemetry-${rotationId}`;
 export const importStream = (id: string): string => `import-${id}`;
+/** What one back end holds, against the record. */
+export function inventoryStream(logId: string, instance: string): string {
+  return `inventory-${derivedId(logId, 'inventory', instance)}`;
+}
+
 export const HOLDS_STREAM = `holds-${NIL_UUID}`;
 
 export function claimStream(logId: string, kind: ClaimKind, environment: string, value: string): string {

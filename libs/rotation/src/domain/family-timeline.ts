@@ -1,5 +1,6 @@
 import type { DestructionEvent } from './destruction.events.js';
 import { departureText } from './deviations.js';
+import { driftText } from './drift.js';
 import type { FamilyEvent } from './family.events.js';
 import type { TelemetryEvent } from './telemetry.events.js';
 import {
@@ -77,6 +78,16 @@ function wordsOf(event: FamilyEvent | DestructionEvent | TelemetryEvent, names: 
         'Version observed',
         `${event.data.versionId}${event.data.source === undefined ? '' : `, by ${event.data.source}`}`,
       );
+    case 'DriftObserved':
+      return {
+        kind: 'failure',
+        title: 'Drift: the back end is not as the record has it',
+        detail: driftText({ ...event.data, more: event.data.more ?? 0 }),
+      };
+    case 'DriftSettled':
+      return event.data.by === 'person'
+        ? decision('Drift accepted', event.data.reason)
+        : note('Drift gone', 'the back end is as the record has it');
     case 'CompromiseSuspected':
       return decision('Compromise suspected', `${list(event.data.versions)}: ${event.data.reason}`);
     case 'CompromiseConfirmed':

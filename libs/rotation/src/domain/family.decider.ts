@@ -19,6 +19,7 @@ import {
   type DeviationCommand,
   type FamilyDeviation,
 } from './deviations.js';
+import { decideDrift, evolveDrift, type Drift, type DriftCommand } from './drift.js';
 import type { VersionSnapshot } from './vocabulary.js';
 import { emittingVersion, markCompromised, markDestroyed, mergeVersions } from './versions.js';
 
@@ -115,6 +116,8 @@ export interface FamilyState {
   readonly largestMaxAge: number;
   readonly schedule?: FamilySchedule;
   readonly deviations?: readonly FamilyDeviation[];
+  /** What the back end shows otherwise, and nobody has settled. */
+  readonly drift?: Drift;
   /** Registered in haste, by an emergency: what nobody knew then is owed. */
   readonly registration?: {
     readonly due: number;
@@ -144,6 +147,7 @@ export const initialFamily: FamilyState = {
 
 export type FamilyCommand =
   | DeviationCommand
+  | DriftCommand
   | { readonly type: 'RegisterFamily'; readonly details: FamilyDetails }
   | { readonly type: 'ClassifyFamily'; readonly classification: FamilyClassification }
   | { readonly type: 'ReviseRunbook'; readonly runbook: Readonly<Record<string, string>> }
@@ -386,6 +390,9 @@ function decide(command: FamilyCommand, state: FamilyState): readonly NewFamilyE
     case 'CloseDeviation':
       existing(state);
       return decideDeviation(command, state.deviations);
+    case 'RecordDrift':
+    case 'AcceptDrift':
+      return decideDrift(command, { drift: state.drift, backEnd: existing(state).backEnd });
     case 'SetSchedule': {
       existing(state);
       const { schedule, stopEmitting } = command;
@@ -704,6 +711,12 @@ function evolve(state: FamilyState, event: FamilyEvent): FamilyState {
         ...state,
         versions: known(state, mergeVersions(state.versions, [snapshot])),
       };
+    }
+    case 'DriftObserved':
+    case 'DriftSettled': {
+      const { drift: _before, ...rest } = state;
+      const { drift, versions } = evolveDrift(state, event);
+      return { ...rest, versions: known(state, versions), ...(drift === undefined ? {} : { drift }) };
     }
     case 'CompromiseSuspected':
       return {

@@ -22,6 +22,26 @@ import {
   versionSnapshotSchema,
 } from './vocabulary.js';
 
+/**
+ * extra: a version nobody recorded · missing: one that is gone · destroyed, accepted, not-accepted, emission: so in the back end, and not
+ * in the record · told: what the back end itself finds wrong with the object.
+ */
+export const DRIFT_KINDS = [
+  'extra',
+  'missing',
+  'destroyed',
+  'accepted',
+  'not-accepted',
+  'emission',
+  'told',
+] as const;
+export const driftDifferenceSchema = z.object({
+  kind: z.enum(DRIFT_KINDS),
+  versionId: versionIdSchema.optional(),
+  detail: lineSchema.optional(),
+});
+export type DriftDifference = z.output<typeof driftDifferenceSchema>;
+
 /** An owner is a role with a deputy and an escalation, never only a name. */
 export const ownerSchema = z.object({
   role: lineSchema,
@@ -237,6 +257,27 @@ export const familyEvents = {
     version: 1,
     about: 'A version of the family was seen: in the back end, or in a history that was imported.',
     schema: versionSnapshotSchema.extend({ source: lineSchema.optional() }),
+  },
+  DriftObserved: {
+    version: 1,
+    about:
+      'The back end shows the family’s object otherwise than the record has it, though nobody recorded why. Replaces what was observed before.',
+    schema: z.object({
+      backEnd: backEndRefSchema,
+      differences: z.array(driftDifferenceSchema).min(1).max(50),
+      /** How many more differ. */
+      more: z.int().positive().optional(),
+    }),
+  },
+  DriftSettled: {
+    version: 1,
+    about: 'The back end is again as the record has it, or a person says that what differs is known.',
+    schema: z.object({
+      by: z.enum(['back-end', 'person']),
+      reason: textSchema.optional(),
+      /** What a person accepted: from now on the record has it so. */
+      accepted: z.array(driftDifferenceSchema).max(50).optional(),
+    }),
   },
   CompromiseSuspected: {
     version: 1,

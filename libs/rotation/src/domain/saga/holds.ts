@@ -1,5 +1,6 @@
 import { changeTime } from '../change-windows.js';
 import { containedVersions } from '../containment.state.js';
+import { driftText } from '../drift.js';
 import { formatDuration } from '../duration.js';
 import { aheadSince, CLOCK_TOLERANCE_MS, freezesOn } from '../holds.state.js';
 import type { RotationState } from '../rotation.state.js';
@@ -93,6 +94,11 @@ export function holdsOf(
     if (row.clockBound && holds.integrity !== undefined) {
       found.push(wait(`${HELD}the log does not verify: ${holds.integrity.reason}`));
     }
+  }
+  // What cannot be taken back, or leaves nothing else in use, waits until somebody knows what the back end holds.
+  const { drift } = family;
+  if (drift !== undefined && (step === 'revoke' || step === 'cutover' || step === 'destroy')) {
+    found.push(wait(`${HELD}drift: ${driftText(drift)}`));
   }
   if (row.clockBound) {
     if (holds.clock !== undefined) found.push(wait(`${HELD}the clock: ${holds.clock.reason}`));
