@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { BackendError, type KeyBackend } from '#custody';
+import { BackendError, type BackendErrorClass, type KeyBackend } from '#custody';
 import { ManualClock } from '#platform/testing';
-import { InventoryReconciler } from '#rotation/application';
-import { inventoryStream } from '#rotation';
+import { InventoryReconciler, inventoryStream, InventoryWatch } from '#rotation';
 import { World } from '../support/world.js';
 import { DAY, MINUTE, rotating } from '../clocks/support.js';
 
@@ -14,6 +13,7 @@ const START = '2026-03-02T09:00:00.000Z';
 let clock: ManualClock;
 let world: World;
 let unreadable: string | undefined;
+let unreadableClass: BackendErrorClass = 'auth';
 
 /** The real back end; where the test says so, it answers no question. */
 function moody(real: KeyBackend): KeyBackend {
@@ -21,7 +21,7 @@ function moody(real: KeyBackend): KeyBackend {
     get(target, name) {
       if (name === 'observe' && unreadable !== undefined) {
         const why = unreadable;
-        return async () => Promise.reject(new BackendError('auth', why));
+        return async () => Promise.reject(new BackendError(unreadableClass, why));
       }
       const value: unknown = Reflect.get(target, name, target);
       return typeof value === 'function' ? value.bind(target) : value;
@@ -31,6 +31,7 @@ function moody(real: KeyBackend): KeyBackend {
 
 beforeEach(async () => {
   unreadable = undefined;
+  unreadableClass = 'auth';
   clock = new ManualClock(START);
   world = await World.open({ clock, before: moody });
 });
@@ -148,7 +149,12 @@ describe('a version that nobody on record made', () => {
       waitsFor: `held: drift: ${stranger} was made by nobody on record`,
     });
     expect((await world.rotation(rotationId)).phase).toBe('draining');
-    await world.reviseFamily(familyId, { type: 'AcceptDrift', reason: 'made by hand in a drill' });
+    const { drift } = await world.family(familyId);
+    await world.reviseFamily(familyId, {
+      type: 'AcceptDrift',
+      drift: drift?.eventId ?? '',
+      reason: 'made by hand in a drill',
+    });
     expect(await kinds(familyId)).toEqual(['DriftObserved', 'DriftSettled']);
     await world.leapToEnd(rotationId);
     expect((await world.rotation(rotationId)).phase).toBe('completed');
@@ -182,5 +188,88 @@ describe('a version that nobody on record made', () => {
     );
     expect(observed).toMatchObject([{ data: { versionId: made, accepted: false } }]);
     expect(await kinds(familyId)).toEqual([]);
+  });
+});
+
+describe('the watch of all back ends', () => {
+  const looks: string[] = [];
+  let families: ReadonlyMap<string, readonly string[]>;
+  let underWay: readonly string[];
+  const watch = (): InventoryWatch => {
+    const reconciler = new InventoryReconciler(world.ledger, world.backEnds);
+    return new InventoryWatch({
+      reconciler: {
+        lastAt: (instance) => reconciler.lastAt(instance),
+        reconcile: async (instance, which, signal) => {
+          looks.push(`all of ${instance}`);
+          return reconciler.reconcile(instance, which, signal);
+        },
+        look: async (family) => {
+          looks.push('one');
+          await reconciler.look(family);
+        },
+      },
+      directory: { byBackEnd: () => families, underWay: () => underWay },
+      clock,
+      onError: (error) => {
+        throw error;
+      },
+    });
+  };
+
+  it('looks at everything once a day, also over a restart, and at what is under way each time', async () => {
+    const { familyId } = await rotating(world);
+    families = new Map([['local', [familyId]]]);
+    underWay = [familyId];
+    looks.length = 0;
+    const first = watch();
+    await first.round();
+    await first.round();
+    clock.advance(DAY - 1);
+    await watch().round();
+    clock.advance(1);
+    await watch().round();
+    expect(looks).toEqual(['all of local', 'one', 'one', 'all of local']);
+  });
+
+  it('goes back on a drift that is gone, without a person', async () => {
+    const { familyId, rotationId } = await rotating(world);
+    await world.leapToEnd(rotationId);
+    const stranger = await strangerMakes(familyId);
+    families = new Map([['local', [familyId]]]);
+    underWay = [familyId];
+    await watch().round();
+    expect(await kinds(familyId)).toEqual(['DriftObserved']);
+    const { details, slot } = await world.family(familyId);
+    await world.backEnd.destroy(
+      {
+        object: details?.backEnd?.object ?? '',
+        familyId,
+        key: `${randomUUID()}/stranger`,
+        attemptId: randomUUID(),
+        fence: { slot: slot?.openedRevision ?? 0, step: 1_000 },
+        signal: new AbortController().signal,
+      },
+      { versions: [stranger] },
+    );
+    await watch().round();
+    expect(await kinds(familyId)).toEqual(['DriftObserved', 'DriftSettled']);
+    expect((await world.family(familyId)).drift).toBeUndefined();
+  });
+
+  it('does not ask three thousand times what does not answer', async () => {
+    const ids: string[] = [];
+    for (let count = 0; count < 6; count += 1) {
+      const { id } = await world.registerFamily({ name: `quiet-${count}`, algorithm: 'ES256' });
+      ids.push(id);
+    }
+    unreadable = 'local: no connection (ECONNREFUSED)';
+    unreadableClass = 'transient';
+    const found = await reconcile(...ids);
+    expect(found).toMatchObject({ families: 6, unreadable: 6 });
+    expect(found.unreadableFamilies.filter(({ why }) => why.includes('was not asked again'))).toHaveLength(3);
+    unreadableClass = 'auth';
+    const refused = await reconcile(...ids);
+    expect(refused.unreadableFamilies.every(({ why }) => why === unreadable)).toBe(true);
   });
 });

@@ -130,6 +130,15 @@ export const familySchema = z.looseObject({
   current: z.string().nullable(),
   runningRotation: z.string().nullable(),
   coverageStart: z.string().nullable(),
+  drift: z
+    .looseObject({
+      id: z.string(),
+      observedAt: z.string(),
+      differences: z.array(z.string()),
+      more: z.number(),
+    })
+    .nullable()
+    .optional(),
   registrationOwed: z
     .looseObject({ due: z.string(), missing: z.array(z.string()) })
     .nullable()

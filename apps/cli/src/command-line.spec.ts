@@ -50,6 +50,7 @@ const CALM: StandInRoutes = {
   'GET /containments': page(),
   'GET /policies': page(),
   'GET /destructions': page(),
+  'GET /families': page(),
 };
 
 describe('exit codes', () => {
@@ -649,6 +650,15 @@ describe('looking', () => {
         status: 'suspended',
         suspendedFor: 'Vault refuses',
       }),
+      'GET /families': page({
+        ...FAMILY,
+        drift: {
+          id: '9e0de000-0000-4000-8000-000000000000',
+          observedAt: '2026-03-01T09:00:00.000Z',
+          differences: ['4 was made by nobody on record', 'k0 is no longer there'],
+          more: 3,
+        },
+      }),
       'GET /policies': page(POLICY, { ...POLICY, id: 'b0', name: 'in force', status: 'active' }),
       'GET /destructions': page(destroyed, {
         ...destroyed,
@@ -681,6 +691,9 @@ describe('looking', () => {
         `    keyturn approve ${destroyed.id}`,
         'k0: approved, its date, not before 2026-04-01',
         `    keyturn destruction show ${destroyed.id}`,
+        '  production/session-jwt: drift, observed 2026-03-01',
+        '    4 was made by nobody on record\n    k0 is no longer there\n    and 3 more',
+        '    keyturn drift accept production/session-jwt --reason "…"',
       ]) {
         expect(out).toContain(line);
       }

@@ -72,6 +72,8 @@ describe('help', () => {
         'deviation close',
         'deviation request',
         'doctor',
+        'drift accept',
+        'drift show',
         'emergency',
         'families',
         'freeze declare',

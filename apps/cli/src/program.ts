@@ -8,6 +8,7 @@ import { registerConsumer } from './commands/consumer.js';
 import { registerContainment } from './commands/containment.js';
 import { registerCorrect } from './commands/correct.js';
 import { registerDestruction } from './commands/destruction.js';
+import { registerDrift } from './commands/drift.js';
 import { registerExposure } from './commands/exposure.js';
 import { registerRetire } from './commands/retire.js';
 import { registerReviewed } from './commands/reviewed.js';
@@ -137,6 +138,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
   registerReviewed(program, around);
   registerStanding(program, around);
   registerDeviation(program, around);
+  registerDrift(program, around);
   registerClassify(program, around);
   registerCustodian(program, around);
   registerLeft(program, around);

@@ -84,6 +84,8 @@ export type { Placed } from './application/placed.js';
 export { CustodianDirectory } from './application/custodian-directory.js';
 export { PolicyDirectory } from './application/policy-directory.js';
 export type { Wake } from './application/process-runner.js';
+export { InventoryReconciler } from './application/reconcile-inventory.js';
+export { InventoryWatch, type InventoryDirectory } from './application/inventory-watch.js';
 export { RotationRunner, type RunnerOptions } from './application/rotation-runner.js';
 export { holdIntegrity, type IntegrityFinding } from './application/hold-integrity.js';
 export { CLAIM_GRACE_MS, sweepClaims, sweepDepartures } from './application/sweep.js';

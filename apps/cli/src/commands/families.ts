@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { shellWord } from '#rotation';
 import { familySchema, type Family } from '../api.js';
 import { defineCommand, FAMILY_ARGUMENT } from '../define-command.js';
 import { custodianText, deviationText } from '../family-text.js';
@@ -89,6 +90,11 @@ function page(session: Session, family: Family): void {
   if (family.runningRotation !== null) row('rotation', `keyturn status ${family.runningRotation}`);
   const owed = family.registrationOwed ?? null;
   if (owed !== null) row('owed', `by ${day(owed.due)}, registered in haste: ${owed.missing.join(', ')}`);
+  if (family.drift !== null && family.drift !== undefined)
+    row(
+      'drift',
+      `${family.drift.differences.join('; ')}: keyturn drift show ${shellWord(family.qualifiedName)}`,
+    );
   for (const deviation of family.deviations ?? []) row('deviation', deviationText(deviation));
   for (const custodian of family.custodians ?? []) row('custodian', custodianText(custodian));
   session.line();

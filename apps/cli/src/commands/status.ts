@@ -9,6 +9,7 @@ import {
   rotationSchema,
 } from '../api.js';
 import { defineCommand, ROTATION_ARGUMENT } from '../define-command.js';
+import { driftLines } from '../drift-text.js';
 import { findRotation } from '../find.js';
 import { holdLines } from './holds-list.js';
 import { LOOK_EVERY_MS } from '../follow.js';
@@ -85,7 +86,7 @@ async function lookAtOne(session: Session, text: string): Promise<Look> {
 
 async function lookAtAll(session: Session): Promise<Look> {
   const { client, paint } = session;
-  const [open, overdue, holds, owing, contained, policies, destroying] = await Promise.all([
+  const [open, overdue, holds, owing, contained, policies, destroying, drifting] = await Promise.all([
     client.all('/rotations', rotationSchema, { state: 'open' }),
     client.all('/schedule/overdue', dueSchema),
     client.get('/holds', holdsSchema),
@@ -93,6 +94,7 @@ async function lookAtAll(session: Session): Promise<Look> {
     client.all('/containments', containmentSchema, { state: 'open' }),
     client.all('/policies', policySchema),
     client.all('/destructions', destructionSchema, { state: 'open' }),
+    client.all('/families', familySchema, { drift: 'open' }),
   ]);
   const owed = owing.items.map((item) => ({ ...item, next: owedNext(item) }));
   const containments = contained.items.map((item) => ({ ...item, next: containmentNext(item) }));
@@ -117,6 +119,7 @@ async function lookAtAll(session: Session): Promise<Look> {
       containments,
       destructions,
       policiesWaiting: waitingPolicies,
+      drift: drifting.items.map(({ id, qualifiedName, drift }) => ({ family: { id, qualifiedName }, drift })),
       holds,
       treeSize: open.treeSize ?? overdue.treeSize,
     },
@@ -133,6 +136,13 @@ async function lookAtAll(session: Session): Promise<Look> {
         ...rotation.next.map((command) => `    ${paint(command, 'cyan')}`),
       ]),
       ...policyLines(session, waitingPolicies),
+      ...(drifting.items.length === 0
+        ? []
+        : ['', paint('Drift: a back end is not as the record has it', 'bold')]),
+      ...drifting.items.slice(0, SHOWN).flatMap((family) => driftLines(session, family)),
+      ...(drifting.items.length > SHOWN
+        ? [`  and ${drifting.items.length - SHOWN} more: ${paint('keyturn drift show', 'cyan')}`]
+        : []),
       ...containmentsLines(session, containments, nameOf),
       ...destructionsLines(session, destructions, nameOf),
       ...owedLines(session, owed),

@@ -15,6 +15,7 @@ import {
   policyEvents,
   rotationEvents,
   stepEvents,
+  inventoryEvents,
   telemetryEvents,
   uuidSchema,
 } from '#rotation';
@@ -41,6 +42,7 @@ const GROUPS: readonly Group[] = [
   { title: 'Destruction', streams: '`destruction-<id>`', definitions: destructionEvents },
   { title: 'People', streams: '`departure-<derived>`', definitions: personEvents },
   { title: 'Holds', streams: '`holds-<nil id>`', definitions: holdEvents },
+  { title: 'Inventory', streams: '`inventory-<derived id>`', definitions: inventoryEvents },
   { title: 'Telemetry', streams: '`telemetry-<rotation’s id>`', definitions: telemetryEvents },
   { title: 'Policy', streams: '`policy-<id>`', definitions: policyEvents },
   { title: 'Obligations', streams: '`obligation-<derived id>`', definitions: obligationEvents },

@@ -43,6 +43,7 @@ export const FAMILY: FamilyView = {
   ],
   runbookMissing: [],
   lastReview: null,
+  drift: null,
   custodians: [],
   retired: false,
   versions: [

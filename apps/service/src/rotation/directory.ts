@@ -94,6 +94,7 @@ export class Directory {
       readonly environment?: string | undefined;
       readonly team?: string | undefined;
       readonly name?: string | undefined;
+      readonly drift?: 'open' | undefined;
     },
     scope: Scope,
   ): Page<FamilyView> {
@@ -103,7 +104,8 @@ export class Directory {
       .and(within('team', scope.teams))
       .and(equal('environment', filter.environment))
       .and(equal('team', filter.team))
-      .and(equal('name', filter.name));
+      .and(equal('name', filter.name))
+      .and(filter.drift === undefined ? undefined : ['drifted = ?', 1]);
     if (after !== undefined) where.and(['(environment, name, id) > (?, ?, ?)', ...after]);
     const { rows, next } = cut(
       this.readModel.db

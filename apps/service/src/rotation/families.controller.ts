@@ -65,6 +65,8 @@ const familiesQuery = pageQuery.extend({
   environment: z.string().max(60).optional(),
   team: z.string().max(120).optional(),
   name: z.string().max(120).optional(),
+  /** Those whose back end is not as the record has it. */
+  drift: z.literal('open').optional(),
 });
 
 /** Encryption keys are refused with the reason, not as an unknown word. */

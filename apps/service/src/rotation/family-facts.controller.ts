@@ -29,6 +29,11 @@ const custodianBody = z.strictObject({ knows: lineSchema });
 const acknowledgeBody = z.strictObject({ statement: textSchema });
 const authorityBody = authoritySchema.strict().extend({ reason: textSchema });
 const reviewBody = z.strictObject({ summary: textSchema, nextReview: z.iso.date() });
+const acceptDriftBody = z.strictObject({
+  /** Id of the drift that was looked at, as the family shows it. */
+  drift: uuidSchema,
+  reason: textSchema,
+});
 const reasonBody = z.strictObject({ reason: textSchema });
 const exposureBody = z.strictObject({
   versions: z.array(versionIdSchema).min(1).max(100),
@@ -106,6 +111,19 @@ export class FamilyFactsController {
   ): Promise<FamilyView> {
     const change = { type: 'CompleteReview', ...body } as const;
     return this.#revise(reference, 'family:write', change, asked);
+  }
+
+  /** What the back end shows otherwise is known: from now on the record has it so, and what it held goes on. */
+  @Post('families/:family/drift/accept')
+  @HttpCode(200)
+  @RequiresPermission('rotation:operate')
+  acceptDrift(
+    @ZodParam('family', familyReference) reference: string,
+    @ZodBody(acceptDriftBody) body: z.output<typeof acceptDriftBody>,
+    @Asked() asked: Asked,
+  ): Promise<FamilyView> {
+    const change = { type: 'AcceptDrift', ...body } as const;
+    return this.#revise(reference, 'rotation:operate', change, asked);
   }
 
   @Post('families/:family/retire')

@@ -1,9 +1,19 @@
 import { Logger } from '@nestjs/common';
-import { ClockWatch, holdIntegrity, RotationRunner, sweepClaims, sweepDepartures, Waker } from '#rotation';
+import {
+  ClockWatch,
+  holdIntegrity,
+  InventoryReconciler,
+  InventoryWatch,
+  RotationRunner,
+  sweepClaims,
+  sweepDepartures,
+  Waker,
+} from '#rotation';
 import { ObligationWatch } from '#schedule';
 import type { Keyturn } from '../composition.js';
 import { hookOf } from '../notify/hook.js';
 import { Timetable } from './schedule-rows.js';
+import { inventoryDirectory } from './inventory-directory.js';
 
 /** How often is looked for what a crash left between two streams, and for what was owed by a date that has passed. */
 const SWEEP_MS = 30_000;
@@ -47,6 +57,16 @@ export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
     readModel: keyturn.readModel,
     overdue: () => timetable.owedLate(keyturn.clock.now()),
   });
+  const inventory = new InventoryWatch({
+    reconciler: new InventoryReconciler(keyturn.ledger, keyturn.backEnds),
+    directory: inventoryDirectory(keyturn.readModel),
+    clock: keyturn.clock,
+    onError: (error) => {
+      logger.error('back ends could not be compared with the record; it is tried again', {
+        reason: error instanceof Error ? error.message : 'unknown',
+      });
+    },
+  });
   let watching: Promise<unknown> = Promise.resolve();
   const watch = async (): Promise<void> => {
     // A leap of the clock is a hold before it is a date that has passed.
@@ -79,6 +99,7 @@ export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
   timer.unref();
   clockWatch.start();
   waker.start();
+  inventory.start();
   // Alarms go out beside everything else; nothing waits for them.
   const hook = hookOf(keyturn);
   hook?.start();
@@ -88,6 +109,7 @@ export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
     unlisten();
     obligations.stop();
     await watching;
+    await inventory.stop();
     await clockWatch.stop();
     await waker.stop();
     await hook?.stop();

@@ -72,6 +72,7 @@ const family: FamilyView = {
   ],
   runbookMissing: [],
   lastReview: null,
+  drift: null,
   custodians: [],
   retired: false,
   versions: [

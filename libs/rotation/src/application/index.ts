@@ -30,6 +30,5 @@ export { ConfirmHold, ConfirmHoldHandler } from './confirm-hold.js';
 export { HoldRestored, type RestoreFinding } from './restore-hold.js';
 export { AskDeviation, AskDeviationHandler, type DeviationAsk } from './family-deviations.js';
 export { SetSchedule, SetScheduleHandler } from './set-schedule.js';
-export { InventoryReconciler } from './reconcile-inventory.js';
 export { SampleTelemetry, SampleTelemetryHandler, type TelemetryCounts } from './sample-telemetry.js';
 export { findSecrets, nameShown } from './files/secret-shapes.js';

@@ -11,6 +11,9 @@ import type { BackEnds } from './back-ends.js';
 import type { Ledger, Loaded } from './ledger.js';
 import { incomingVersionId } from './streams.js';
 
+/** How often in a row a back end may give no answer before the others are left for the next round. */
+const MOST_SILENT = 3;
+
 /** What one look at one family's object found. */
 type Look =
   | {
@@ -19,7 +22,12 @@ type Look =
       readonly missing: readonly string[];
       readonly extra: readonly string[];
     }
-  | { readonly kind: 'unreadable'; readonly why: string }
+  | {
+      readonly kind: 'unreadable';
+      readonly why: string;
+      /** The back end as a whole did not answer. */
+      readonly silent?: boolean;
+    }
   /** Not this back end's any more, or it moved while it was looked at: the next round sees it. */
   | { readonly kind: 'passed-over' };
 
@@ -38,9 +46,21 @@ export class InventoryReconciler {
   async reconcile(instance: string, families: readonly string[], signal?: AbortSignal): Promise<Inventory> {
     const backEnd = this.backEnds.get(instance);
     const looks: (readonly [string, Look])[] = [];
+    let silent = 0;
     for (const family of families) {
-      signal?.throwIfAborted();
-      looks.push([family, await this.#look(backEnd, family)]);
+      if (signal?.aborted === true)
+        throw new BackendError('transient', `${instance}: the look was broken off`);
+      // One that does not answer is not asked three thousand times.
+      const look: Look =
+        silent < MOST_SILENT
+          ? await this.#look(backEnd, family)
+          : {
+              kind: 'unreadable',
+              why: `${instance} did not answer ${MOST_SILENT} times, and was not asked again`,
+            };
+      silent =
+        look.kind === 'unreadable' && look.silent === true ? silent + 1 : look.kind === 'read' ? 0 : silent;
+      looks.push([family, look]);
     }
     const inventory = inventoryOf(instance, looks);
     const { history, state } = await this.ledger.inventory(instance);
@@ -50,6 +70,11 @@ export class InventoryReconciler {
       if (!(error instanceof WrongExpectedRevisionError)) throw error;
     });
     return inventory;
+  }
+
+  /** When this back end was last reconciled, on record. */
+  async lastAt(instance: string): Promise<number | undefined> {
+    return (await this.ledger.inventory(instance)).state.last?.at;
   }
 
   /** One family's object alone: while something of it waits. */
@@ -73,7 +98,8 @@ export class InventoryReconciler {
       seen = await backEnd.observe(details.backEnd.object);
     } catch (error) {
       if (!(error instanceof BackendError)) throw error;
-      return { kind: 'unreadable', why: error.message.replaceAll(/\p{Cc}+/gu, ' ').slice(0, 500) };
+      const why = error.message.replaceAll(/\p{Cc}+/gu, ' ').slice(0, 500);
+      return { kind: 'unreadable', why, silent: error.errorClass === 'transient' };
     }
     // What was recorded while it was looked at may explain what was seen.
     if ((await this.#read(familyId)).moved !== before.moved) return { kind: 'passed-over' };

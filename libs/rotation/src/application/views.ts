@@ -1,5 +1,6 @@
 import { shellWord } from './shell-word.js';
 import { formatInstant } from '#eventlog';
+import { differenceText } from '../domain/drift.js';
 import { milliseconds } from '../domain/duration.js';
 import type { FamilyState } from '../domain/family.decider.js';
 import type { ContainmentState } from '../domain/containment.state.js';
@@ -55,6 +56,13 @@ export interface FamilyView {
   readonly runbookMissing: readonly string[];
   /** When the runbook was last gone through, and the date that had been declared for it; `null`: not since it was registered. */
   readonly lastReview: { readonly completedAt: string; readonly declaredDue: string | null } | null;
+  /** What its back end shows otherwise than the record has it; it holds the next revocation. `null`: nothing that is known of. */
+  readonly drift: {
+    readonly id: string;
+    readonly observedAt: string;
+    readonly differences: readonly string[];
+    readonly more: number;
+  } | null;
   /** Registered in haste, by an emergency: what is still to be filled in, and by when; `null`: nothing is. */
   readonly registrationOwed: { readonly due: string; readonly missing: readonly string[] } | null;
   /** Where the family's own rules place its rotations; `null`: its policy's. */
@@ -166,6 +174,15 @@ export function familyView(
         : {
             completedAt: formatInstant(state.reviewed.at),
             declaredDue: state.reviewed.declaredDue ?? null,
+          },
+    drift:
+      state.drift === undefined
+        ? null
+        : {
+            id: state.drift.eventId,
+            observedAt: formatInstant(state.drift.at),
+            differences: state.drift.differences.map(differenceText),
+            more: state.drift.more,
           },
     schedule: state.schedule ?? null,
     registrationOwed:

@@ -77,6 +77,7 @@ describe('what differs from the record', () => {
 });
 
 describe('drift on a family’s record', () => {
+  const openOf = (events: readonly NewFamilyEvent[]): string => given(events).drift?.eventId ?? '';
   const observed = (differences: readonly DriftDifference[], state = given([])): readonly NewFamilyEvent[] =>
     familyDecider.decide({ type: 'RecordDrift', differences }, state);
 
@@ -117,15 +118,35 @@ describe('drift on a family’s record', () => {
     const before: readonly NewFamilyEvent[] = [{ type: 'VersionObserved', data: known }];
     const differences: readonly DriftDifference[] = [EXTRA, { kind: 'missing', versionId: 'old' }];
     const drifted = [...before, ...observed(differences, given(before))];
-    const accepting = familyDecider.decide({ type: 'AcceptDrift', reason: 'turned by hand' }, given(drifted));
+    const accepting = familyDecider.decide(
+      { type: 'AcceptDrift', drift: openOf(drifted), reason: 'turned by hand' },
+      given(drifted),
+    );
     const after = given([...drifted, ...accepting]);
     expect(after.drift).toBeUndefined();
     expect(after.versions).toMatchObject([
       { versionId: 'old', accepted: false, emittingShare: 0, destroyed: true },
       { versionId: '4', accepted: false, emittingShare: 0, destroyed: false },
     ]);
-    expect(() => familyDecider.decide({ type: 'AcceptDrift', reason: 'again' }, after)).toThrow(
-      expect.objectContaining({ code: 'drift.none' }),
+    expect(() =>
+      familyDecider.decide({ type: 'AcceptDrift', drift: openOf(drifted), reason: 'again' }, after),
+    ).toThrow(expect.objectContaining({ code: 'drift.none' }));
+  });
+
+  it('is accepted only as it was looked at', () => {
+    const first = observed([EXTRA]);
+    const looked = openOf(first);
+    const state = given([
+      ...first,
+      ...observed([EXTRA, { kind: 'missing', versionId: 'old' }], given(first)),
+    ]);
+    expect(() =>
+      familyDecider.decide({ type: 'AcceptDrift', drift: looked, reason: 'known' }, state),
+    ).toThrow(
+      expect.objectContaining({
+        code: 'drift.changed',
+        details: { field: 'drift', drift: state.drift?.eventId },
+      }),
     );
   });
 
@@ -147,7 +168,10 @@ describe('drift on a family’s record', () => {
         );
         const drifted = [...before, ...observed(differences, given(before))];
         if (differences.length === 0) return;
-        const accepting = familyDecider.decide({ type: 'AcceptDrift', reason: 'known' }, given(drifted));
+        const accepting = familyDecider.decide(
+          { type: 'AcceptDrift', drift: openOf(drifted), reason: 'known' },
+          given(drifted),
+        );
         const kinds = differencesOf(given([...drifted, ...accepting]).versions, shown(seen), undefined).map(
           ({ kind }) => kind,
         );

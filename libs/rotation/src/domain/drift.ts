@@ -21,7 +21,12 @@ export type DriftCommand =
       /** Everything that differs now; none: what differed is gone. */
       readonly differences: readonly DriftDifference[];
     }
-  | { readonly type: 'AcceptDrift'; readonly reason: string };
+  | {
+      readonly type: 'AcceptDrift';
+      /** Id of the `DriftObserved` that was looked at. */
+      readonly drift: string;
+      readonly reason: string;
+    };
 
 /** What an observation shows, as far as it is compared. */
 export interface Shown {
@@ -114,6 +119,12 @@ export function decideDrift(
     case 'AcceptDrift':
       if (drift === undefined)
         throw new DomainError('drift.none', 'nothing differs from the record: there is no drift to accept');
+      if (drift.eventId !== command.drift)
+        throw new DomainError(
+          'drift.changed',
+          `what differs has changed since (${driftText(drift)}): look at it, and accept ${drift.eventId}`,
+          { field: 'drift', drift: drift.eventId },
+        );
       return [
         {
           type: 'DriftSettled',

@@ -119,13 +119,13 @@ function clocksOf(
 
 export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent>({
   name: 'families',
-  version: 10,
+  version: 11,
   schema: [
     `CREATE TABLE families (
       ${ROW}, environment TEXT NOT NULL, name TEXT NOT NULL, team TEXT NOT NULL, mode TEXT NOT NULL,
       kind TEXT NOT NULL, protects TEXT NOT NULL, accepted_since INTEGER, emitting_since INTEGER,
       unclear INTEGER NOT NULL, next_review TEXT, left_at INTEGER, registration_due INTEGER,
-      deviation_until INTEGER, ${STATE}
+      deviation_until INTEGER, back_end TEXT, drifted INTEGER NOT NULL, ${STATE}
     ) STRICT`,
     'CREATE INDEX families_by_name ON families (environment, name, id)',
     'CREATE INDEX families_by_team ON families (team, environment, name, id)',
@@ -136,6 +136,8 @@ export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent
     'CREATE INDEX families_unregistered ON families (registration_due) WHERE registration_due IS NOT NULL',
     'CREATE INDEX families_deviating ON families (deviation_until) WHERE deviation_until IS NOT NULL',
     'CREATE INDEX families_reviewed ON families (next_review) WHERE next_review IS NOT NULL',
+    'CREATE INDEX families_by_back_end ON families (back_end, id) WHERE back_end IS NOT NULL',
+    'CREATE INDEX families_drifted ON families (id) WHERE drifted = 1',
   ],
   category: 'family',
   initial: familyDecider.initialState,
@@ -154,6 +156,9 @@ export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent
     left_at: state.retired ? null : firstLeft(state.custodians),
     registration_due: registrationMissing(state).length === 0 ? null : (state.registration?.due ?? null),
     deviation_until: state.retired ? null : firstEnd(state.deviations),
+    // Whose objects are looked at: of a retired family nothing is expected any more.
+    back_end: state.retired ? null : (state.details?.backEnd?.instance ?? null),
+    drifted: state.drift === undefined || state.retired ? 0 : 1,
   }),
 });
 

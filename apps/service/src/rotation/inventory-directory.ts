@@ -1,0 +1,27 @@
+import type { ReadModel } from '#eventlog/kit';
+import type { InventoryDirectory } from '#rotation';
+
+const BY_BACK_END = 'SELECT back_end, id FROM families WHERE back_end IS NOT NULL ORDER BY back_end, id';
+/** What waits, and what is to be seen gone. */
+const UNDER_WAY = `SELECT family_id AS id FROM rotations WHERE ended = 0
+  UNION SELECT id FROM families WHERE drifted = 1 ORDER BY 1`;
+
+/** Whose objects are looked at, by the read model: it says whom to look at and nothing else. */
+export function inventoryDirectory({ db }: Pick<ReadModel, 'db'>): InventoryDirectory {
+  return {
+    byBackEnd: () => {
+      const found = new Map<string, string[]>();
+      for (const { back_end: instance, id } of db.prepare(BY_BACK_END).all()) {
+        const families = found.get(String(instance)) ?? [];
+        families.push(String(id));
+        found.set(String(instance), families);
+      }
+      return found;
+    },
+    underWay: () =>
+      db
+        .prepare(UNDER_WAY)
+        .all()
+        .map(({ id }) => String(id)),
+  };
+}
