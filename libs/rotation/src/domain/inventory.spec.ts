@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { recorded } from '#eventlog/testing';
 import { AT_LEAST_EVERY_MS, decideInventory, evolveInventory, noInventory } from './inventory.js';
-import type { Inventory, InventoryEvent } from './inventory.events.js';
+import type { Inventory } from './inventory.events.js';
 
 const AT = Date.parse('2026-03-02T09:00:00.000Z');
 const A = '11111111-1111-4111-8111-111111111111';
@@ -24,7 +24,7 @@ const FOUND: Inventory = {
 describe('an inventory', () => {
   const [first] = decideInventory(FOUND, noInventory, AT);
   if (first === undefined) throw new Error('the first is recorded');
-  const event = recorded(first, { revision: 0, recordedAt: AT, actor: 'kit' }) as InventoryEvent;
+  const event = recorded(first, { revision: 0, recordedAt: AT, actor: 'kit' });
   const state = evolveInventory(noInventory, event);
 
   it('is recorded the first time, as observed', () => {

@@ -30,7 +30,7 @@ export function decideInventory(
 function says(inventory: Inventory): string {
   const { backEnd: _backEnd, missingVersions, extraVersions, unreadableFamilies, ...counts } = inventory;
   const sorted = (list: readonly object[]): readonly string[] =>
-    list.map((entry) => JSON.stringify(Object.entries(entry).sort())).sort();
+    list.map((entry) => JSON.stringify(entry)).sort();
   const { families, expected, missing, extra, unreadable } = counts;
   return JSON.stringify([
     families,
