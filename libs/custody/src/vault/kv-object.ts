@@ -266,7 +266,7 @@ export class KvObject {
   }
 }
 
-function noteOf(names: KvNames | undefined): KvNote | undefined {
+export function noteOf(names: KvNames | undefined): KvNote | undefined {
   const written = Object.keys(names?.[NOTE_FIELD] ?? {});
   const [only] = written;
   if (only === undefined || written.length > 1) return undefined;
