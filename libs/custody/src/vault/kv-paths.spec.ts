@@ -1,0 +1,34 @@
+import { randomUUID } from 'node:crypto';
+import { jest } from '@jest/globals';
+import { haveRealPart } from '#platform/testing';
+import { keyBackendContract } from '../testing/key-backend.contract.js';
+import { kvValues } from '../testing/kv-values.js';
+import { OpenBao } from '../testing/openbao.js';
+import { VaultHarness } from '../testing/vault-harness.js';
+import { KvPathsEngine } from './kv-paths-engine.js';
+
+jest.setTimeout(120_000);
+
+const CASES = 40;
+const real = haveRealPart('openbao', CASES);
+
+(real ? describe : describe.skip)('two paths on a real server', () => {
+  let bao: OpenBao;
+  let mount: string;
+  const open = () =>
+    new VaultHarness({
+      bao,
+      algorithm: 'HS256',
+      documents: mount,
+      engine: (client) => new KvPathsEngine(client),
+      object: () => `${mount}/data/app/${randomUUID()}`,
+      values: (object) => kvValues(bao, [`${object}/blue`, `${object}/green`]),
+    });
+  beforeAll(async () => {
+    bao = await OpenBao.start();
+    mount = await bao.mount('kv', { options: { version: '2' } });
+  });
+  afterAll(() => bao.stop());
+
+  keyBackendContract('KV v2, two paths, OpenBao', async () => open());
+});
