@@ -25,6 +25,8 @@ export interface VaultHarnessOptions<State extends EngineState, Wanted> {
   readonly address?: URL;
   /** Whom the back end is to the server; absent: root. */
   readonly token?: SecretValue;
+  /** What an approver supplied to destroy with; absent: root. */
+  readonly destroyer?: SecretValue;
   /** The values that an object's applications are given, where the server would show them. */
   readonly values?: (object: string) => Promise<readonly SecretValue[]>;
 }
@@ -45,7 +47,7 @@ export class VaultHarness<State extends EngineState, Wanted> implements KeyBacke
     this.identity = {
       token,
       probe: root,
-      destroyer: root,
+      destroyer: async () => options.destroyer ?? bao.rootToken,
       once: async (seconds) => {
         const made: { auth: { client_token: string } } = await bao.api('POST', 'auth/token/create', {
           num_uses: 1,

@@ -7,6 +7,7 @@ import {
   holding,
   honoured,
   inClear,
+  isContaining,
   isExplained,
   isGenerating,
   isUntouched,
@@ -145,10 +146,12 @@ export class KvDocumentEngine implements VaultEngine<State, Told> {
       if (accept.length === 0) return undefined;
       throw refuse('config', `${document.familyId ?? 'The family'}: its secret is not there any more`);
     }
+    // What is deleted is shown to nobody.
+    if (isContaining(document) && !state.readable) return undefined;
     requireReadable(state);
     requireExplained(document, state);
     const gone = accept.filter((versionId) => !hasKey(state, versionId));
-    if (gone.length > 0)
+    if (gone.length > 0 && !isContaining(document))
       throw refuse('config', `${state.object}: the key of version ${gone.join(', ')} is not there any more`);
     if (sameNames(state.note?.accept, accept) && state.note?.emit === emit) return undefined;
     return { state, accept, emit };

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { jest } from '@jest/globals';
 import { haveRealPart } from '#platform/testing';
 import { keyBackendContract } from '../testing/key-backend.contract.js';
-import { kvValues } from '../testing/kv-values.js';
+import { KvOperator } from '../testing/kv-operator.js';
 import { OpenBao } from '../testing/openbao.js';
 import { VaultHarness } from '../testing/vault-harness.js';
 import { KvDocumentEngine } from './kv-document-engine.js';
@@ -15,6 +15,7 @@ const real = haveRealPart('openbao', CASES);
 (real ? describe : describe.skip)('the keyed document on a real server', () => {
   let bao: OpenBao;
   let mount: string;
+  let operator: KvOperator;
   const open = () =>
     new VaultHarness({
       bao,
@@ -22,10 +23,11 @@ const real = haveRealPart('openbao', CASES);
       documents: mount,
       engine: (client) => new KvDocumentEngine(client),
       object: () => `${mount}/data/app/${randomUUID()}`,
-      values: (object) => kvValues(bao, [object]),
+      values: (object) => operator.values(object),
     });
   beforeAll(async () => {
     bao = await OpenBao.start();
+    operator = new KvOperator(bao);
     mount = await bao.mount('kv', { options: { version: '2' } });
   });
   afterAll(() => bao.stop());

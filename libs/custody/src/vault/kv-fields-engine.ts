@@ -18,6 +18,7 @@ import {
   holding,
   honoured,
   inClear,
+  isContaining,
   isExplained,
   isGenerating,
   isUntouched,
@@ -176,17 +177,19 @@ export class KvFieldsEngine implements VaultEngine<State, Told> {
       if (versions.length === 0) return undefined;
       throw refuse('config', `${document.familyId ?? 'The family'}: its secret is not there any more`);
     }
+    // What is deleted is shown to nobody.
+    if (isContaining(document) && !state.readable) return undefined;
     requireReadable(state);
     requireExplained(document, state);
     const read = this.layout.arrange(state.object, { accepted: versions, emitting: emitting?.versionId });
     const placed = this.#placed(state);
     const fields = { ...read, ...this.#staying(document, placed, read) };
     const missing = Object.keys(placed).filter((field) => !Object.hasOwn(state.names, field));
-    if (missing.length > 0)
+    if (missing.length > 0 && !isContaining(document))
       throw refuse('config', `${state.object}: the field ${missing.join(', ')} is not there any more`);
     if (isSame(fields, placed)) return undefined;
     const last = lastOf(document, state, placed, fields);
-    if (document.pending?.effect !== 'contain') requireWayBack(document, state, last);
+    if (!isContaining(document)) requireWayBack(document, state, last);
     return { state, fields, last, from: sourcesOf(state, placed, fields) };
   }
 

@@ -15,6 +15,7 @@ import {
   holding,
   honoured,
   inClear,
+  isContaining,
   isExplained,
   isGenerating,
   isUntouched,
@@ -185,6 +186,8 @@ export class KvPathsEngine implements VaultEngine<State, Told> {
     if (state === undefined)
       throw refuse('config', `${document.familyId ?? 'The family'}: its secrets are not there any more`);
     const { pointer } = state;
+    // What is deleted is shown to nobody.
+    if (isContaining(document) && pointer?.readable === false) return undefined;
     if (pointer !== undefined) {
       requireReadable(pointer);
       requirePointer(document, pointer);

@@ -75,14 +75,22 @@ export function requireReadable({
     );
 }
 
+/** A containment is under way: it waits for nothing that only matters to what comes after it. */
+export function isContaining({ pending }: ObjectDocument): boolean {
+  return pending?.effect === 'contain';
+}
+
 /** Throws where somebody else wrote since Keyturn did. */
 export function requireExplained(document: ObjectDocument, state: KvState): void {
   if (isExplained(document, state)) return;
   const { object, current, note } = state;
-  const back = note === undefined ? 'write back the KV version that Keyturn wrote last' : `look what changed`;
+  const restore =
+    note === undefined
+      ? 'write back the KV version that Keyturn wrote last (kv rollback)'
+      : 'see to it that its values are those Keyturn wrote last';
   throw refuse(
     'config',
-    `${object}: somebody else wrote its KV version ${current}; nothing is written over it. To go on, ${back}, and say that what is there is as it should be: custom metadata ${CONFIRMED}=<its newest version>`,
+    `${object}: somebody else wrote its KV version ${current}; nothing is written over it. To go on, ${restore}, and confirm its newest KV version with the custom metadata ${CONFIRMED}=<its number>`,
   );
 }
 
