@@ -8,6 +8,7 @@ export class LossyProxy {
   readonly #server: Server;
   readonly #target: URL;
   #loses: { readonly loss: Loss; readonly which: (line: string) => boolean } | undefined;
+  #meanwhile: { readonly which: (line: string) => boolean; readonly act: () => Promise<void> } | undefined;
   /** Lines such as `POST /v1/kv/data/x` of what was lost. */
   readonly lost: string[] = [];
 
@@ -29,6 +30,8 @@ export class LossyProxy {
         incoming.socket.destroy();
         return;
       }
+      const meanwhile = this.#meanwhile?.which(line) === true ? this.#meanwhile.act : undefined;
+      if (meanwhile !== undefined) this.#meanwhile = undefined;
       const forwarded = request(
         new URL(incoming.url ?? '/', this.#target),
         { method: incoming.method, headers: incoming.headers },
@@ -41,7 +44,8 @@ export class LossyProxy {
           heard.pipe(answer);
         },
       );
-      incoming.pipe(forwarded);
+      // An action that fails shows in what the server says next.
+      void (meanwhile?.() ?? Promise.resolve()).finally(() => incoming.pipe(forwarded));
     });
   }
 
@@ -61,6 +65,11 @@ export class LossyProxy {
   /** The next request whose line fits, and no other one. */
   loseNext(loss: Loss, which: (line: string) => boolean): void {
     this.#loses = { loss, which };
+  }
+
+  /** Before the next request whose line fits goes on, this is done behind its back. */
+  actBefore(which: (line: string) => boolean, act: () => Promise<void>): void {
+    this.#meanwhile = { which, act };
   }
 
   async close(): Promise<void> {

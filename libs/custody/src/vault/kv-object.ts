@@ -293,7 +293,7 @@ export function fingerprintOfUnread(object: string, versionId: string, createdAt
   return createHash('sha256').update(`keyturn unread\n${object}\n${versionId}\n${createdAt}`).digest('hex');
 }
 
-/** RFC 3339; the epoch where the server does not know the version any more. */
-export function createdAtOf({ versions }: KvState, number: number): string {
-  return versions.find((version) => version.number === number)?.createdAt ?? new Date(0).toISOString();
+/** When its newest KV version was written, RFC 3339 by the server. */
+export function createdAtOf({ versions, current }: KvState): string {
+  return versions.find(({ number }) => number === current)?.createdAt ?? new Date(0).toISOString();
 }

@@ -1,8 +1,10 @@
 import type { Algorithm, Effect } from '../key-backend.js';
 import { refuse, requireNotAborted } from '../requirements.js';
 import {
+  createdAtOf,
   isOurs,
   KvObject,
+  NOTE_FIELD,
   noteOf,
   notePatch,
   type Freshness,
@@ -113,7 +115,12 @@ export class KvPathsEngine implements VaultEngine<State, Told> {
     document: ObjectDocument,
   ): void {
     if (state === undefined) return;
-    for (const secret of [state.pointer, state.blue, state.green])
+    const { pointer, blue, green } = state;
+    if (pointer !== undefined) {
+      requireUsable(pointer);
+      requirePointer(document, pointer);
+    }
+    for (const secret of [blue, green])
       if (secret !== undefined) requireUsable({ ...secret, readable: true });
     const idle = state[idleOf(state)];
     // What was destroyed there leaves the path empty; what somebody wrote there is somebody's.
@@ -310,7 +317,7 @@ function idleOf(state: State): Path {
 /** Milliseconds; 0: there is nothing that anybody can read. */
 function writtenAt(secret: KvState | undefined): number {
   if (secret?.readable !== true) return 0;
-  return Date.parse(secret.versions.find(({ number }) => number === secret.current)?.createdAt ?? '') || 0;
+  return Date.parse(createdAtOf(secret));
 }
 
 function pathMadeFor(state: State, versionId: string | undefined): Path | undefined {
@@ -341,8 +348,9 @@ function pathOf(state: State, version: DocumentVersion): Path {
 /** A pointer that was there before is added to, where it says nothing of what we would say. */
 function requirePointer(document: ObjectDocument, pointer: KvState): void {
   if (isOurs(pointer)) return;
-  const says = ['accept', 'emit', 'keyturn'].some((name) => Object.hasOwn(pointer.names, name));
-  if (says) requireExplained(document, pointer);
+  const says = ['accept', 'emit', NOTE_FIELD].some((name) => Object.hasOwn(pointer.names, name));
+  const told = document.versions.some(({ published, engine }) => published && spanOf(engine).first > 0);
+  if (says || told) requireExplained(document, pointer);
 }
 
 /** Only what Keyturn wrote itself shows by its note whose value it is. */

@@ -4,6 +4,7 @@ import { BackendError, type Algorithm, type Effect, type EffectClass } from '../
 import { refuse } from '../requirements.js';
 import {
   CONFIRMED,
+  createdAtOf,
   fingerprintOfUnread,
   isOurs,
   type KvNames,
@@ -157,15 +158,14 @@ export function foundVersion(
     readonly use?: 'accepted' | 'emitting';
   },
 ): DocumentVersion {
-  const { object, current, versions } = state;
-  const createdAt = versions.find(({ number }) => number === current)?.createdAt ?? new Date(0).toISOString();
+  const createdAt = createdAtOf(state);
   return {
     versionId,
     engine,
     algorithm: 'HS256',
     // Nobody here looked at it.
     strengthBits: 0,
-    fingerprint: fingerprintOfUnread(object, versionId, createdAt),
+    fingerprint: fingerprintOfUnread(state.object, versionId, createdAt),
     createdAt,
     accepted: use !== undefined,
     published: use !== undefined,
@@ -203,7 +203,7 @@ export function madeOf(state: KvState | undefined, versionId: string, prefix = '
     algorithm: 'HS256',
     strengthBits: VALUE_BYTES * 8,
     fingerprint: made.fingerprint,
-    createdAt: foundVersion(state, { versionId, engine: '' }).createdAt,
+    createdAt: createdAtOf(state),
   };
 }
 

@@ -67,6 +67,9 @@ export function meaningOf(answer: VaultAnswer, effect: boolean): Meaning {
   if (status === 400 && says(answer, 'check-and-set parameter did not match')) return { kind: 'mismatch' };
   if (status === 400 && says(answer, 'disallowed by policy (too old)', 'version is too old'))
     return { kind: 'too-old' };
+  // KV in its first moments, or after version 1 became 2.
+  if (status === 400 && says(answer, 'This backend will be unavailable for a brief period'))
+    return not('transient', 'its mount is being upgraded (400)');
   if (status === 400) return not('config', 'it refuses the request (400)');
   if (status === 503) return unavailable(answer);
   if (status >= 300 && status < 400) {
