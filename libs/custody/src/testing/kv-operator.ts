@@ -14,20 +14,6 @@ export interface KvShown {
 export class KvOperator {
   constructor(private readonly bao: OpenBao) {}
 
-  /** A new mount of KV v2, as soon as it answers: in its first moments it refuses with a 400. */
-  async mount(): Promise<string> {
-    const mount = await this.bao.mount('kv', { options: { version: '2' } });
-    for (let tries = 1; ; tries += 1) {
-      try {
-        await this.bao.api('GET', `${mount}/config`);
-        return mount;
-      } catch (error) {
-        if (tries === 100) throw error;
-        await new Promise((done) => setTimeout(done, 20));
-      }
-    }
-  }
-
   /** As applications read it; `undefined`: they get a 404. */
   async read(object: string, version?: number): Promise<KvShown | undefined> {
     const query = version === undefined ? '' : `?version=${version}`;

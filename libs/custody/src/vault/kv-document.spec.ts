@@ -11,7 +11,7 @@ import { KvDocumentEngine } from './kv-document-engine.js';
 
 jest.setTimeout(120_000);
 
-const CASES = 40;
+const CASES = 51;
 const real = haveRealPart('openbao', CASES);
 
 (real ? describe : describe.skip)('the keyed document on a real server', () => {
@@ -31,7 +31,7 @@ const real = haveRealPart('openbao', CASES);
   beforeAll(async () => {
     bao = await OpenBao.start();
     operator = new KvOperator(bao);
-    mount = await operator.mount();
+    mount = await bao.mount('kv', { options: { version: '2' } });
   });
   afterAll(() => bao.stop());
 

@@ -11,7 +11,7 @@ import { KvPathsEngine } from './kv-paths-engine.js';
 
 jest.setTimeout(120_000);
 
-const CASES = 40;
+const CASES = 52;
 const real = haveRealPart('openbao', CASES);
 
 (real ? describe : describe.skip)('two paths on a real server', () => {
@@ -32,7 +32,7 @@ const real = haveRealPart('openbao', CASES);
   beforeAll(async () => {
     bao = await OpenBao.start();
     operator = new KvOperator(bao);
-    mount = await operator.mount();
+    mount = await bao.mount('kv', { options: { version: '2' } });
   });
   afterAll(() => bao.stop());
 

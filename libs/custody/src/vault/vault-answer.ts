@@ -88,8 +88,7 @@ export function meaningOf(answer: VaultAnswer, effect: boolean): Meaning {
 /** Only a plain 404 of the object itself means that it is not there; a missing mount or namespace is a mistake. */
 function absence(answer: VaultAnswer): Meaning {
   // A deleted version of KV answers with what was known of it.
-  if (typeof answer.data === 'object' && answer.data !== null)
-    return { kind: 'deleted' };
+  if (typeof answer.data === 'object' && answer.data !== null) return { kind: 'deleted' };
   if (says(answer, 'no handler for route'))
     return { kind: 'not-executed', errorClass: 'config', what: 'nothing is mounted there' };
   if (says(answer, 'namespace not found'))
