@@ -78,11 +78,25 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
     const publish = (...versions: string[]) =>
       backend.publish(attempts.next(), { versions, maxAgeSeconds: 300 });
     const switchTo = (to: string) => backend.switchEmission(attempts.next(), { to });
+    const cutTo = (to: string, attempt = attempts.next()) =>
+      backend.cutOver(attempt, { to, maxAgeSeconds: 300 });
+    /** Where old and new cannot be accepted at once, versions change by cut-over alone. */
+    const overlaps = () => backend.declaration.capabilities.overlap;
+    /** Accepted, by the first effect that makes it so; `acceptedAlone` is what it is then. */
+    const accept = (version: string, attempt = attempts.next()) =>
+      overlaps()
+        ? backend.publish(attempt, { versions: [version], maxAgeSeconds: 300 })
+        : cutTo(version, attempt);
+    const acceptedAlone = () => (overlaps() ? 'accepted' : 'accepted emitting');
+    /** Accepted and emitting from now on; without overlap nothing else is accepted then. */
+    const bringIn = async (version: string): Promise<void> => {
+      await accept(version);
+      if (overlaps()) await switchTo(version);
+    };
     /** One version accepted and emitting, as most rotations find it. */
     const emitting = async (): Promise<string> => {
       const version = await generate();
-      await publish(version);
-      await switchTo(version);
+      await bringIn(version);
       return version;
     };
     const served = () => harness.servedKids(backend, attempts.familyId);
@@ -134,30 +148,53 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
     it('serves what is accepted before publish resolves', async () => {
       const one = await generate();
       const two = await generate();
-      await publish(one);
-      expect(await state()).toEqual({ [one]: 'accepted', [two]: '' });
+      await accept(one);
+      expect(await state()).toEqual({ [one]: acceptedAlone(), [two]: '' });
       await expectServed([one]);
-      await publish(two);
-      await expectServed([one, two]);
+      if (overlaps()) await switchTo(one);
+      await accept(two);
+      await expectServed(overlaps() ? [one, two] : [two]);
     });
 
-    it('emits with one version after the switch, and accepts both', async () => {
+    it('accepts old and new at once where it declares that it can, and nowhere else', async () => {
       const old = await emitting();
       const next = await generate();
+      if (!overlaps()) {
+        expect(await refusal(publish(next))).toBe('config');
+        expect(await state()).toEqual({ [old]: 'accepted emitting', [next]: '' });
+        await expectServed([old]);
+        return;
+      }
       await publish(next);
+      expect(await state()).toEqual({ [old]: 'accepted emitting', [next]: 'accepted' });
       await switchTo(next);
       expect(await state()).toEqual({ [old]: 'accepted', [next]: 'accepted emitting' });
       await expectServed([old, next]);
     });
 
+    it('cuts over: one version in, every other one out, and back', async () => {
+      const old = await emitting();
+      const next = await generate();
+      await cutTo(next);
+      expect(await state()).toEqual({ [old]: '', [next]: 'accepted emitting' });
+      await expectServed([next]);
+      await cutTo(old);
+      expect(await state()).toEqual({ [old]: 'accepted emitting', [next]: '' });
+      await expectServed([old]);
+    });
+
     it('withdraws, and accepts a withdrawn version again', async () => {
       const old = await emitting();
       const next = await generate();
-      await publish(next);
-      await switchTo(next);
+      await bringIn(next);
       await backend.withdraw(attempts.next(), { versions: [old] });
       expect(await state()).toEqual({ [old]: '', [next]: 'accepted emitting' });
       await expectServed([next]);
+      if (!overlaps()) {
+        expect(await refusal(backend.reAccept(attempts.next(), { versions: [old] }))).toBe('config');
+        expect(await state()).toEqual({ [old]: '', [next]: 'accepted emitting' });
+        return;
+      }
       await backend.reAccept(attempts.next(), { versions: [old] });
       expect(await state()).toEqual({ [old]: 'accepted', [next]: 'accepted emitting' });
       await expectServed([old, next]);
@@ -169,8 +206,7 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
       expect(await state()).toEqual({ [old]: 'accepted emitting contained' });
       await expectServed([]);
       const next = await generate();
-      await publish(next);
-      await switchTo(next);
+      await bringIn(next);
       await expectServed([next]);
       await backend.withdraw(attempts.next(), { versions: [old] });
       expect(await refusal(backend.publish(attempts.next(), { versions: [old], maxAgeSeconds: 300 }))).toBe(
@@ -244,9 +280,9 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
       const old = await emitting();
       expect(await refusal(backend.destroy(attempts.next(), { versions: [old] }))).toBe('config');
       const next = await generate();
-      await publish(next);
-      await switchTo(next);
-      expect(await refusal(backend.destroy(attempts.next(), { versions: [old] }))).toBe('config');
+      await bringIn(next);
+      if (overlaps())
+        expect(await refusal(backend.destroy(attempts.next(), { versions: [old] }))).toBe('config');
       await backend.withdraw(attempts.next(), { versions: [old] });
       await backend.destroy(attempts.next(), { versions: [old] });
       expect(await state()).toEqual({ [old]: 'destroyed', [next]: 'accepted emitting' });
@@ -308,11 +344,12 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
       it('answers with the first receipt and does not undo what came after it', async () => {
         const old = await emitting();
         const next = await generate();
-        const publishing = attempts.next();
-        const first = await backend.publish(publishing, { versions: [next], maxAgeSeconds: 300 });
-        await backend.withdraw(attempts.next(), { versions: [next] });
-        const late = attempts.next({ key: publishing.key });
-        expect(await backend.publish(late, { versions: [next], maxAgeSeconds: 300 })).toEqual(first);
+        const accepting = attempts.next();
+        const first = await accept(next, accepting);
+        if (overlaps()) await backend.withdraw(attempts.next(), { versions: [next] });
+        else await cutTo(old);
+        const late = attempts.next({ key: accepting.key });
+        expect(await accept(next, late)).toEqual(first);
         expect(await state()).toEqual({ [old]: 'accepted emitting', [next]: '' });
         await expectServed([old]);
       });
@@ -329,10 +366,13 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
           expect(withoutClock(after)).toEqual(withoutClock(before));
           expect(after.entry?.attemptId).toBe(attempt.attemptId);
         };
-        await twice((attempt) => backend.publish(attempt, { versions: [next], maxAgeSeconds: 300 }));
-        await twice((attempt) => backend.switchEmission(attempt, { to: next }));
-        await twice((attempt) => backend.withdraw(attempt, { versions: [old] }));
-        await twice((attempt) => backend.reAccept(attempt, { versions: [old] }));
+        if (overlaps()) {
+          await twice((attempt) => backend.publish(attempt, { versions: [next], maxAgeSeconds: 300 }));
+          await twice((attempt) => backend.switchEmission(attempt, { to: next }));
+          await twice((attempt) => backend.withdraw(attempt, { versions: [old] }));
+          await twice((attempt) => backend.reAccept(attempt, { versions: [old] }));
+        }
+        await twice((attempt) => cutTo(next, attempt));
         const containing = attempts.next();
         await backend.contain(containing, { versions: [old] });
         await twice((attempt) => backend.lift(attempt, { versions: [old], containedBy: containing.key }));
@@ -366,10 +406,7 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
       ];
       it.each(older)('refuses %s before it changes anything', async (_name, fence) => {
         const version = await generate();
-        await backend.publish(attempts.next({ fence: { slot: 5, step: 5 } }), {
-          versions: [version],
-          maxAgeSeconds: 300,
-        });
+        await accept(version, attempts.next({ fence: { slot: 5, step: 5 } }));
         expect(await refusal(backend.withdraw(attempts.next({ fence }), { versions: [version] }))).toBe(
           'fenced',
         );
@@ -385,7 +422,7 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
         expect(await refusal(backend.destroy(attempts.next({ fence }), { versions: [version] }))).toBe(
           'fenced',
         );
-        expect(await state()).toEqual({ [version]: 'accepted' });
+        expect(await state()).toEqual({ [version]: acceptedAlone() });
         await expectServed([version]);
       });
 
@@ -400,8 +437,8 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
           'fenced',
         );
         expect((await backend.observe(object, { key: frozen.key })).entry).toBeUndefined();
-        await backend.publish({ ...takeover, key: frozen.key }, { versions: [version], maxAgeSeconds: 300 });
-        expect(await state()).toEqual({ [version]: 'accepted' });
+        await accept(version, { ...takeover, key: frozen.key });
+        expect(await state()).toEqual({ [version]: acceptedAlone() });
       });
 
       it('is raised by observing before anything was made, and stays raised after a reopening', async () => {
@@ -474,7 +511,7 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
       const attempt = attempts.next();
       expect(await refusal(backend.switchEmission(attempt, { to: version }))).toBe('config');
       expect((await backend.observe(object, { key: attempt.key })).entry).toBeUndefined();
-      await publish(version);
+      await bringIn(version);
       await backend.switchEmission(attempts.next({ key: attempt.key }), { to: version });
       expect(await state()).toEqual({ [version]: 'accepted emitting' });
     });
@@ -482,7 +519,7 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
     it('is the same after a reopening', async () => {
       const old = await emitting();
       const next = await generate();
-      await publish(next);
+      await accept(next);
       await backend.contain(attempts.next(), { versions: [old] });
       const before = await backend.observe(object);
       const servedBefore = await served();
@@ -493,16 +530,14 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
     });
 
     it('honours the class it declares when one effect is asked for twice under two keys', async () => {
-      const version = await generate();
+      const version = await emitting();
       const effects = backend.declaration.effects;
       const again = (versionId: string): Promise<unknown> =>
         backend.generate(attempts.next(), { versionId, algorithm: harness.algorithm });
-      if (effects.generate.class === 'named-create') {
-        expect(await refusal(again(version))).toBe('config');
-      } else {
-        await again(randomUUID());
-        expect((await backend.observe(object)).versions).toHaveLength(2);
-      }
+      const next = randomUUID();
+      await again(next);
+      if (effects.generate.class === 'named-create') expect(await refusal(again(next))).toBe('config');
+      expect((await backend.observe(object)).versions).toHaveLength(2);
       // Asked for a second time under another key, both change nothing.
       const repeats = ({ class: which }: { readonly class: string }): boolean =>
         which === 'absolute' || which === 'compare-and-swap';
@@ -512,15 +547,18 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
         await call();
         expect(withoutClock(await backend.observe(object))).toEqual(before);
       };
-      const next = await generate();
       const versions = [version];
-      if (repeats(effects.publish)) await absolute(() => publish(version, next));
+      if (!overlaps()) await cutTo(next);
+      if (repeats(effects.publish)) {
+        await absolute(() => (overlaps() ? publish(version, next) : publish(next)));
+      }
       if (repeats(effects['switch-emission'])) await absolute(() => switchTo(next));
+      if (repeats(effects['cut-over'])) await absolute(() => cutTo(next));
       if (repeats(effects.withdraw)) {
         await absolute(() => backend.withdraw(attempts.next(), { versions }));
       }
       if (repeats(effects['re-accept'])) {
-        await absolute(() => backend.reAccept(attempts.next(), { versions }));
+        await absolute(() => backend.reAccept(attempts.next(), { versions: overlaps() ? versions : [next] }));
       }
       if (repeats(effects.contain)) {
         await absolute(() => backend.contain(attempts.next(), { versions }));
@@ -538,10 +576,10 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
     it('probes that the old is refused and the new accepted', async () => {
       const old = await emitting();
       const next = await generate();
-      await publish(next);
-      await switchTo(next);
       const before = await backend.probe(object, { refused: [old], accepted: [next] });
       expect(before.refused).toMatchObject([{ versionId: old, refused: false }]);
+      expect(before.accepted).toMatchObject([{ versionId: next, accepted: false }]);
+      await bringIn(next);
       await backend.withdraw(attempts.next(), { versions: [old] });
       const after = await backend.probe(object, { refused: [old], accepted: [next] });
       expect(after.refused).toMatchObject([{ versionId: old, refused: true }]);

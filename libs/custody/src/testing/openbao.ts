@@ -98,7 +98,22 @@ storage "raft" {
   async mount(type: string, options: object = {}): Promise<string> {
     const path = `${type}-${randomUUID().slice(0, 8)}`;
     await this.api('POST', `sys/mounts/${path}`, { type, ...options });
+    if (type === 'kv') await this.#upgraded(path);
     return path;
+  }
+
+  /** KV v2 answers 400 in its first moments. */
+  async #upgraded(mount: string): Promise<void> {
+    const end = Date.now() + READY_MS;
+    for (;;) {
+      try {
+        await this.api('GET', `${mount}/config`);
+        return;
+      } catch (error) {
+        if (Date.now() > end) throw error;
+        await new Promise((done) => setTimeout(done, 20));
+      }
+    }
   }
 
   async stop(): Promise<void> {

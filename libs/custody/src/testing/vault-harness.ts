@@ -23,6 +23,12 @@ export interface VaultHarnessOptions<State extends EngineState, Wanted> {
   readonly object: () => string;
   /** Where it is not the server's own: a proxy before it. */
   readonly address?: URL;
+  /** Whom the back end is to the server; absent: root. */
+  readonly token?: SecretValue;
+  /** What an approver supplied to destroy with; absent: root. */
+  readonly destroyer?: SecretValue;
+  /** The values that an object's applications are given, where the server would show them. */
+  readonly values?: (object: string) => Promise<readonly SecretValue[]>;
 }
 
 /** A back end of one engine on a real server, for specs: as root, with fences of one use. */
@@ -36,11 +42,12 @@ export class VaultHarness<State extends EngineState, Wanted> implements KeyBacke
   constructor(private readonly options: VaultHarnessOptions<State, Wanted>) {
     this.algorithm = options.algorithm;
     const { bao } = options;
-    const token = async (): Promise<SecretValue> => bao.rootToken;
+    const root = async (): Promise<SecretValue> => bao.rootToken;
+    const token = async (): Promise<SecretValue> => options.token ?? bao.rootToken;
     this.identity = {
       token,
-      probe: token,
-      destroyer: token,
+      probe: root,
+      destroyer: async () => options.destroyer ?? bao.rootToken,
       once: async (seconds) => {
         const made: { auth: { client_token: string } } = await bao.api('POST', 'auth/token/create', {
           num_uses: 1,
@@ -76,10 +83,13 @@ export class VaultHarness<State extends EngineState, Wanted> implements KeyBacke
     return keys.map(({ kid }) => kid);
   }
 
-  /** The engine keeps the keys to itself; what we hold is the token. */
-  async secrets(): Promise<readonly string[]> {
-    const token = this.options.bao.rootToken.reveal();
-    return [token.toString('utf8'), ...formsOf(token)];
+  /** What we hold is the token; the keys, where the engine does not keep them to itself. */
+  async secrets(_backend: KeyBackend, object: string): Promise<readonly string[]> {
+    const values = (await this.options.values?.(object)) ?? [];
+    return [this.options.bao.rootToken, ...values].flatMap((secret) => {
+      const text = secret.reveal();
+      return [text.toString('utf8'), ...formsOf(text), ...formsOf(Buffer.from(text.toString(), 'base64url'))];
+    });
   }
 
   #connect(): VaultClient {

@@ -30,6 +30,8 @@ export type Meaning =
   | { readonly kind: 'mismatch' }
   /** The artefact's version lies below what the engine accepts. */
   | { readonly kind: 'too-old' }
+  /** KV: that version was deleted or destroyed; what was known of it is there. */
+  | { readonly kind: 'deleted' }
   | { readonly kind: 'not-executed'; readonly errorClass: BackendErrorClass; readonly what: string }
   | { readonly kind: 'unknown'; readonly what: string };
 
@@ -65,6 +67,9 @@ export function meaningOf(answer: VaultAnswer, effect: boolean): Meaning {
   if (status === 400 && says(answer, 'check-and-set parameter did not match')) return { kind: 'mismatch' };
   if (status === 400 && says(answer, 'disallowed by policy (too old)', 'version is too old'))
     return { kind: 'too-old' };
+  // KV in its first moments, or after version 1 became 2.
+  if (status === 400 && says(answer, 'This backend will be unavailable for a brief period'))
+    return not('transient', 'its mount is being upgraded (400)');
   if (status === 400) return not('config', 'it refuses the request (400)');
   if (status === 503) return unavailable(answer);
   if (status >= 300 && status < 400) {
@@ -83,8 +88,7 @@ export function meaningOf(answer: VaultAnswer, effect: boolean): Meaning {
 /** Only a plain 404 of the object itself means that it is not there; a missing mount or namespace is a mistake. */
 function absence(answer: VaultAnswer): Meaning {
   // A deleted version of KV answers with what was known of it.
-  if (typeof answer.data === 'object' && answer.data !== null)
-    return { kind: 'not-executed', errorClass: 'config', what: 'its newest version was deleted there' };
+  if (typeof answer.data === 'object' && answer.data !== null) return { kind: 'deleted' };
   if (says(answer, 'no handler for route'))
     return { kind: 'not-executed', errorClass: 'config', what: 'nothing is mounted there' };
   if (says(answer, 'namespace not found'))
@@ -129,6 +133,14 @@ export class TooOldError extends BackendError {
   }
 }
 
+/** The version of KV that was asked for was deleted or destroyed: by the server's own clock, where it deletes by itself. */
+export class DeletedError extends BackendError {
+  constructor(message: string) {
+    super('config', message);
+    this.name = 'DeletedError';
+  }
+}
+
 /** The error of the port for what did not happen, or may have. Says the instance, the path and the meaning; nothing the server sent. */
 export function errorOf(
   meaning: Exclude<Meaning, { kind: 'done' | 'absent' }>,
@@ -139,5 +151,6 @@ export function errorOf(
   if (meaning.kind === 'mismatch')
     return new CasMismatchError(`${where}: it was changed by somebody else meanwhile`);
   if (meaning.kind === 'too-old') return new TooOldError(`${where}: it refuses what is so old`);
+  if (meaning.kind === 'deleted') return new DeletedError(`${where}: its newest version was deleted there`);
   return new BackendError(meaning.errorClass, `${where}: ${meaning.what}`);
 }

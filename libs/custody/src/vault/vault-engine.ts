@@ -61,8 +61,16 @@ export interface VaultEngine<State extends EngineState, Wanted> {
   requireNamed(object: string): void;
   /** What is there now, by the driver's own token; `undefined`: nothing. */
   look(object: string, identity: Identity): Promise<State | undefined>;
-  /** Throws `config`, with what would be right, where Keyturn must not turn what is there. Sends nothing. */
-  requireDrivable(object: string, state: State | undefined, algorithm: Algorithm): void;
+  /**
+   * Throws `config`, with what would be right, where Keyturn must not turn what is there: also what somebody else wrote since, by what the
+   * document knows. Sends nothing.
+   */
+  requireDrivable(
+    object: string,
+    state: State | undefined,
+    algorithm: Algorithm,
+    document: ObjectDocument,
+  ): void;
   /** The document with what the engine has and nobody wrote down: in use before Keyturn came, or surplus. Pure. */
   seen(document: ObjectDocument, state: State | undefined): ObjectDocument;
 

@@ -72,7 +72,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     if (opened.repeat !== undefined) return generatedOf(opened.document, opened.repeat);
     if (opened.document.versions.some(({ versionId }) => versionId === input.versionId))
       throw refuse('config', `Version ${input.versionId} exists already in ${attempt.object}`);
-    engine.requireDrivable(attempt.object, state, input.algorithm);
+    engine.requireDrivable(attempt.object, state, input.algorithm, opened.document);
     const call = this.#call(attempt);
     const { pending } = opened.document;
     // An earlier attempt of this very step asked for a version, and it is there: nobody can prove whose it is.
