@@ -1,7 +1,7 @@
 import nodeVault from 'node-vault';
 import type { SecretValue } from '#platform';
 import { BackendError } from '../key-backend.js';
-import { errorOf, meaningOf, type VaultAnswer } from './vault-answer.js';
+import { errorOf, meaningOf, TokenRefusedError, type VaultAnswer } from './vault-answer.js';
 import { sentPath } from './vault-path.js';
 import { NoAnswerError, VaultTransport, type Heard, type Sent } from './vault-transport.js';
 
@@ -33,6 +33,12 @@ export interface Effect extends Ask {
   readonly body?: Readonly<Record<string, unknown>>;
 }
 
+/** Whose tokens requests are sent with, told of one that the server does not know. */
+export interface TokenSource {
+  /** Forgets it. How to get another one in its place; `undefined`: it was none of these. */
+  refused(token: SecretValue): (() => Promise<SecretValue>) | undefined;
+}
+
 /** Handed through node-vault to the transport, and back with what was heard. */
 interface Exchange {
   readonly method: Sent['method'];
@@ -50,6 +56,7 @@ export class VaultClient {
   readonly #options: VaultClientOptions;
   readonly #transport: VaultTransport;
   readonly #vault: nodeVault.client;
+  #tokens: TokenSource | undefined;
 
   constructor(options: VaultClientOptions) {
     this.#options = options;
@@ -67,6 +74,11 @@ export class VaultClient {
 
   get instance(): string {
     return this.#options.instance;
+  }
+
+  /** From now on a read whose token is not known any more is asked once again, with another one. */
+  useTokens(tokens: TokenSource): void {
+    this.#tokens = tokens;
   }
 
   /** Reads; `undefined` where the object itself is not there. */
@@ -90,11 +102,28 @@ export class VaultClient {
   async #ask(
     method: Sent['method'],
     path: string,
+    ask: Ask & { readonly body?: unknown },
+    query?: string,
+  ): Promise<VaultAnswer | undefined> {
+    try {
+      return await this.#asked(method, path, ask, query);
+    } catch (error) {
+      if (!(error instanceof TokenRefusedError) || ask.token === undefined) throw error;
+      const another = this.#tokens?.refused(ask.token);
+      // What changes something is never sent again from here: whoever wanted it decides anew.
+      if (another === undefined || changes(method)) throw error;
+      return this.#asked(method, path, { ...ask, token: await another() }, query);
+    }
+  }
+
+  async #asked(
+    method: Sent['method'],
+    path: string,
     { token, withinMs = WITHIN_MS, signal, rotation, index, ...rest }: Ask & { readonly body?: unknown },
     query?: string,
   ): Promise<VaultAnswer | undefined> {
     const { instance, namespace } = this.#options;
-    const changes = method !== 'GET' && method !== 'LIST';
+    const effect = changes(method);
     const sent = sentPath(path);
     const exchange: Exchange = { method, withinMs, signal };
     const headers = {
@@ -118,28 +147,25 @@ export class VaultClient {
       });
     } catch (error) {
       // An answer that is no success is an answer; the library's error has request and body in it and is dropped.
-      if (exchange.heard === undefined) throw this.#noAnswer(error, path, changes);
+      if (exchange.heard === undefined) throw this.#noAnswer(error, path, effect);
     }
     const { heard } = exchange;
     if (heard === undefined)
       throw new BackendError('unknown', `${instance}, ${path}: the request was not sent`);
     const answer = answerOf(heard);
     if (answer === undefined)
-      throw new BackendError(
-        changes ? 'unknown' : 'transient',
-        `${instance}, ${path}: its answer is no JSON`,
-      );
-    const meaning = meaningOf(answer, changes);
+      throw new BackendError(effect ? 'unknown' : 'transient', `${instance}, ${path}: its answer is no JSON`);
+    const meaning = meaningOf(answer, effect);
     if (meaning.kind === 'absent') return undefined;
     if (meaning.kind === 'done') return answer;
     throw errorOf(meaning, { instance, path });
   }
 
-  #noAnswer(error: unknown, path: string, changes: boolean): BackendError {
+  #noAnswer(error: unknown, path: string, effect: boolean): BackendError {
     const { instance } = this.#options;
     if (!(error instanceof NoAnswerError))
       return new BackendError('config', `${instance}, ${path}: the request could not be made`);
-    const errorClass = changes && !error.neverSent ? 'unknown' : 'transient';
+    const errorClass = effect && !error.neverSent ? 'unknown' : 'transient';
     return new BackendError(errorClass, `${instance}, ${path}: ${error.message}`);
   }
 
@@ -156,6 +182,10 @@ export class VaultClient {
     });
     return { statusCode: exchange.heard.status, body: '', request: { path: pathname } };
   }
+}
+
+function changes(method: Sent['method']): boolean {
+  return method !== 'GET' && method !== 'LIST';
 }
 
 function answerOf({ status, headers, text }: Heard): VaultAnswer | undefined {
