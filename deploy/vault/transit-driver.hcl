@@ -2,9 +2,9 @@
 path "TRANSIT/keys/+" {
   capabilities = ["read"]
 }
+# No required_parameters: they would be asked of a read, too. That every write compares is the mount's own rule (cas_required).
 path "DOCUMENTS/data/FOLDER/TRANSIT/keys/*" {
-  capabilities        = ["create", "update", "read"]
-  required_parameters = ["options", "data"]
+  capabilities = ["create", "update", "read"]
 }
 # Whether check-and-set is required on the mount: keyturn doctor says so.
 path "DOCUMENTS/config" {
