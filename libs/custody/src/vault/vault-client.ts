@@ -25,6 +25,10 @@ export interface Ask {
   readonly rotation?: string;
   /** Reads no older state than this: the index of an answer that was seen before. */
   readonly index?: string;
+  /** Asked although the server is taken to be away: to find out whether it is back. */
+  readonly past?: boolean;
+  /** In no namespace, whatever the client's is. */
+  readonly outside?: boolean;
 }
 
 /** What changes something there. `body` may hold secrets in clear: it is handed to the request and to nothing else. */
@@ -37,6 +41,16 @@ export interface Effect extends Ask {
 export interface TokenSource {
   /** Forgets it. How to get another one in its place; `undefined`: it was none of these. */
   refused(token: SecretValue): (() => Promise<SecretValue>) | undefined;
+}
+
+/** Knows whether the server can be asked at all. */
+export interface Watch {
+  /** Why nothing is to be asked of it now; `undefined`: it may be. */
+  shut(): string | undefined;
+  /** It answered, whatever it said. */
+  heard(): void;
+  /** It gave no answer, or one that says that none of its answers is to be had. */
+  failed(reason: string): void;
 }
 
 /** Handed through node-vault to the transport, and back with what was heard. */
@@ -57,6 +71,7 @@ export class VaultClient {
   readonly #transport: VaultTransport;
   readonly #vault: nodeVault.client;
   #tokens: TokenSource | undefined;
+  #watch: Watch | undefined;
 
   constructor(options: VaultClientOptions) {
     this.#options = options;
@@ -79,6 +94,11 @@ export class VaultClient {
   /** From now on a read whose token is not known any more is asked once again, with another one. */
   useTokens(tokens: TokenSource): void {
     this.#tokens = tokens;
+  }
+
+  /** From now on it is told of every answer, and nothing is sent while it says so. */
+  watchBy(watch: Watch): void {
+    this.#watch = watch;
   }
 
   /** Reads; `undefined` where the object itself is not there. */
@@ -119,10 +139,42 @@ export class VaultClient {
   async #asked(
     method: Sent['method'],
     path: string,
-    { token, withinMs = WITHIN_MS, signal, rotation, index, ...rest }: Ask & { readonly body?: unknown },
+    ask: Ask & { readonly body?: unknown },
     query?: string,
   ): Promise<VaultAnswer | undefined> {
-    const { instance, namespace } = this.#options;
+    const { instance } = this.#options;
+    const shut = ask.past === true ? undefined : this.#watch?.shut();
+    // Nothing was sent, so that nothing can have happened.
+    if (shut !== undefined) throw new BackendError('transient', `${instance}, ${path}: ${shut}`);
+    const answer = await this.#answered(method, path, ask, query);
+    const meaning = meaningOf(answer, changes(method));
+    const none =
+      [500, 503].includes(answer.status) &&
+      meaning.kind === 'not-executed' &&
+      meaning.errorClass === 'transient';
+    if (none) this.#watch?.failed(meaning.what);
+    else this.#watch?.heard();
+    if (meaning.kind === 'absent') return undefined;
+    if (meaning.kind === 'done') return answer;
+    throw errorOf(meaning, { instance, path });
+  }
+
+  async #answered(
+    method: Sent['method'],
+    path: string,
+    {
+      token,
+      withinMs = WITHIN_MS,
+      signal,
+      rotation,
+      index,
+      outside,
+      ...rest
+    }: Ask & { readonly body?: unknown },
+    query?: string,
+  ): Promise<VaultAnswer> {
+    const { instance } = this.#options;
+    const namespace = outside === true ? undefined : this.#options.namespace;
     const effect = changes(method);
     const sent = sentPath(path);
     const exchange: Exchange = { method, withinMs, signal };
@@ -155,16 +207,15 @@ export class VaultClient {
     const answer = answerOf(heard);
     if (answer === undefined)
       throw new BackendError(effect ? 'unknown' : 'transient', `${instance}, ${path}: its answer is no JSON`);
-    const meaning = meaningOf(answer, effect);
-    if (meaning.kind === 'absent') return undefined;
-    if (meaning.kind === 'done') return answer;
-    throw errorOf(meaning, { instance, path });
+    return answer;
   }
 
   #noAnswer(error: unknown, path: string, effect: boolean): BackendError {
     const { instance } = this.#options;
     if (!(error instanceof NoAnswerError))
       return new BackendError('config', `${instance}, ${path}: the request could not be made`);
+    // Told to stop, or given up on by us: that says nothing of the server.
+    if (error.code !== 'ABORTED') this.#watch?.failed(error.message);
     const errorClass = effect && !error.neverSent ? 'unknown' : 'transient';
     return new BackendError(errorClass, `${instance}, ${path}: ${error.message}`);
   }

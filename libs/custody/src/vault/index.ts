@@ -1,0 +1,2 @@
+export { VaultBackEnds, type BackEndHealth, type VaultOptions } from './open-vault.js';
+export { BackEndsFileError, readBackEnds, type BackEndsSettings } from './vault-config.js';
