@@ -160,7 +160,7 @@ export interface KeyBackend {
    * Why no step should begin here now (sealed, unreachable), as it was last seen; asks nobody. `undefined`: nothing is known against it.
    * Whoever drives waits then, and records no attempt.
    */
-  away?(): string | undefined;
+  unavailable?(): string | undefined;
 
   /**
    * Every effect below

@@ -2,13 +2,14 @@ import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { jest } from '@jest/globals';
 import { parse } from 'yaml';
 import { SecretValue, systemClock } from '#platform';
 import { haveRealPart } from '#platform/testing';
 import { Attempts, keyBackendContract } from '../testing/key-backend.contract.js';
-import { OPENBAO, OpenBao } from '../testing/openbao.js';
+import { OpenBao } from '../testing/openbao.js';
+import { setUpVault } from '../testing/set-up-vault.js';
 import { VaultHarness } from '../testing/vault-harness.js';
 import { TransitEngine } from './transit-engine.js';
 import { VaultIdentity } from './vault-identity.js';
@@ -38,16 +39,7 @@ interface SetUp {
   let used = 0;
 
   function setUp(): SetUp {
-    const said = execFileSync('sh', [resolve('deploy/vault/setup.sh'), out, ...KEYS], {
-      encoding: 'utf8',
-      env: {
-        PATH: `${dirname(OPENBAO)}:${process.env['PATH'] ?? ''}`,
-        HOME: out,
-        BAO_ADDR: bao.address.origin,
-        BAO_TOKEN: bao.rootToken.reveal().toString('utf8'),
-      },
-    });
-    const made: SetUp = parse(said.slice(said.indexOf('servers:')));
+    const made: SetUp = parse(setUpVault(bao, out, KEYS));
     return made;
   }
 

@@ -66,6 +66,11 @@ export class VaultBackEnds {
     for (const { health } of this.#servers.values()) health.start();
   }
 
+  /** Looks at every server now. */
+  async look(): Promise<void> {
+    await Promise.all([...this.#servers.values()].map(({ health }) => health.look()));
+  }
+
   health(): readonly BackEndHealth[] {
     return [...this.#of].map(([{ declaration }, { health }]) => ({
       instance: declaration.instance,

@@ -227,7 +227,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     return { refused, accepted };
   }
 
-  away(): string | undefined {
+  unavailable(): string | undefined {
     return this.#options.away?.();
   }
 

@@ -1,0 +1,20 @@
+import { execFileSync } from 'node:child_process';
+import { dirname, resolve } from 'node:path';
+import { OPENBAO, type OpenBao } from './openbao.js';
+
+/**
+ * Runs `deploy/vault/setup.sh` on a server, as an operator does: policies, token role, two AppRole logins whose secret ids lie in `out`.
+ * Gives back what it prints for the file of KEYTURN_BACK_ENDS.
+ */
+export function setUpVault(bao: OpenBao, out: string, keys: readonly string[]): string {
+  const said = execFileSync('sh', [resolve('deploy/vault/setup.sh'), out, ...keys], {
+    encoding: 'utf8',
+    env: {
+      PATH: `${dirname(OPENBAO)}:${process.env['PATH'] ?? ''}`,
+      HOME: out,
+      BAO_ADDR: bao.address.origin,
+      BAO_TOKEN: bao.rootToken.reveal().toString('utf8'),
+    },
+  });
+  return said.slice(said.indexOf('servers:'));
+}
