@@ -5,3 +5,6 @@ path "auth/token/lookup-self" {
 path "auth/token/renew-self" {
   capabilities = ["update"]
 }
+path "sys/capabilities-self" {
+  capabilities = ["update"]
+}

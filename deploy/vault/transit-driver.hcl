@@ -22,6 +22,10 @@ path "auth/token/lookup-self" {
 path "auth/token/renew-self" {
   capabilities = ["update"]
 }
+# What its own tokens may do, for keyturn doctor: one that is good for one request cannot ask for itself.
+path "sys/capabilities" {
+  capabilities = ["update"]
+}
 path "sys/capabilities-self" {
   capabilities = ["update"]
 }

@@ -74,15 +74,21 @@ const WEEKEND_MS = 62 * 3_600_000;
     await stage.look(id);
     expect(await served()).toEqual([after]);
     expect(await keyOf('jwt')).toMatchObject({ latest_version: 2, min_decryption_version: 2 });
-    expectCausalChain(await exportedEvents(service));
+    expectCausalChain(exportedEvents((await stage.get('/log/events?limit=5000')).text));
   });
 
   it('rolls another one back: the old version is used again, and the new one is refused there', async () => {
     const [before] = await served();
     const { id, incoming } = await stage.request(family.id, { trigger: 'scheduled' });
     await stage.driveTo(id, 'draining');
-    expect(await served()).toEqual([before, incoming].sort());
+    expect(await served()).toEqual([before ?? '', incoming ?? ''].sort());
     bodyOf(await stage.post(`/rotations/${id}/rollback`, { reason: 'verifiers refuse it' }), 200);
+    await stage.look(id);
+    for (const { kind, consumer, version, missing } of (await stage.rotation(id)).confirmations) {
+      if (kind !== 'emission' || version !== before || !missing) continue;
+      const instances = [`${consumer}-1`];
+      bodyOf(await stage.post(`/rotations/${id}/confirmations`, { kind, consumer, version, instances }), 200);
+    }
     await stage.driveTo(id, 'rolled-back');
     await stage.look(id);
     expect(await served()).toEqual([before]);
@@ -117,6 +123,7 @@ const WEEKEND_MS = 62 * 3_600_000;
     const { id: familyId } = await stage.family(on('weekend'));
     const { id } = await stage.request(familyId, { trigger: 'scheduled' });
     await stage.approve(id);
+    const servedBefore = await served();
     await bao.seal();
     const size = async () => service.keyturn.log.treeSize();
     const before = await size();
@@ -130,14 +137,14 @@ const WEEKEND_MS = 62 * 3_600_000;
       service.clock.advance(Math.max(1_000, wake.until - stage.now));
     }
     expect(looks).toBeGreaterThan(1_000);
-    expect((await size()) - before).toBeLessThanOrEqual(4);
+    expect((await size()) - before).toBe(0);
     const ready = await service.call('GET', '/health/ready', { token: null });
     expect([ready.status, ready.body]).toMatchObject([
       200,
       { backEnds: { [INSTANCE]: { state: 'sealed' } } },
     ]);
     // Whoever verifies notices nothing.
-    expect(await served()).toHaveLength(1);
+    expect(await served()).toEqual(servedBefore);
     await bao.unseal();
     await service.keyturn.vault.look();
     const rotation = await stage.driveTo(id, 'accepting');
@@ -146,7 +153,8 @@ const WEEKEND_MS = 62 * 3_600_000;
   });
 
   it('keeps every secret out of what it wrote down and said', async () => {
-    const events = JSON.stringify(await exportedEvents(service));
+    const events = (await stage.get('/log/events?limit=5000')).text;
+    expect(events).toContain('OldKeyRevoked');
     for (const who of ['driver', 'probe']) {
       const secret = readFileSync(join(out, `${who}.secret-id`), 'utf8').trim();
       expect(secret).toMatch(/^[0-9a-f-]{36}$/);

@@ -10,7 +10,7 @@ export function setUpVault(bao: OpenBao, out: string, keys: readonly string[]): 
   const said = execFileSync('sh', [resolve('deploy/vault/setup.sh'), out, ...keys], {
     encoding: 'utf8',
     env: {
-      PATH: `${dirname(OPENBAO)}:${process.env['PATH'] ?? ''}`,
+      PATH: `${dirname(OPENBAO)}:/usr/local/bin:/usr/bin:/bin`,
       HOME: out,
       BAO_ADDR: bao.address.origin,
       BAO_TOKEN: bao.rootToken.reveal().toString('utf8'),

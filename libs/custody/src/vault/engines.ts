@@ -25,6 +25,26 @@ export interface VaultBackEnd extends KeyBackend {
   servedDocument(familyId: string): ServedDocument | undefined;
 }
 
+/** What each of Keyturn's tokens must be allowed for one object: path, and capabilities. */
+export interface Needs {
+  readonly driver: Readonly<Record<string, readonly string[]>>;
+  readonly fence: Readonly<Record<string, readonly string[]>>;
+  readonly probe: Readonly<Record<string, readonly string[]>>;
+}
+
+export function needsOf({ engine }: BackEndSettings, object: string): Needs {
+  switch (engine) {
+    case 'transit': {
+      const under = (verb: string): string => object.replace(/\/keys\/(?=[^/]+$)/, `/${verb}/`);
+      return {
+        driver: { [object]: ['read'] },
+        fence: { [`${object}/rotate`]: ['update'], [`${object}/config`]: ['update'] },
+        probe: { [under('sign')]: ['update'], [under('verify')]: ['update'] },
+      };
+    }
+  }
+}
+
 export function openEngine(
   settings: BackEndSettings,
   client: VaultClient,

@@ -22,7 +22,7 @@ export interface BackEndHealth extends ServerStanding {
   readonly kind: VaultBackEnd['declaration']['kind'];
 }
 
-interface Server {
+export interface Server {
   readonly settings: ServerSettings;
   readonly client: VaultClient;
   readonly identity: VaultIdentity;
@@ -39,7 +39,7 @@ export class VaultBackEnds {
   readonly #of: ReadonlyMap<VaultBackEnd, Server>;
 
   constructor({ settings, directory, clock }: VaultOptions) {
-    this.#servers = new Map(settings.servers.map((server) => [server.name, opened(server, clock)]));
+    this.#servers = new Map(settings.servers.map((server) => [server.name, openServer(server, clock)]));
     const all = settings.backEnds.flatMap((backEnd) => {
       const server = this.#servers.get(backEnd.server);
       if (server === undefined) return [];
@@ -96,7 +96,7 @@ export class VaultBackEnds {
   }
 }
 
-function opened(settings: ServerSettings, clock: Clock): Server {
+export function openServer(settings: ServerSettings, clock: Clock): Server {
   const { name, address, namespace, ca, login, probe, fence } = settings;
   const inside = namespace === undefined ? {} : { namespace };
   const client = new VaultClient({ instance: name, address, ...inside, ...(ca === undefined ? {} : { ca }) });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { jest } from '@jest/globals';
 import { exportSPKI, generateKeyPair, SignJWT } from 'jose';
-import { SecretValue } from '#platform';
+import type { SecretValue } from '#platform';
 import { haveRealPart, ManualClock } from '#platform/testing';
 import { BackendError } from '../key-backend.js';
 import { OpenBao } from '../testing/openbao.js';

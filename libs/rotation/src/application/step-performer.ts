@@ -47,7 +47,7 @@ export class BackEndAwayError extends Error {
 }
 
 /** Between two looks at a back end that is away; each asks it nothing and records nothing. */
-export const AWAY_MS = 15_000;
+export const AWAY_MS = 30_000;
 
 /** What an effect or an observation found out. */
 type Done = Omit<StepDone, 'attemptId' | 'backEndAt'> & {
