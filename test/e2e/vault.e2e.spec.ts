@@ -12,7 +12,7 @@ import { bodyOf, familyBody, policyBody, Stage } from './support.js';
 
 jest.setTimeout(120_000);
 
-const CASES = 6;
+const CASES = 7;
 const real = haveRealPart('openbao', CASES);
 const INSTANCE = 'vault.keyturn';
 const WEEKEND_MS = 62 * 3_600_000;
@@ -117,6 +117,41 @@ const WEEKEND_MS = 62 * 3_600_000;
     expect(metrics.text).toContain(`keyturn_back_end_sealed{instance="${INSTANCE}"} 0`);
     for (const text of [ready.text, metrics.text, JSON.stringify(items)])
       expect(text).not.toContain(bao.address.host);
+  });
+
+  it('starts though a server is away, and says so; a wrong secret id shows before a step needs it', async () => {
+    const folder = mkdtempSync(join(out, 'away-'));
+    const file = join(folder, 'back-ends.yaml');
+    const started = async (yaml: string) => {
+      writeFileSync(file, yaml);
+      const other = await startService({ KEYTURN_BACK_ENDS: file }, Date.now());
+      try {
+        await other.keyturn.vault.look();
+        const ready = await other.call('GET', '/health/ready', { token: null });
+        const { items } = bodyOf<{ items: readonly { instance: string }[] }>(
+          await other.call('GET', '/api/v1/back-ends'),
+          200,
+        );
+        return { ready, shown: items.find(({ instance }) => instance === INSTANCE) };
+      } finally {
+        await other.stop();
+      }
+    };
+    const yaml = readFileSync(join(out, 'back-ends.yaml'), 'utf8');
+    const away = await started(yaml.replace(bao.address.origin, 'http://127.0.0.1:9'));
+    expect([away.ready.status, away.ready.body]).toMatchObject([
+      200,
+      { backEnds: { [INSTANCE]: { state: 'away', answeredAt: null } } },
+    ]);
+    expect(away.shown).toMatchObject({ server: { state: 'away', reason: 'no connection (ECONNREFUSED)' } });
+    const wrong = join(folder, 'wrong');
+    writeFileSync(wrong, 'wrong-7d21');
+    const refused = await started(yaml.replace(join(out, 'driver.secret-id'), wrong));
+    expect(refused.shown).toMatchObject({
+      server: { state: 'answers', login: expect.stringContaining(wrong) },
+    });
+    expect(JSON.stringify(refused)).not.toContain('wrong-7d21');
+    await expect(started('servers: {}')).rejects.toThrow('KEYTURN_BACK_ENDS');
   });
 
   it('spends no event on a weekend with a sealed server, and goes on after it', async () => {

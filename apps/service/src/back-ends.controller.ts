@@ -19,6 +19,8 @@ interface BackEndView {
     readonly state: string;
     /** Why steps on it wait; `null`: they do not. */
     readonly reason: string | null;
+    /** Why its login is refused, and what to mend; `null`: it is not. */
+    readonly login: string | null;
     readonly answeredAt: string | null;
     readonly version: string | null;
   } | null;
@@ -50,6 +52,7 @@ export class BackEndsController {
             : {
                 state: standing.state,
                 reason: standing.reason ?? null,
+                login: standing.login ?? null,
                 answeredAt: standing.answeredAt === undefined ? null : formatInstant(standing.answeredAt),
                 version: standing.version ?? null,
               },

@@ -20,6 +20,8 @@ export interface VaultOptions {
 export interface BackEndHealth extends ServerStanding {
   readonly instance: string;
   readonly kind: VaultBackEnd['declaration']['kind'];
+  /** Why its login is refused, in words; absent: it is not. */
+  readonly login?: string;
 }
 
 export interface Server {
@@ -72,11 +74,15 @@ export class VaultBackEnds {
   }
 
   health(): readonly BackEndHealth[] {
-    return [...this.#of].map(([{ declaration }, { health }]) => ({
-      instance: declaration.instance,
-      kind: declaration.kind,
-      ...health.standing(),
-    }));
+    return [...this.#of].map(([{ declaration }, { health, identity }]) => {
+      const login = identity.trouble();
+      return {
+        instance: declaration.instance,
+        kind: declaration.kind,
+        ...health.standing(),
+        ...(login === undefined ? {} : { login }),
+      };
+    });
   }
 
   /** What verifiers of the family are served; from memory. */
@@ -107,5 +113,9 @@ export function openServer(settings: ServerSettings, clock: Clock): Server {
     clock,
     ...(probe === undefined ? {} : { probe }),
   });
-  return { settings, client, identity, health: new ServerHealth({ client, clock, ...inside }) };
+  const signIn = async (): Promise<void> => {
+    await identity.token();
+    await identity.probe();
+  };
+  return { settings, client, identity, health: new ServerHealth({ client, clock, signIn, ...inside }) };
 }

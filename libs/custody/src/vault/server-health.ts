@@ -22,6 +22,8 @@ export interface ServerHealthOptions {
   readonly client: VaultClient;
   readonly namespace?: string;
   readonly clock: Clock;
+  /** After each look that found it well: a login that is refused shows before a step needs it. */
+  readonly signIn?: () => Promise<unknown>;
 }
 
 /** What is known of a server: nothing of it is secret, and nothing names its address. */
@@ -124,6 +126,8 @@ export class ServerHealth implements Watch {
       // A namespace can be sealed or locked by itself.
       if (namespace !== undefined) await client.read('auth/token/lookup-self', asked);
       this.#shut = undefined;
+      // What became of it is the login's own to say.
+      await this.#options.signIn?.().catch(() => undefined);
     } catch (error) {
       if (error instanceof BackendError && error.errorClass !== 'transient') this.#shut = undefined;
       else this.failed(reasonOf(error, client.instance));

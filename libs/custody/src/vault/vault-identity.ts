@@ -85,6 +85,11 @@ export class VaultIdentity implements Identity, TokenSource {
     );
   }
 
+  /** Why a login of these was refused, in words without a secret; `undefined`: none was. */
+  trouble(): string | undefined {
+    return this.#driver.trouble() ?? this.#probe.trouble();
+  }
+
   refused(token: SecretValue): (() => Promise<SecretValue>) | undefined {
     const session = [this.#driver, this.#probe].find((each) => each.forget(token));
     return session === undefined ? undefined : () => session.token();

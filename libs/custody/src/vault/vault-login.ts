@@ -65,6 +65,7 @@ export class VaultSession {
   readonly #given = new WeakSet<SecretValue>();
   #held: Held | undefined;
   #asking: Promise<Held> | undefined;
+  #trouble: string | undefined;
   #refused:
     { readonly secret: SecretValue; readonly error: BackendError; readonly until: number } | undefined;
 
@@ -83,6 +84,11 @@ export class VaultSession {
     return (await this.#asking).token;
   }
 
+  /** Why the last login was refused, in words; `undefined`: it was not. */
+  trouble(): string | undefined {
+    return this.#trouble;
+  }
+
   /** The server does not know it any more. Whether it was one of this login's. */
   forget(token: SecretValue): boolean {
     if (this.#held?.token === token) this.#held = undefined;
@@ -92,8 +98,11 @@ export class VaultSession {
   async #another(): Promise<Held> {
     const before = this.#held;
     try {
-      return this.#keep((await this.#renewed(before)) ?? (await this.#logIn()));
+      const held = this.#keep((await this.#renewed(before)) ?? (await this.#logIn()));
+      this.#trouble = undefined;
+      return held;
     } catch (error) {
+      if (error instanceof BackendError && error.errorClass === 'auth') this.#trouble = error.message;
       const now = this.#clock.monotonic();
       // Nobody said that it is over: whoever has to mend the login has until then.
       if (before === undefined || this.#held !== before || now >= before.endsAt) throw error;
