@@ -123,10 +123,10 @@ path "auth/token/*" { capabilities = ["read", "update"] }`;
   });
 
   it('asks for another token where renewing gives hardly any life', async () => {
-    const identity = identityOf((await approle({ token_ttl: '3s', token_max_ttl: '3s' })).login);
+    const identity = identityOf((await approle({ token_ttl: '6s', token_max_ttl: '6s' })).login);
     const token = await identity.token();
-    await new Promise((done) => setTimeout(done, 2_300));
-    clock.advance(2_300);
+    await new Promise((done) => setTimeout(done, 4_800));
+    clock.advance(4_800);
     expect(textOf(await identity.token())).not.toBe(textOf(token));
   });
 

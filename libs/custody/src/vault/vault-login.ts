@@ -186,6 +186,8 @@ export class VaultSession {
     const { data } = authSchema.safeParse(body);
     if (data === undefined) return undefined;
     const { client_token: token, lease_duration: seconds, renewable } = data.auth;
+    // Servers count whole seconds: what is left of a token that ends is then none, and not for ever.
+    if (before !== undefined && seconds === 0) return undefined;
     const held = this.#heldFor(before?.token ?? new SecretValue(token), seconds, renewable);
     return before === undefined ? held : { ...held, life: before.life };
   }
