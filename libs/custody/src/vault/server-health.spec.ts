@@ -172,6 +172,6 @@ const real = haveRealPart('openbao', CASES);
     expect(data.latest_version).toBe(1);
     await expect(bao.api('GET', target.object)).rejects.toThrow('404');
     const nowhere = vaultWith({ ...made.servers.keyturn, namespace: 'team2' });
-    await expect(backEndOf(nowhere).observe(target.object)).rejects.toThrow('it refuses the login');
+    await expect(backEndOf(nowhere).observe(target.object)).rejects.toThrow('it has no such namespace');
   });
 });
