@@ -2,6 +2,7 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR } from '@nestjs/core';
 import { CqrsModule } from '@nestjs/cqrs';
 import type { Keyturn } from './composition.js';
+import { BackEndsController } from './back-ends.controller.js';
 import { HealthController } from './health.controller.js';
 import { AccessGuard } from './http/access.guard.js';
 import { QueryGuard } from './http/query.guard.js';
@@ -33,6 +34,7 @@ const CONTROLLERS = [
   RootController,
   HealthController,
   JwksController,
+  BackEndsController,
   TokensController,
   LogController,
   MetricsController,

@@ -15,6 +15,8 @@ import {
   type LocalKeyBackend,
 } from '#custody/local';
 import { openAttestedKeyBackend } from '#custody/attested';
+import type { ServedDocument } from '#custody';
+import { BackEndsFileError, readBackEnds, VaultBackEnds, type BackEndsSettings } from '#custody/vault';
 import type { EventLog } from '#eventlog';
 import {
   IntegrityFindings,
@@ -26,7 +28,15 @@ import {
   type StreamPosition,
 } from '#eventlog/kit';
 import { openSqliteEventLog, type SqliteEventLog } from '#eventlog/sqlite';
-import { systemClock, systemIds, type Clock, type Config, type Ids, type SecretValue } from '#platform';
+import {
+  ConfigError,
+  systemClock,
+  systemIds,
+  type Clock,
+  type Config,
+  type Ids,
+  type SecretValue,
+} from '#platform';
 import { ATTESTED_INSTANCE, BackEnds, holdClockAtStart, Ledger } from '#rotation';
 import { DEFINITIONS, PROJECTIONS } from './catalog.js';
 import { holdIfOlder } from './older-log.js';
@@ -54,12 +64,16 @@ export interface Keyturn {
   readonly readModel: ReadModel;
   readonly tokens: TokenDirectory;
   readonly backend: LocalKeyBackend;
+  /** Those of KEYTURN_BACK_ENDS; looked at in the background once `vault.start` was called. */
+  readonly vault: VaultBackEnds;
   readonly ledger: Ledger;
   readonly backEnds: BackEnds;
   /** What was found in the log that is not what was written; tells each new place. */
   readonly integrity: IntegrityFindings;
   /** Folds the read models anew while they serve. */
   rebuildReadModel(onProgress: (progress: RebuildProgress) => void): Promise<void>;
+  /** What verifiers of the family are served, by whichever back end has its keys; from memory. */
+  servedDocument(familyId: string): ServedDocument | undefined;
   /** Why no requests should be sent here; `undefined` when they may. */
   unready(): string | undefined;
   /** Shows what was just appended to every reader of the read model, or fails with `ReadModelBehindError`. */
@@ -82,6 +96,8 @@ export interface Keyturn {
 export async function openKeyturn(config: Config, overrides: Overrides = {}): Promise<Keyturn> {
   const { clock = systemClock, ids = systemIds, inlineLog = false } = overrides;
   const places = placesOf(config);
+  // First: what is wrong in it is wrong whatever else is opened.
+  const settings = backEndsOf(config);
   const opened: (() => Promise<void> | void)[] = [];
   try {
     mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
@@ -99,6 +115,8 @@ export async function openKeyturn(config: Config, overrides: Overrides = {}): Pr
     opened.unshift(() => {
       backend.close();
     });
+    const vault = new VaultBackEnds({ settings, directory: places.kept, clock });
+    opened.unshift(() => vault.close());
     // Before anything acts, and before the read model is fed, so that it shows what is found.
     await holdIfOlder(store, backend);
     const readModel = await ReplaceableReadModel.open({
@@ -108,12 +126,28 @@ export async function openKeyturn(config: Config, overrides: Overrides = {}): Pr
     });
     opened.unshift(() => readModel.close());
     return new OpenedKeyturn(
-      { config, places, clock, ids, log, store, readModel, backend, integrity },
+      { config, places, clock, ids, log, store, readModel, backend, vault, integrity },
       opened,
     );
   } catch (error) {
     for (const close of opened) await Promise.resolve(close()).catch(() => undefined);
     throw error;
+  }
+}
+
+/** What the file of KEYTURN_BACK_ENDS says; one that cannot be used is a mistake of the environment, and said as one. */
+function backEndsOf({ backEndsFile }: Config): BackEndsSettings {
+  if (backEndsFile === undefined) return { servers: [], backEnds: [] };
+  try {
+    return readBackEnds(backEndsFile);
+  } catch (error) {
+    if (!(error instanceof BackEndsFileError)) throw error;
+    throw new ConfigError(
+      error.problems.map(({ field, message }) => ({
+        variable: 'KEYTURN_BACK_ENDS',
+        message: `names ${error.file}: ${field === '' ? 'it' : field} ${message}`,
+      })),
+    );
   }
 }
 
@@ -127,7 +161,10 @@ function obtainMasterKey(config: Config, places: Places): SecretValue {
   return loadMasterKey({ file: places.masterKey, opens: places.custody });
 }
 
-type Parts = Pick<Keyturn, 'config' | 'places' | 'clock' | 'ids' | 'store' | 'backend' | 'integrity'> & {
+type Parts = Pick<
+  Keyturn,
+  'config' | 'places' | 'clock' | 'ids' | 'store' | 'backend' | 'vault' | 'integrity'
+> & {
   readonly log: SqliteEventLog;
   readonly readModel: ReplaceableReadModel;
 };
@@ -143,6 +180,7 @@ class OpenedKeyturn implements Keyturn {
   readonly readModel: ReplaceableReadModel;
   readonly tokens: RememberedTokens;
   readonly backend: LocalKeyBackend;
+  readonly vault: VaultBackEnds;
   readonly ledger: Ledger;
   readonly backEnds: BackEnds;
   readonly #parts: readonly (() => Promise<void> | void)[];
@@ -161,8 +199,13 @@ class OpenedKeyturn implements Keyturn {
     this.integrity = parts.integrity;
     this.readModel = parts.readModel;
     this.backend = parts.backend;
+    this.vault = parts.vault;
     this.ledger = new Ledger(parts.store);
-    this.backEnds = new BackEnds([parts.backend, openAttestedKeyBackend(ATTESTED_INSTANCE)]);
+    this.backEnds = new BackEnds([
+      parts.backend,
+      openAttestedKeyBackend(ATTESTED_INSTANCE),
+      ...parts.vault.all,
+    ]);
     this.tokens = new RememberedTokens(tokenDirectory(parts.readModel.db));
     this.readModel.onApplied((events) => {
       if (events.some(isAccessEvent)) this.tokens.forget();
@@ -187,6 +230,10 @@ class OpenedKeyturn implements Keyturn {
     return this.readModel.rebuild(onProgress).finally(() => {
       this.tokens.forget();
     });
+  }
+
+  servedDocument(familyId: string): ServedDocument | undefined {
+    return this.backend.servedDocument(familyId) ?? this.vault.servedDocument(familyId);
   }
 
   unready(): string | undefined {

@@ -1,9 +1,16 @@
 import { Controller, Get, Inject } from '@nestjs/common';
-import { DomainError } from '#eventlog';
+import type { BackEndHealth } from '#custody/vault';
+import { DomainError, formatInstant } from '#eventlog';
 import { ApiTags } from './http/api-description.js';
 import type { Keyturn } from './composition.js';
 import { Public } from './http/access.guard.js';
 import { KEYTURN } from './injection-tokens.js';
+
+interface BackEndReadiness {
+  readonly state: BackEndHealth['state'];
+  /** When it last answered anything; `null`: not since this start. */
+  readonly answeredAt: string | null;
+}
 
 @ApiTags('health')
 @Controller('health')
@@ -29,8 +36,10 @@ export class HealthController {
     readonly readModel: number;
     /** What in the log is not what was written; `null`: nothing was found. */
     readonly integrity: string | null;
+    /** Those that lie elsewhere, by name. One that is away takes nothing away from this service. */
+    readonly backEnds: Readonly<Record<string, BackEndReadiness>>;
   }> {
-    const { log, readModel, integrity } = this.keyturn;
+    const { log, readModel, integrity, vault } = this.keyturn;
     const reason = this.keyturn.unready();
     if (reason !== undefined) throw new DomainError('service.not-ready', `Not ready: ${reason}`);
     return {
@@ -38,6 +47,14 @@ export class HealthController {
       treeSize: await log.treeSize(),
       readModel: readModel.treeSize(),
       integrity: integrity.summary() ?? null,
+      backEnds: Object.fromEntries(
+        vault
+          .health()
+          .map(({ instance, state, answeredAt }) => [
+            instance,
+            { state, answeredAt: answeredAt === undefined ? null : formatInstant(answeredAt) },
+          ]),
+      ),
     };
   }
 }

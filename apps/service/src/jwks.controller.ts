@@ -7,7 +7,7 @@ import type { HttpReply } from './http/request-context.js';
 import { KEYTURN } from './injection-tokens.js';
 
 /**
- * What verifiers are served. Straight from the back end's memory: it waits for no log, no read model and no disk, and is
+ * What verifiers are served. Straight from the back ends' memory: it waits for no log, no read model and no disk, and is
  * never empty by accident.
  */
 @ApiTags('jwks')
@@ -23,7 +23,7 @@ export class JwksController {
     @Headers('if-none-match') seen: string | undefined,
     @Res() reply: HttpReply,
   ): void {
-    const document = this.keyturn.backend.servedDocument(familyId);
+    const document = this.keyturn.servedDocument(familyId);
     if (document === undefined) {
       throw new DomainError('jwks.not-found', 'No public keys are served for this family');
     }

@@ -49,7 +49,7 @@ function processMetrics(): Registry {
 
 /**
  * What operators watch, in Prometheus' text format. Counts and times only: no name of a family, person, consumer or
- * object is a label, so that whoever may scrape learns none. Asks the read model by index, and never the back end.
+ * object is a label, so that whoever may scrape learns none; a back end's is, as operators named it. Asks the read model by index, and never the back end.
  */
 export class Metrics {
   readonly #registry = new Registry();
@@ -173,6 +173,39 @@ export class Metrics {
       collect: async () => {
         const { state } = await keyturn.ledger.holds();
         for (const kind of HOLDS) holds.set({ kind }, state[kind] === undefined ? 0 : 1);
+      },
+    });
+    const answers = new Gauge({
+      name: 'keyturn_back_end_answers',
+      help: '1 where a back end that lies elsewhere answers and is not sealed, by the name it was given; steps on others wait.',
+      labelNames: ['instance'],
+      registers,
+      collect: () => {
+        answers.reset();
+        for (const { instance, state } of keyturn.vault.health())
+          answers.set({ instance }, state === 'answers' ? 1 : 0);
+      },
+    });
+    const sealed = new Gauge({
+      name: 'keyturn_back_end_sealed',
+      help: '1 where it says that it is sealed.',
+      labelNames: ['instance'],
+      registers,
+      collect: () => {
+        sealed.reset();
+        for (const { instance, state } of keyturn.vault.health())
+          sealed.set({ instance }, state === 'sealed' ? 1 : 0);
+      },
+    });
+    const answered = new Gauge({
+      name: 'keyturn_back_end_last_answer_seconds',
+      help: 'How long ago it last answered anything; absent where it has not since this start.',
+      labelNames: ['instance'],
+      registers,
+      collect: () => {
+        answered.reset();
+        for (const { instance, answeredAt } of keyturn.vault.health())
+          if (answeredAt !== undefined) answered.set({ instance }, seconds(now() - answeredAt));
       },
     });
     gauge('keyturn_families', 'Secret families known.', () => number('SELECT count(*) FROM families'));

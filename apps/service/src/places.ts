@@ -7,6 +7,8 @@ export interface Places {
   /** The log and its lock stand here. */
   readonly log: string;
   readonly custody: string;
+  /** What verifiers are served of keys that lie in servers, a folder for each back end. */
+  readonly kept: string;
   readonly readModel: string;
   readonly masterKey: string;
 }
@@ -16,6 +18,7 @@ export function placesOf(config: Pick<Config, 'dataDir' | 'masterKeyFile'>): Pla
   return {
     log: dataDir,
     custody: join(dataDir, 'custody'),
+    kept: join(dataDir, 'back-ends'),
     readModel: readModelPath(dataDir),
     masterKey: masterKeyFile,
   };

@@ -13,6 +13,7 @@ const TABLE: Readonly<Record<string, RouteAccess>> = {
   'GET /health/ready': 'public',
   'GET /jwks/:familyId': 'public',
   'GET /metrics': 'metrics:read',
+  'GET /api/v1/back-ends': 'family:read',
   'GET /api/docs': 'public',
   'GET /api/docs/openapi.json': 'public',
   'POST /api/v1/tokens/bootstrap': 'public',

@@ -73,6 +73,7 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
     if (signIn !== undefined) {
       options.onOneTimeSignIn?.(signIn.code.reveal().toString('utf8'), signIn.expiresAt);
     }
+    keyturn.vault.start();
     if (options.workers !== false) startWorkers(keyturn);
     keyturn.startScrub();
     let stopping: Promise<void> | undefined;

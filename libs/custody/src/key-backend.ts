@@ -159,6 +159,12 @@ export interface KeyBackend {
   readonly declaration: BackendDeclaration;
 
   /**
+   * Why no step should begin here now (sealed, unreachable), as it was last seen; asks nobody. `undefined`: nothing is known against it.
+   * Whoever drives waits then, and records no attempt.
+   */
+  unavailable?(): string | undefined;
+
+  /**
    * Every effect below
    * MUST refuse an attempt whose fence is older than the newest seen for the object (`fenced`), before it changes anything;
    * MUST find a repeat by `attempt.key` and answer with the first receipt, changing nothing;

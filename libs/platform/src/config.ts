@@ -24,6 +24,8 @@ export interface Config {
   readonly masterKey?: SecretValue;
   /** What `keyturn local rekey` seals with from then on; nothing else reads it. */
   readonly newMasterKey?: SecretValue;
+  /** Absolute. The file that names the back ends beside the local one; absent: there are none. */
+  readonly backEndsFile?: string;
   /** Where the CLI finds the service. */
   readonly url: string;
   /** What the CLI signs in with. */
@@ -97,6 +99,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     masterKeyFile: resolve(values.KEYTURN_MASTER_KEY_FILE ?? join(dataDir, 'master.key')),
     ...(values.KEYTURN_MASTER_KEY === undefined ? {} : { masterKey: values.KEYTURN_MASTER_KEY }),
     ...(values.KEYTURN_NEW_MASTER_KEY === undefined ? {} : { newMasterKey: values.KEYTURN_NEW_MASTER_KEY }),
+    ...(values.KEYTURN_BACK_ENDS === undefined ? {} : { backEndsFile: resolve(values.KEYTURN_BACK_ENDS) }),
     url: values.KEYTURN_URL ?? `http://${DEFAULT_HOST}:${values.KEYTURN_PORT}`,
     ...(values.KEYTURN_TOKEN === undefined ? {} : { token: values.KEYTURN_TOKEN }),
     log: values.KEYTURN_LOG,
@@ -155,6 +158,7 @@ const variables = {
   KEYTURN_MASTER_KEY_FILE: z.string().optional(),
   KEYTURN_MASTER_KEY: secret.optional(),
   KEYTURN_NEW_MASTER_KEY: secret.optional(),
+  KEYTURN_BACK_ENDS: z.string().optional(),
   KEYTURN_URL: z
     .string()
     .refine(isServiceUrl, {

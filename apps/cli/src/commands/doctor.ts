@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { ConfigError, isLoopback } from '#platform';
 import { defineCommand } from '../define-command.js';
 import { fine, notLookedAt, problem, type Finding } from '../doctor/finding.js';
+import { lookAtBackEnds } from '../doctor/look-at-back-ends.js';
 import { lookAtFiles } from '../doctor/look-at-files.js';
 import { lookAtLog } from '../doctor/look-at-log.js';
 import { lookAtService } from '../doctor/look-at-service.js';
@@ -28,7 +29,7 @@ export function registerDoctor(program: Command, around: Surroundings): void {
     usage: 'doctor',
     summary: 'What is set up wrong, and how to mend it',
     about:
-      'Looks at the environment, the files in KEYTURN_DATA_DIR (read only, beside a running service) and the service, and\nreads every event of the log. Changes nothing. Ends with 0 where nothing is wrong, with 1 where something is;\nwarnings alone are 0.',
+      'Looks at the environment, the files in KEYTURN_DATA_DIR (read only, beside a running service), the servers of\nKEYTURN_BACK_ENDS and the service, and reads every event of the log. Changes nothing. Ends with 0 where nothing is wrong, with 1 where something is;\nwarnings alone are 0.',
     examples: ['keyturn doctor', 'keyturn doctor --json'],
   }).action(async (options: CommonOptions) => {
     const findings = await examine(around, options);
@@ -74,6 +75,7 @@ async function examine(around: Surroundings, options: CommonOptions): Promise<re
     ofListening(config.host, config.trustedProxies),
   );
   let dataIsOpen = false;
+  const objects: { readonly instance: string; readonly object: string }[] = [];
   if (existsSync(config.dataDir)) {
     const files = await lookAtFiles(config, session.now());
     dataIsOpen = files.some(
@@ -84,9 +86,16 @@ async function examine(around: Surroundings, options: CommonOptions): Promise<re
     const bar = progressBar(session, 'events read');
     try {
       found.push(
-        ...(await lookAtLog(config, around, (done, total) => {
-          bar.at(done, total);
-        })),
+        ...(await lookAtLog(
+          config,
+          around,
+          (done, total) => {
+            bar.at(done, total);
+          },
+          (object) => {
+            objects.push(object);
+          },
+        )),
       );
     } finally {
       bar.stop();
@@ -99,6 +108,7 @@ async function examine(around: Surroundings, options: CommonOptions): Promise<re
       ),
     );
   }
+  found.push(...(await lookAtBackEnds(config, objects, around.clock)));
   try {
     const service = await lookAtService(new Session(around, options), dataIsOpen);
     // Neither files nor a service: nothing at all was looked at, and that must not read as nothing being wrong.

@@ -27,6 +27,8 @@ export async function lookAtLog(
   config: Config,
   around: { readonly clock: Clock; readonly ids: Ids },
   onProgress: (done: number, total: number) => void,
+  /** Told of every back-end object that a family names. */
+  onObject: (object: { readonly instance: string; readonly object: string }) => void = () => undefined,
 ): Promise<readonly Finding[]> {
   const places = placesOf(config);
   const [sqlite, kit, { DEFINITIONS }, { Ledger }] = await Promise.all([
@@ -60,6 +62,10 @@ export async function lookAtLog(
     }
     const ledger = new Ledger(store);
     const now = clock.now();
+    for (const id of families) {
+      const { details } = (await ledger.family(id)).state;
+      if (details?.backEnd !== undefined && details.mode === 'driven') onObject(details.backEnd);
+    }
     return [
       fine('log', `the log opens; all ${total} events are what was written`),
       ofClock(now, await store.newestRecordedAt()),

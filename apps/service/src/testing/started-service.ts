@@ -49,6 +49,7 @@ export interface Answer {
 
 export async function startService(
   environment: Readonly<Record<string, string>> = {},
+  startsAt: string | number = '2026-03-02T09:00:00.000Z',
 ): Promise<StartedService> {
   const directory = await mkdtemp(join(tmpdir(), 'keyturn-e2e-'));
   const config = loadConfig({
@@ -57,7 +58,7 @@ export async function startService(
     KEYTURN_LOG: 'silent',
     ...environment,
   });
-  const clock = new ManualClock('2026-03-02T09:00:00.000Z');
+  const clock = new ManualClock(startsAt);
   const keyturn = await openKeyturn(config, { clock, inlineLog: true });
   const { app, routes } = await assembleApp(keyturn);
   const signIn = await keyturn.openBootstrap();

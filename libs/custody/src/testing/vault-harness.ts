@@ -29,34 +29,24 @@ export interface VaultHarnessOptions<State extends EngineState, Wanted> {
   readonly destroyer?: SecretValue;
   /** The values that an object's applications are given, where the server would show them. */
   readonly values?: (object: string) => Promise<readonly SecretValue[]>;
+  /** Folder of the documents in their mount: `keyturn` unless told. */
+  readonly folder?: string;
+  /** Whom the back end is to the server: root unless told. */
+  readonly identity?: (client: VaultClient) => Identity;
 }
 
-/** A back end of one engine on a real server, for specs: as root, with fences of one use. */
+/** A back end of one engine on a real server, for specs: as root, with fences of one use, unless told. */
 export class VaultHarness<State extends EngineState, Wanted> implements KeyBackendHarness {
   readonly algorithm: Algorithm;
   readonly directory = mkdtempSync(join(tmpdir(), 'keyturn-vault-'));
-  readonly identity: Identity;
+  identity: Identity;
   client: VaultClient;
   backend: VaultKeyBackend<State, Wanted>;
 
   constructor(private readonly options: VaultHarnessOptions<State, Wanted>) {
     this.algorithm = options.algorithm;
-    const { bao } = options;
-    const root = async (): Promise<SecretValue> => bao.rootToken;
-    const token = async (): Promise<SecretValue> => options.token ?? bao.rootToken;
-    this.identity = {
-      token,
-      probe: root,
-      destroyer: async () => options.destroyer ?? bao.rootToken,
-      once: async (seconds) => {
-        const made: { auth: { client_token: string } } = await bao.api('POST', 'auth/token/create', {
-          num_uses: 1,
-          ttl: `${seconds}s`,
-        });
-        return new SecretValue(made.auth.client_token);
-      },
-    };
     this.client = this.#connect();
+    this.identity = this.#identity();
     this.backend = this.#open();
   }
 
@@ -67,6 +57,7 @@ export class VaultHarness<State extends EngineState, Wanted> implements KeyBacke
   async reopen(): Promise<VaultKeyBackend<State, Wanted>> {
     await this.client.close();
     this.client = this.#connect();
+    this.identity = this.#identity();
     this.backend = this.#open();
     return this.backend;
   }
@@ -92,6 +83,21 @@ export class VaultHarness<State extends EngineState, Wanted> implements KeyBacke
     });
   }
 
+  #identity(): Identity {
+    const { bao, identity } = this.options;
+    const root = async (): Promise<SecretValue> => bao.rootToken;
+    const token = async (): Promise<SecretValue> => this.options.token ?? bao.rootToken;
+    const destroyer = async (): Promise<SecretValue> => this.options.destroyer ?? bao.rootToken;
+    const once = async (seconds: number): Promise<SecretValue> => {
+      const made: { auth: { client_token: string } } = await bao.api('POST', 'auth/token/create', {
+        num_uses: 1,
+        ttl: `${seconds}s`,
+      });
+      return new SecretValue(made.auth.client_token);
+    };
+    return identity?.(this.client) ?? { token, probe: root, destroyer, once };
+  }
+
   #connect(): VaultClient {
     const { bao, address = bao.address } = this.options;
     return new VaultClient({ instance: 'vault.test', address });
@@ -105,7 +111,7 @@ export class VaultHarness<State extends EngineState, Wanted> implements KeyBacke
       store: new ObjectStore({
         client,
         mount: options.documents,
-        folder: 'keyturn',
+        folder: options.folder ?? 'keyturn',
         token: () => identity.token(),
       }),
       kept: new KeptDocuments(join(this.directory, 'documents')),

@@ -32,6 +32,9 @@ export type Meaning =
   | { readonly kind: 'too-old' }
   /** KV: that version was deleted or destroyed; what was known of it is there. */
   | { readonly kind: 'deleted' }
+  /** The token is not known there: revoked, over, used up. A rule that forbids it says more words. */
+  | { readonly kind: 'token-refused' }
+  | { readonly kind: 'refused' }
   | { readonly kind: 'not-executed'; readonly errorClass: BackendErrorClass; readonly what: string }
   | { readonly kind: 'unknown'; readonly what: string };
 
@@ -49,6 +52,9 @@ const PLAIN_500 = [
   'missing role_id',
 ];
 
+/** Of a 403 that no rule gave: rules answer with several errors in one text. */
+const TOKEN_REFUSED = new Set(['permission denied', 'invalid token']);
+
 /** Reads an answer. `effect`: the request would have changed something. */
 export function meaningOf(answer: VaultAnswer, effect: boolean): Meaning {
   const { status } = answer;
@@ -58,6 +64,7 @@ export function meaningOf(answer: VaultAnswer, effect: boolean): Meaning {
     what,
   });
   if (status === 200 || status === 204) return { kind: 'done' };
+  if (status === 403 && TOKEN_REFUSED.has(answer.errors.join('\n').trim())) return { kind: 'token-refused' };
   if (status === 403) return not('auth', 'it is not allowed (403)');
   if (status === 404) return absence(answer);
   if (status === 405 || status === 415) return not('config', `it does not know this request (${status})`);
@@ -70,7 +77,7 @@ export function meaningOf(answer: VaultAnswer, effect: boolean): Meaning {
   // KV in its first moments, or after version 1 became 2.
   if (status === 400 && says(answer, 'This backend will be unavailable for a brief period'))
     return not('transient', 'its mount is being upgraded (400)');
-  if (status === 400) return not('config', 'it refuses the request (400)');
+  if (status === 400) return { kind: 'refused' };
   if (status === 503) return unavailable(answer);
   if (status >= 300 && status < 400) {
     // Two of two redirects of a rotate that was cut off had taken effect before.
@@ -141,6 +148,22 @@ export class DeletedError extends BackendError {
   }
 }
 
+/** The server does not know the token: another login may help, where nothing was to be changed. */
+export class TokenRefusedError extends BackendError {
+  constructor(message: string) {
+    super('auth', message);
+    this.name = 'TokenRefusedError';
+  }
+}
+
+/** The server refused what was asked, as it was asked. */
+export class RequestRefusedError extends BackendError {
+  constructor(message: string) {
+    super('config', message);
+    this.name = 'RequestRefusedError';
+  }
+}
+
 /** The error of the port for what did not happen, or may have. Says the instance, the path and the meaning; nothing the server sent. */
 export function errorOf(
   meaning: Exclude<Meaning, { kind: 'done' | 'absent' }>,
@@ -152,5 +175,8 @@ export function errorOf(
     return new CasMismatchError(`${where}: it was changed by somebody else meanwhile`);
   if (meaning.kind === 'too-old') return new TooOldError(`${where}: it refuses what is so old`);
   if (meaning.kind === 'deleted') return new DeletedError(`${where}: its newest version was deleted there`);
+  if (meaning.kind === 'token-refused')
+    return new TokenRefusedError(`${where}: it does not know the token (403)`);
+  if (meaning.kind === 'refused') return new RequestRefusedError(`${where}: it refuses the request (400)`);
   return new BackendError(meaning.errorClass, `${where}: ${meaning.what}`);
 }

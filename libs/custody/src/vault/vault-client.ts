@@ -1,7 +1,7 @@
 import nodeVault from 'node-vault';
 import type { SecretValue } from '#platform';
 import { BackendError } from '../key-backend.js';
-import { errorOf, meaningOf, type VaultAnswer } from './vault-answer.js';
+import { errorOf, meaningOf, TokenRefusedError, type VaultAnswer } from './vault-answer.js';
 import { sentPath } from './vault-path.js';
 import { NoAnswerError, VaultTransport, type Heard, type Sent } from './vault-transport.js';
 
@@ -25,12 +25,32 @@ export interface Ask {
   readonly rotation?: string;
   /** Reads no older state than this: the index of an answer that was seen before. */
   readonly index?: string;
+  /** Asked although the server is taken to be away: to find out whether it is back. */
+  readonly past?: boolean;
+  /** In no namespace, whatever the client's is. */
+  readonly outside?: boolean;
 }
 
 /** What changes something there. `body` may hold secrets in clear: it is handed to the request and to nothing else. */
 export interface Effect extends Ask {
   readonly method: 'POST' | 'PATCH' | 'DELETE';
   readonly body?: Readonly<Record<string, unknown>>;
+}
+
+/** Whose tokens requests are sent with, told of one that the server does not know. */
+export interface TokenSource {
+  /** Forgets it. How to get another one in its place; `undefined`: it was none of these. */
+  refused(token: SecretValue): (() => Promise<SecretValue>) | undefined;
+}
+
+/** Knows whether the server can be asked at all. */
+export interface Watch {
+  /** Why nothing is to be asked of it now; `undefined`: it may be. */
+  shut(): string | undefined;
+  /** It answered, whatever it said. */
+  heard(): void;
+  /** It gave no answer, or one that says that none of its answers is to be had. */
+  failed(reason: string): void;
 }
 
 /** Handed through node-vault to the transport, and back with what was heard. */
@@ -50,6 +70,8 @@ export class VaultClient {
   readonly #options: VaultClientOptions;
   readonly #transport: VaultTransport;
   readonly #vault: nodeVault.client;
+  #tokens: TokenSource | undefined;
+  #watch: Watch | undefined;
 
   constructor(options: VaultClientOptions) {
     this.#options = options;
@@ -67,6 +89,16 @@ export class VaultClient {
 
   get instance(): string {
     return this.#options.instance;
+  }
+
+  /** From now on a read whose token is not known any more is asked once again, with another one. */
+  useTokens(tokens: TokenSource): void {
+    this.#tokens = tokens;
+  }
+
+  /** From now on it is told of every answer, and nothing is sent while it says so. */
+  watchBy(watch: Watch): void {
+    this.#watch = watch;
   }
 
   /** Reads; `undefined` where the object itself is not there. */
@@ -90,11 +122,60 @@ export class VaultClient {
   async #ask(
     method: Sent['method'],
     path: string,
-    { token, withinMs = WITHIN_MS, signal, rotation, index, ...rest }: Ask & { readonly body?: unknown },
+    ask: Ask & { readonly body?: unknown },
     query?: string,
   ): Promise<VaultAnswer | undefined> {
-    const { instance, namespace } = this.#options;
-    const changes = method !== 'GET' && method !== 'LIST';
+    try {
+      return await this.#asked(method, path, ask, query);
+    } catch (error) {
+      if (!(error instanceof TokenRefusedError) || ask.token === undefined) throw error;
+      const another = this.#tokens?.refused(ask.token);
+      // What changes something is never sent again from here: whoever wanted it decides anew.
+      if (another === undefined || changes(method)) throw error;
+      return this.#asked(method, path, { ...ask, token: await another() }, query);
+    }
+  }
+
+  async #asked(
+    method: Sent['method'],
+    path: string,
+    ask: Ask & { readonly body?: unknown },
+    query?: string,
+  ): Promise<VaultAnswer | undefined> {
+    const { instance } = this.#options;
+    const shut = ask.past === true ? undefined : this.#watch?.shut();
+    // Nothing was sent, so that nothing can have happened.
+    if (shut !== undefined) throw new BackendError('transient', `${instance}, ${path}: ${shut}`);
+    const answer = await this.#answered(method, path, ask, query);
+    const meaning = meaningOf(answer, changes(method));
+    const none =
+      [500, 503].includes(answer.status) &&
+      meaning.kind === 'not-executed' &&
+      meaning.errorClass === 'transient';
+    if (none) this.#watch?.failed(meaning.what);
+    else this.#watch?.heard();
+    if (meaning.kind === 'absent') return undefined;
+    if (meaning.kind === 'done') return answer;
+    throw errorOf(meaning, { instance, path });
+  }
+
+  async #answered(
+    method: Sent['method'],
+    path: string,
+    {
+      token,
+      withinMs = WITHIN_MS,
+      signal,
+      rotation,
+      index,
+      outside,
+      ...rest
+    }: Ask & { readonly body?: unknown },
+    query?: string,
+  ): Promise<VaultAnswer> {
+    const { instance } = this.#options;
+    const namespace = outside === true ? undefined : this.#options.namespace;
+    const effect = changes(method);
     const sent = sentPath(path);
     const exchange: Exchange = { method, withinMs, signal };
     const headers = {
@@ -118,28 +199,24 @@ export class VaultClient {
       });
     } catch (error) {
       // An answer that is no success is an answer; the library's error has request and body in it and is dropped.
-      if (exchange.heard === undefined) throw this.#noAnswer(error, path, changes);
+      if (exchange.heard === undefined) throw this.#noAnswer(error, path, effect);
     }
     const { heard } = exchange;
     if (heard === undefined)
       throw new BackendError('unknown', `${instance}, ${path}: the request was not sent`);
     const answer = answerOf(heard);
     if (answer === undefined)
-      throw new BackendError(
-        changes ? 'unknown' : 'transient',
-        `${instance}, ${path}: its answer is no JSON`,
-      );
-    const meaning = meaningOf(answer, changes);
-    if (meaning.kind === 'absent') return undefined;
-    if (meaning.kind === 'done') return answer;
-    throw errorOf(meaning, { instance, path });
+      throw new BackendError(effect ? 'unknown' : 'transient', `${instance}, ${path}: its answer is no JSON`);
+    return answer;
   }
 
-  #noAnswer(error: unknown, path: string, changes: boolean): BackendError {
+  #noAnswer(error: unknown, path: string, effect: boolean): BackendError {
     const { instance } = this.#options;
     if (!(error instanceof NoAnswerError))
       return new BackendError('config', `${instance}, ${path}: the request could not be made`);
-    const errorClass = changes && !error.neverSent ? 'unknown' : 'transient';
+    // Told to stop, or given up on by us: that says nothing of the server.
+    if (error.code !== 'ABORTED') this.#watch?.failed(error.message);
+    const errorClass = effect && !error.neverSent ? 'unknown' : 'transient';
     return new BackendError(errorClass, `${instance}, ${path}: ${error.message}`);
   }
 
@@ -156,6 +233,10 @@ export class VaultClient {
     });
     return { statusCode: exchange.heard.status, body: '', request: { path: pathname } };
   }
+}
+
+function changes(method: Sent['method']): boolean {
+  return method !== 'GET' && method !== 'LIST';
 }
 
 function answerOf({ status, headers, text }: Heard): VaultAnswer | undefined {

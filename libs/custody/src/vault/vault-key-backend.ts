@@ -41,6 +41,8 @@ export interface VaultBackendOptions {
   readonly kept: KeptDocuments;
   /** The server's clock, milliseconds. */
   readonly clock: () => Promise<number>;
+  /** Why no step should begin there now; absent: nobody watches. */
+  readonly away?: () => string | undefined;
 }
 
 /**
@@ -225,6 +227,10 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
       accepted.push({ versionId, ...verdict });
     }
     return { refused, accepted };
+  }
+
+  unavailable(): string | undefined {
+    return this.#options.away?.();
   }
 
   /** What verifiers are served: from memory, no server is asked. `undefined`: never published, or symmetric. */

@@ -12,6 +12,10 @@ export class BackEnds {
     this.#byInstance = new Map(backEnds.map((backEnd) => [backEnd.declaration.instance, backEnd]));
   }
 
+  all(): readonly KeyBackend[] {
+    return [...this.#byInstance.values()];
+  }
+
   find(instance: string): KeyBackend | undefined {
     return this.#byInstance.get(instance);
   }

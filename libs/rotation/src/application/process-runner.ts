@@ -19,7 +19,7 @@ import { nextContainmentStep } from '../domain/rotation.saga.js';
 import type { Perform, RotationView } from '../domain/saga/view.js';
 import { stepDeclarations, type BackEnds } from './back-ends.js';
 import type { Ledger, Loaded } from './ledger.js';
-import type { StepPerformer, StepTarget } from './step-performer.js';
+import { AWAY_MS, BackEndAwayError, type StepPerformer, type StepTarget } from './step-performer.js';
 
 /** What a rotation, containment or destruction waits for after it was advanced. */
 export type Wake =
@@ -97,6 +97,12 @@ export class ProcessRunner {
         const wake = await turn();
         if (wake !== undefined) return wake;
       } catch (error) {
+        if (error instanceof BackEndAwayError)
+          return {
+            finished: false,
+            waitsFor: `the back end: ${error.message}`,
+            until: this.#now() + AWAY_MS,
+          };
         // Somebody else was faster: what they wrote is read and decided upon anew.
         if (!(error instanceof WrongExpectedRevisionError)) throw error;
       }

@@ -7,7 +7,7 @@ import type { BackEnds } from './back-ends.js';
 import { claim, requireFree, type ClaimRequest } from './claims.js';
 import { causeOf, type CommandContext, type Ledger } from './ledger.js';
 import type { Placed } from './placed.js';
-import { familyStream } from './streams.js';
+import { claimStream, familyStream } from './streams.js';
 
 /** A secret family is watched from now on: its name and its back-end object are claimed first. */
 export class RegisterFamily {
@@ -57,7 +57,8 @@ export class RegisterFamilyHandler {
           { field: 'name', holder },
         ),
     };
-    const object = details.backEnd === undefined ? undefined : objectClaim(details.backEnd, stream);
+    const object =
+      details.backEnd === undefined ? undefined : await this.#objectClaim(details.backEnd, stream);
     await requireFree(this.ledger, name);
     if (object !== undefined) await requireFree(this.ledger, object);
     await claim(this.ledger, name, cause);
@@ -73,19 +74,29 @@ export class RegisterFamilyHandler {
     );
     return { id, stream, revision: placed.history.revision, changed: placed.events.length > 0 };
   }
+
+  /** Whoever is refused learns which family has it, by its name. */
+  async #objectClaim(
+    { instance, object }: NonNullable<FamilyDetails['backEnd']>,
+    by: string,
+  ): Promise<ClaimRequest> {
+    const value = `${instance}:${object}`;
+    const { state } = await this.ledger.claim(claimStream(this.ledger.logId, 'object', '', value));
+    const first = state.holder?.startsWith(FAMILY) === true ? state.holder.slice(FAMILY.length) : undefined;
+    const { details } = first === undefined ? {} : (await this.ledger.family(first)).state;
+    const whose = details === undefined ? '' : `${details.environment}/${details.name}, `;
+    return {
+      kind: 'object',
+      environment: '',
+      value,
+      by,
+      refused: (holder) =>
+        new DomainError('back-end.object-taken', `${value} belongs to another family (${whose}${holder})`, {
+          field: 'backEnd.object',
+          holder,
+        }),
+    };
+  }
 }
 
-function objectClaim({ instance, object }: NonNullable<FamilyDetails['backEnd']>, by: string): ClaimRequest {
-  const value = `${instance}:${object}`;
-  return {
-    kind: 'object',
-    environment: '',
-    value,
-    by,
-    refused: (holder) =>
-      new DomainError('back-end.object-taken', `${value} belongs to another family (${holder})`, {
-        field: 'backEnd.object',
-        holder,
-      }),
-  };
-}
+const FAMILY = familyStream('');

@@ -18,7 +18,7 @@ import { claim, release } from './claims.js';
 import type { Ledger, Loaded } from './ledger.js';
 import { MOST_TURNS, ProcessRunner, trustTermOf, type Wake } from './process-runner.js';
 import { completeOpening, completeSuperseded } from './rotation-opening.js';
-import { StepPerformer, type StepTarget } from './step-performer.js';
+import { AWAY_MS, BackEndAwayError, StepPerformer, type StepTarget } from './step-performer.js';
 import {
   claimStream,
   containmentStream,
@@ -153,6 +153,7 @@ export class RotationRunner {
       } catch (error) {
         // Somebody else was faster: what they wrote is read and decided upon anew.
         if (error instanceof WrongExpectedRevisionError) continue;
+        if (error instanceof BackEndAwayError) return waitingFor(error, this.#now());
         if (!(error instanceof InvalidEventError || error instanceof AppendTooLargeError)) throw error;
         return await this.#unrecordable(rotationId, read, error.message);
       }
@@ -523,6 +524,10 @@ export class RotationRunner {
     }
     throw new Error(`no slot was ever opened for rotation ${state.rotationId}`);
   }
+}
+
+function waitingFor({ message }: BackEndAwayError, now: number): Wake {
+  return { finished: false, waitsFor: `the back end: ${message}`, until: now + AWAY_MS };
 }
 
 export function switchClaim(logId: string, consumerId: string): string {

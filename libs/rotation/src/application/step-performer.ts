@@ -38,6 +38,17 @@ export interface StepTarget {
   readonly view: Readonly<Record<string, number>>;
 }
 
+/** The back end is known to be away: nothing was begun, and nothing recorded. */
+export class BackEndAwayError extends Error {
+  constructor(reason: string) {
+    super(reason);
+    this.name = 'BackEndAwayError';
+  }
+}
+
+/** Between two looks at a back end that is away; each asks it nothing and records nothing. */
+export const AWAY_MS = 30_000;
+
 /** What an effect or an observation found out. */
 type Done = Omit<StepDone, 'attemptId' | 'backEndAt'> & {
   readonly at: string;
@@ -55,8 +66,13 @@ export class StepPerformer {
     private readonly worker: string,
   ) {}
 
-  /** `signal` tells the worker to stop: an effect that has not begun does not begin. */
+  /**
+   * `signal` tells the worker to stop: an effect that has not begun does not begin. Throws `BackEndAwayError`, before any intent, while
+   * the back end is known to be away: an attempt that can only fail is not worth an event.
+   */
   async perform(target: StepTarget, decision: Perform, signal: AbortSignal): Promise<void> {
+    const away = target.backEnd.unavailable?.();
+    if (away !== undefined) throw new BackEndAwayError(away);
     const { step, attempt } = decision;
     const { clock, ids } = this.ledger.store;
     const attemptId = ids.random();

@@ -1,0 +1,89 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { jest } from '@jest/globals';
+import { systemClock } from '#platform';
+import { haveRealPart } from '#platform/testing';
+import { OpenBao } from '../testing/openbao.js';
+import { setUpVault } from '../testing/set-up-vault.js';
+import { checkBackEnds } from './check-back-ends.js';
+import { readBackEnds } from './vault-config.js';
+
+jest.setTimeout(60_000);
+
+const CASES = 3;
+const real = haveRealPart('openbao', CASES);
+
+(real ? describe : describe.skip)('what keyturn doctor says of a real server', () => {
+  let bao: OpenBao;
+  let out: string;
+  let file: string;
+  beforeAll(async () => {
+    bao = await OpenBao.start();
+    out = mkdtempSync(join(tmpdir(), 'keyturn-check-'));
+    file = join(out, 'back-ends.yaml');
+    writeFileSync(file, setUpVault(bao, out, ['jwt']));
+  });
+  afterAll(async () => {
+    await bao.stop();
+    rmSync(out, { recursive: true, force: true });
+  });
+
+  async function check(key = 'jwt') {
+    const objects = [{ instance: 'vault.keyturn', object: `transit/keys/${key}` }];
+    const found = await checkBackEnds(readBackEnds(file), objects, systemClock);
+    return Object.fromEntries(
+      found.map(({ id, state, text, mend }) => [
+        id.replace('back-end.keyturn.', ''),
+        [state, `${text} ${mend ?? ''}`],
+      ]),
+    );
+  }
+
+  it('finds nothing wrong where setup.sh set it up', async () => {
+    expect(await check()).toEqual({
+      server: ['fine', expect.stringContaining('2.7.2')],
+      login: ['fine', expect.stringContaining('may do there what it has to')],
+      probe: ['fine', expect.stringContaining('may do there what it has to')],
+      fence: ['fine', expect.stringContaining('may do there what it has to')],
+      documents: ['fine', expect.stringContaining('check-and-set')],
+    });
+  });
+
+  it('names what is missing: a capability, a fence, check-and-set, a login', async () => {
+    expect(await check('another')).toMatchObject({
+      login: ['fine', expect.anything()],
+      probe: [
+        'problem',
+        expect.stringMatching(/lacks update on transit\/sign\/another; .*transit-probe\.hcl/),
+      ],
+    });
+    const policy = 'path "transit/keys/+/config" { capabilities = ["update"] }';
+    const kept = await bao.api<{ data: { policy: string } }>('GET', 'sys/policies/acl/keyturn-fence');
+    await bao.api('PUT', 'sys/policies/acl/keyturn-fence', { policy });
+    await bao.api('POST', 'keyturn/config', { cas_required: false });
+    expect(await check()).toMatchObject({
+      fence: ['problem', expect.stringMatching(/update on transit\/keys\/jwt\/rotate.*transit-fence\.hcl/)],
+      documents: ['warning', expect.stringContaining('cas_required=true')],
+    });
+    await bao.api('PUT', 'sys/policies/acl/keyturn-fence', { policy: kept.data.policy });
+    await bao.api('POST', 'auth/token/roles/keyturn-fence', { token_num_uses: 0 });
+    expect(await check()).toMatchObject({
+      'fence.refused': ['problem', expect.stringContaining('token_num_uses')],
+    });
+    const secret = join(out, 'driver.secret-id');
+    const good = readFileSync(secret);
+    writeFileSync(secret, 'wrong-2c41');
+    const found = await check();
+    expect(found).toMatchObject({ 'login.refused': ['problem', expect.stringContaining(secret)] });
+    expect(JSON.stringify(found)).not.toContain('wrong-2c41');
+    writeFileSync(secret, good);
+  });
+
+  it('says that it is sealed, or away', async () => {
+    await bao.seal();
+    expect(await check()).toEqual({ server: ['problem', expect.stringContaining('sealed')] });
+    await bao.stop();
+    expect(await check()).toEqual({ server: ['problem', expect.stringContaining('ECONNREFUSED')] });
+  });
+});
