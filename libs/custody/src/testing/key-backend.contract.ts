@@ -419,7 +419,9 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
         const { fence, attemptId } = attempts.next();
         const making = generate(frozen);
         await backend.observe(object, { raise: { fence, attemptId } });
-        expect(await refusal(making)).toBe('fenced');
+        // Of a server that may have made the key by then nobody can say that it did nothing.
+        const honest = backend.declaration.requestsOutliveProcess ? ['fenced', 'unknown'] : ['fenced'];
+        expect(honest).toContain(await refusal(making));
         expect((await backend.observe(object)).exists).toBe(false);
       });
 

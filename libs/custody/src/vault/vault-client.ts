@@ -1,6 +1,7 @@
 import nodeVault from 'node-vault';
 import type { SecretValue } from '#platform';
 import { BackendError } from '../key-backend.js';
+import { leaderIndexOf } from './leader-index.js';
 import { errorOf, meaningOf, type VaultAnswer } from './vault-answer.js';
 import { sentPath } from './vault-path.js';
 import { NoAnswerError, VaultTransport, type Heard, type Sent } from './vault-transport.js';
@@ -23,8 +24,6 @@ export interface Ask {
   readonly signal?: AbortSignal;
   /** For the server's own audit log: which rotation asks. */
   readonly rotation?: string;
-  /** Reads no older state than this: the index of an answer that was seen before. */
-  readonly index?: string;
 }
 
 /** What changes something there. `body` may hold secrets in clear: it is handed to the request and to nothing else. */
@@ -50,6 +49,8 @@ export class VaultClient {
   readonly #options: VaultClientOptions;
   readonly #transport: VaultTransport;
   readonly #vault: nodeVault.client;
+  /** Learnt from the first answer that has one, a login's at the latest: nothing is decided on what a standby still has. */
+  #leaderIndex: string | undefined;
 
   constructor(options: VaultClientOptions) {
     this.#options = options;
@@ -90,7 +91,7 @@ export class VaultClient {
   async #ask(
     method: Sent['method'],
     path: string,
-    { token, withinMs = WITHIN_MS, signal, rotation, index, ...rest }: Ask & { readonly body?: unknown },
+    { token, withinMs = WITHIN_MS, signal, rotation, ...rest }: Ask & { readonly body?: unknown },
     query?: string,
   ): Promise<VaultAnswer | undefined> {
     const { instance, namespace } = this.#options;
@@ -102,9 +103,9 @@ export class VaultClient {
       ...(token === undefined ? {} : { 'X-Vault-Token': token.reveal().toString('utf8') }),
       ...(namespace === undefined ? {} : { 'X-Vault-Namespace': namespace }),
       ...(rotation === undefined ? {} : { 'X-Keyturn-Rotation': rotation }),
-      ...(index === undefined
+      ...(this.#leaderIndex === undefined
         ? {}
-        : { 'X-Vault-Index': index, 'X-Vault-Inconsistent': 'forward-active-node' }),
+        : { 'X-Vault-Index': this.#leaderIndex, 'X-Vault-Inconsistent': 'forward-active-node' }),
       ...(method === 'PATCH' ? { 'Content-Type': 'application/merge-patch+json' } : {}),
     };
     try {
@@ -129,6 +130,8 @@ export class VaultClient {
         changes ? 'unknown' : 'transient',
         `${instance}, ${path}: its answer is no JSON`,
       );
+    // A cluster that was restored from a snapshot elsewhere has another name, and ignores the old one's index without a word.
+    if (answer.index !== undefined) this.#leaderIndex = leaderIndexOf(answer.index);
     const meaning = meaningOf(answer, changes);
     if (meaning.kind === 'absent') return undefined;
     if (meaning.kind === 'done') return answer;

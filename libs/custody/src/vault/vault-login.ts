@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { SecretValue, type Clock } from '#platform';
 import { BackendError } from '../key-backend.js';
+import { beforeBegun } from './effect-phases.js';
 import type { VaultClient } from './vault-client.js';
 
 /** How Keyturn says who it is. Files are read at each login: whoever replaces one needs no restart. */
@@ -80,11 +81,9 @@ export class VaultIdentity {
   async once(seconds: number): Promise<SecretValue> {
     const { client, fenceRole, fencePolicies } = this.#options;
     const path = `auth/token/create/${fenceRole}`;
-    const answer = await client.effect(path, {
-      method: 'POST',
-      token: await this.token(),
-      body: { ttl: `${Math.ceil(seconds)}s`, policies: fencePolicies },
-    });
+    const token = await this.token();
+    const body = { ttl: `${Math.ceil(seconds)}s`, policies: fencePolicies };
+    const answer = await beforeBegun(() => client.effect(path, { method: 'POST', token, body }));
     const made = authSchema.safeParse(answer?.body);
     if (!made.success) throw new BackendError('config', `${client.instance}, ${path}: it made no token`);
     return new SecretValue(made.data.auth.client_token);
@@ -122,7 +121,7 @@ export class VaultIdentity {
       login.kind === 'approle'
         ? { role_id: login.roleId, secret_id: text(secret) }
         : { role: login.role, jwt: text(secret) };
-    const answer = await client.effect(path, { method: 'POST', body });
+    const answer = await beforeBegun(() => client.effect(path, { method: 'POST', body }));
     const logged = this.#heldOf(answer?.body);
     if (logged === undefined) throw new BackendError('auth', `${client.instance}, ${path}: it gave no token`);
     return logged;
