@@ -23,32 +23,19 @@ export interface VaultHarnessOptions<State extends EngineState, Wanted> {
   readonly object: () => string;
   /** Where it is not the server's own: a proxy before it. */
   readonly address?: URL;
+  /** Whom it is to the server; absent: root. */
+  readonly identity?: (client: VaultClient) => Identity;
 }
 
 /** A back end of one engine on a real server, for specs: as root, with fences of one use. */
 export class VaultHarness<State extends EngineState, Wanted> implements KeyBackendHarness {
   readonly algorithm: Algorithm;
   readonly directory = mkdtempSync(join(tmpdir(), 'keyturn-vault-'));
-  readonly identity: Identity;
   client: VaultClient;
   backend: VaultKeyBackend<State, Wanted>;
 
   constructor(private readonly options: VaultHarnessOptions<State, Wanted>) {
     this.algorithm = options.algorithm;
-    const { bao } = options;
-    const token = async (): Promise<SecretValue> => bao.rootToken;
-    this.identity = {
-      token,
-      probe: token,
-      destroyer: token,
-      once: async (seconds) => {
-        const made: { auth: { client_token: string } } = await bao.api('POST', 'auth/token/create', {
-          num_uses: 1,
-          ttl: `${seconds}s`,
-        });
-        return new SecretValue(made.auth.client_token);
-      },
-    };
     this.client = this.#connect();
     this.backend = this.#open();
   }
@@ -87,8 +74,26 @@ export class VaultHarness<State extends EngineState, Wanted> implements KeyBacke
     return new VaultClient({ instance: 'vault.test', address });
   }
 
+  #root(): Identity {
+    const { bao } = this.options;
+    const token = async (): Promise<SecretValue> => bao.rootToken;
+    return {
+      token,
+      probe: token,
+      destroyer: token,
+      once: async (seconds) => {
+        const made: { auth: { client_token: string } } = await bao.api('POST', 'auth/token/create', {
+          num_uses: 1,
+          ttl: `${seconds}s`,
+        });
+        return new SecretValue(made.auth.client_token);
+      },
+    };
+  }
+
   #open(): VaultKeyBackend<State, Wanted> {
-    const { client, identity, options } = this;
+    const { client, options } = this;
+    const identity = options.identity?.(client) ?? this.#root();
     return new VaultKeyBackend(options.engine(client), {
       instance: 'vault.test',
       identity,
