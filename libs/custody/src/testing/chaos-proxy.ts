@@ -38,8 +38,8 @@ export interface Trouble {
   readonly before?: (request: Passed) => Promise<void>;
   /** The server never sees it: the connection is cut, or the proxy answers. */
   readonly instead?: 'cut' | OwnAnswer;
-  /** Cuts the connection first and hands it on then: it takes effect after whoever asked has given up. */
-  readonly late?: boolean;
+  /** Cuts the connection and hands it on so many milliseconds later: it takes effect after whoever asked has given up. */
+  readonly late?: number;
   /** After the server answered. */
   readonly after?: (request: Passed) => Promise<void>;
   /** The server has answered: the connection is cut, or the proxy answers something else. */
@@ -139,7 +139,10 @@ export class ChaosProxy {
       await end(response, trouble.instead);
       return;
     }
-    if (trouble.late === true) response.destroy();
+    if (trouble.late !== undefined) {
+      response.destroy();
+      await new Promise((done) => setTimeout(done, trouble.late));
+    }
     passed.forwarded = true;
     const answer = await this.#forward(incoming, body).catch(() => undefined);
     if (answer !== undefined) passed.status = answer.status;

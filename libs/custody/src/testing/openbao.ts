@@ -78,7 +78,7 @@ export class OpenBao {
 
   async unseal(): Promise<void> {
     await this.#unsealed();
-    await this.#until(200);
+    await this.active();
   }
 
   /** SIGKILL; what was durable stays. */
@@ -88,6 +88,7 @@ export class OpenBao {
 
   /** Up again after {@link kill}, unsealed; a node of several as whatever the others made of it. */
   async restart(): Promise<void> {
+    if (this.#running()) return;
     this.#spawn();
     await this.#until(503);
     await this.#unsealed();
@@ -98,6 +99,11 @@ export class OpenBao {
   async crash(): Promise<void> {
     await this.kill();
     await this.restart();
+    await this.active();
+  }
+
+  /** Until it leads; a node alone is a standby for a moment after it was unsealed. */
+  async active(): Promise<void> {
     await this.#until(200);
   }
 
@@ -160,9 +166,14 @@ export class OpenBao {
     this.#child = spawn(command, rest, { env: { HOME: this.home }, stdio: 'ignore' });
   }
 
+  #running(): boolean {
+    const child = this.#child;
+    return child !== undefined && child.exitCode === null && child.signalCode === null;
+  }
+
   async #end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     const child = this.#child;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    if (child === undefined || !this.#running()) return;
     const ended = new Promise((done) => child.once('exit', done));
     child.kill(signal);
     await ended;

@@ -148,7 +148,11 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
       last = await this.#change(
         attempt,
         'contain',
-        (document) => (free(document) ? applied(withPending(document, pending), attempt, change) : document),
+        // Done meanwhile by a newer attempt, and perhaps lifted since: denied once, not again.
+        (document) =>
+          free(document) && ledgerEntryOf(document, attempt.key) === undefined
+            ? applied(withPending(document, pending), attempt, change)
+            : document,
         opened,
       );
       this.#options.kept.put(attempt.object, last.cas, last.document);
