@@ -67,6 +67,8 @@ export class ChaosProxy {
   readonly #busy = new Set<Promise<void>>();
   /** Where requests go now: another node, once a test says so. */
   target: URL;
+  /** Headers of requests that are not handed on, in lower case. */
+  strips: readonly string[] = [];
 
   private constructor(target: URL) {
     this.target = target;
@@ -165,13 +167,14 @@ export class ChaosProxy {
 
   async #forward(incoming: IncomingMessage, body: Buffer): Promise<OwnAnswer> {
     const { hostname, port } = this.target;
+    const kept = Object.entries(incoming.headers).filter(([name]) => !this.strips.includes(name));
     const outgoing = ask({
       agent: this.#agent,
       hostname,
       port,
       method: incoming.method,
       path: incoming.url,
-      headers: { ...incoming.headers, host: this.target.host },
+      headers: { ...Object.fromEntries(kept), host: this.target.host },
     });
     outgoing.end(body);
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what `response` of a client request hands over

@@ -5,7 +5,7 @@ import type { ObjectDocument } from '../vault/object-document.js';
 import type { EngineState } from '../vault/vault-engine.js';
 import type { ChaosProxy, OwnAnswer, Passed, Trouble } from './chaos-proxy.js';
 import { Attempts } from './key-backend.contract.js';
-import type { OpenBao } from './openbao.js';
+import type { Operated } from './openbao.js';
 import type { VaultDriver } from './vault-driver.js';
 import type { VaultHarness } from './vault-harness.js';
 
@@ -34,7 +34,7 @@ export interface FaultedEngine<State extends EngineState, Wanted> {
 
 /** Everything a case needs of the server and of what stands before it. */
 export interface Ground {
-  readonly bao: OpenBao;
+  readonly bao: Operated;
   readonly proxy: ChaosProxy;
   readonly driver: VaultDriver;
   readonly dead: URL;

@@ -23,8 +23,25 @@ interface Opened {
 
 const NOT_OPENED: Opened = { keys: [], root: new SecretValue('') };
 
+/** What a test does to a server, whether that is one node or several. */
+export interface Operated {
+  readonly address: URL;
+  readonly rootToken: SecretValue;
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- see OpenBao.api
+  api<T>(method: string, path: string, body?: unknown): Promise<T>;
+  mount(type: string, options?: object): Promise<string>;
+  seal(): Promise<void>;
+  unseal(): Promise<void>;
+  /** SIGKILL of the node that leads. */
+  kill(): Promise<void>;
+  restart(): Promise<void>;
+  /** Until it is as before a {@link kill}. */
+  active(): Promise<void>;
+  stop(): Promise<void>;
+}
+
 /** One node on loopback with storage of its own. Ended by its process id; its data go with it. */
-export class OpenBao {
+export class OpenBao implements Operated {
   #child: ChildProcess | undefined;
   #opened: Opened = NOT_OPENED;
 
@@ -48,7 +65,7 @@ export class OpenBao {
   static async join(leader: OpenBao, name: string): Promise<OpenBao> {
     const bao = await OpenBao.#node(name, leader.address);
     bao.#opened = leader.#opened;
-    await bao.#unsealed();
+    await bao.unsealed();
     await bao.#until(200, 429);
     return bao;
   }
@@ -77,7 +94,7 @@ export class OpenBao {
   }
 
   async unseal(): Promise<void> {
-    await this.#unsealed();
+    await this.unsealed();
     await this.active();
   }
 
@@ -91,7 +108,7 @@ export class OpenBao {
     if (this.#running()) return;
     this.#spawn();
     await this.#until(503);
-    await this.#unsealed();
+    await this.unsealed();
     await this.#until(200, 429);
   }
 
@@ -144,8 +161,8 @@ export class OpenBao {
     await this.unseal();
   }
 
-  /** A node that joins says for a moment that it is not initialised yet. */
-  async #unsealed(): Promise<void> {
+  /** Given its keys. A node that joins says for a moment that it is not initialised yet. */
+  async unsealed(): Promise<void> {
     const end = Date.now() + READY_MS;
     for (;;) {
       try {
@@ -193,8 +210,65 @@ export class OpenBao {
 }
 
 /** Three raft nodes: one leads, the others answer reads from their own storage and hand writes on. */
-export class OpenBaoCluster {
+export class OpenBaoCluster implements Operated {
   private constructor(readonly nodes: readonly OpenBao[]) {}
+
+  /** Of a node that does not lead at first. */
+  get address(): URL {
+    return this.#node(2).address;
+  }
+
+  get rootToken(): SecretValue {
+    return this.#node(0).rootToken;
+  }
+
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- see OpenBao.api
+  async api<T>(method: string, path: string, body?: unknown): Promise<T> {
+    return (await this.leader()).api<T>(method, path, body);
+  }
+
+  async mount(type: string, options: object = {}): Promise<string> {
+    const path = await (await this.leader()).mount(type, options);
+    await this.everywhere(`sys/internal/ui/mounts/${path}`);
+    return path;
+  }
+
+  /** Until every node answers for this path out of its own storage: a mount comes to the others a moment later. */
+  async everywhere(path: string): Promise<void> {
+    for (const node of this.nodes) {
+      const end = Date.now() + READY_MS;
+      for (;;) {
+        const seen = await node.api('GET', path).then(
+          () => true,
+          () => false,
+        );
+        if (seen) break;
+        if (Date.now() > end) throw new Error(`${path} is not known everywhere`);
+        await aMoment();
+      }
+    }
+  }
+
+  async seal(): Promise<void> {
+    await (await this.leader()).seal();
+  }
+
+  async unseal(): Promise<void> {
+    for (const node of this.nodes) await node.unsealed();
+    await this.active();
+  }
+
+  async kill(): Promise<void> {
+    await (await this.leader()).kill();
+  }
+
+  async restart(): Promise<void> {
+    for (const node of this.nodes) await node.restart();
+  }
+
+  async active(): Promise<void> {
+    await this.whole();
+  }
 
   static async start(): Promise<OpenBaoCluster> {
     const first = await OpenBao.start();
@@ -239,6 +313,12 @@ export class OpenBaoCluster {
 
   async stop(): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.stop()));
+  }
+
+  #node(place: number): OpenBao {
+    const node = this.nodes[place];
+    if (node === undefined) throw new Error(`there is no node ${place}`);
+    return node;
   }
 }
 

@@ -6,7 +6,7 @@ import { systemClock } from '#platform';
 import type { VaultClient } from '../vault/vault-client.js';
 import type { Identity } from '../vault/vault-engine.js';
 import { VaultIdentity } from '../vault/vault-login.js';
-import type { OpenBao } from './openbao.js';
+import type { Operated } from './openbao.js';
 
 const POLICY = 'path "*" { capabilities = ["create", "read", "update", "patch", "delete", "list", "sudo"] }';
 
@@ -19,11 +19,11 @@ export class VaultDriver {
   readonly #identities = new Set<VaultIdentity>();
 
   private constructor(
-    private readonly bao: OpenBao,
+    private readonly bao: Operated,
     private readonly role: string,
   ) {}
 
-  static async on(bao: OpenBao): Promise<VaultDriver> {
+  static async on(bao: Operated): Promise<VaultDriver> {
     const role = `keyturn-${randomUUID().slice(0, 8)}`;
     await bao.api('PUT', `sys/policies/acl/${role}`, { policy: POLICY });
     await bao.api('POST', `auth/token/roles/${role}`, {

@@ -11,10 +11,10 @@ import { VaultKeyBackend } from '../vault/vault-key-backend.js';
 import type { EngineState, Identity, VaultEngine } from '../vault/vault-engine.js';
 import { formsOf } from './local-harness.js';
 import type { KeyBackendHarness } from './key-backend.contract.js';
-import type { OpenBao } from './openbao.js';
+import type { Operated } from './openbao.js';
 
 export interface VaultHarnessOptions<State extends EngineState, Wanted> {
-  readonly bao: OpenBao;
+  readonly bao: Operated;
   readonly algorithm: Algorithm;
   /** KV v2 mount of the documents. */
   readonly documents: string;

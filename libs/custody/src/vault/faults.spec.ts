@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { jest } from '@jest/globals';
 import { byDepth, haveRealPart, inSlice, sliceText } from '#platform/testing';
 import { BackendError, type KeyBackend } from '../key-backend.js';
@@ -18,10 +17,9 @@ import {
 } from '../testing/fault-matrix.js';
 import { OpenBao } from '../testing/openbao.js';
 import { VaultDriver } from '../testing/vault-driver.js';
-import { VaultHarness } from '../testing/vault-harness.js';
+import { openTransit, transitFacts, transitOn } from '../testing/vault-transit.js';
 import { TransitEngine } from './transit-engine.js';
 import type { ObjectDocument } from './object-document.js';
-import type { VaultClient } from './vault-client.js';
 import type { EngineState, VaultEngine } from './vault-engine.js';
 
 type TransitState = TransitEngine extends VaultEngine<infer State, infer _Wanted> ? State : never;
@@ -174,36 +172,15 @@ class BlindTransit extends TransitEngine {
   }
 }
 
-const NO_KEY: Record<string, number> = {};
-
 async function transit({ bao, proxy, driver }: Ground): Promise<FaultedEngine<TransitState, TransitWanted>> {
-  const mount = await bao.mount('transit');
-  const documents = await bao.mount('kv', { options: { version: '2' } });
-  const opening = (engine: (client: VaultClient) => TransitEngine) => () =>
-    new VaultHarness({
-      bao,
-      algorithm: 'EdDSA',
-      documents,
-      engine,
-      object: () => `${mount}/keys/${randomUUID()}`,
-      address: proxy.address,
-      identity: (client) => driver.identity(client),
-    });
+  const mount = await transitOn(bao);
+  const on = { bao, driver, address: proxy.address };
   return {
     name: 'transit',
-    documents: `${documents}/data/keyturn/`,
-    open: opening((client) => new TransitEngine(client)),
-    openBlind: opening((client) => new BlindTransit(client)),
-    facts: async (object) => {
-      const { data } = await bao
-        .api<{ data: Record<string, number> }>('GET', object)
-        .catch((error: unknown) => {
-          if (error instanceof Error && error.message.includes(': 404 ')) return { data: NO_KEY };
-          throw error;
-        });
-      const { latest_version: made = 0, min_decryption_version, min_available_version } = data;
-      return { made, limits: { min_decryption_version, min_available_version } };
-    },
+    documents: `${mount.documents}/data/keyturn/`,
+    open: () => openTransit(mount, on),
+    openBlind: () => openTransit(mount, { ...on, engine: (client) => new BlindTransit(client) }),
+    facts: (object) => transitFacts(bao, object),
     changes: ({ path }, object) => path.startsWith(`/v1/${object}`),
   };
 }
