@@ -67,12 +67,18 @@ const switchTo =
   (backend, attempt) =>
     backend.switchEmission(attempt, { to });
 const withdrawOld: Ask = (backend, attempt) => backend.withdraw(attempt, { versions: [OLD] });
+const destroyOld: Ask = (backend, attempt) => backend.destroy(attempt, { versions: [OLD] });
 const turned = [generate(OLD), publish(OLD), generate(NEXT), publish(NEXT), switchTo(NEXT)];
 
 /** Each effect of the port, on the cheapest set-up on which its engine has something to do. */
 export const ROWS: readonly Row[] = [
   { name: 'generate, the first', before: [], ask: generate(OLD) },
   { name: 'generate', before: [generate(OLD)], ask: generate(NEXT) },
+  {
+    name: 'generate, after a destruction',
+    before: [...turned, withdrawOld, destroyOld],
+    ask: generate('after'),
+  },
   { name: 'publish', before: [generate(OLD)], ask: publish(OLD) },
   { name: 'switch-emission', before: [generate(OLD), publish(OLD)], ask: switchTo(OLD) },
   { name: 'withdraw', before: turned, ask: withdrawOld },
@@ -102,7 +108,7 @@ export const ROWS: readonly Row[] = [
   {
     name: 'destroy',
     before: [...turned, withdrawOld],
-    ask: (backend, attempt) => backend.destroy(attempt, { versions: [OLD] }),
+    ask: destroyOld,
   },
 ];
 

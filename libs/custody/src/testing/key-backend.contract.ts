@@ -255,6 +255,8 @@ export function keyBackendContract(name: string, open: () => Promise<KeyBackendH
         'config',
       );
       expect(await state()).toEqual({ [old]: 'destroyed', [next]: 'accepted emitting' });
+      const after = await generate();
+      expect(await state()).toEqual({ [old]: 'destroyed', [next]: 'accepted emitting', [after]: '' });
     });
 
     it('refuses to emit with a version that is not accepted', async () => {

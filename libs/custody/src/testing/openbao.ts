@@ -130,6 +130,12 @@ export class OpenBao implements Operated {
     return answer?.status;
   }
 
+  /** Where this node thinks the leader is; `undefined`: nowhere, or it is sealed or down. */
+  async follows(): Promise<string | undefined> {
+    const seen = this.api<{ leader_address?: string }>('GET', 'sys/leader').catch(() => undefined);
+    return (await seen)?.leader_address;
+  }
+
   async mount(type: string, options: object = {}): Promise<string> {
     const path = `${type}-${randomUUID().slice(0, 8)}`;
     await this.api('POST', `sys/mounts/${path}`, { type, ...options });
@@ -303,10 +309,10 @@ export class OpenBaoCluster implements Operated {
         'sys/storage/raft/configuration',
       );
       const voters = data.config.servers.filter(({ voter }) => voter).length;
-      const states = await Promise.all(this.nodes.map((node) => node.health()));
-      const up = states.every((state) => state === 200 || state === 429);
-      if (up && voters === this.nodes.length) return;
-      if (Date.now() > end) throw new Error(`the cluster did not become whole: ${states.join(', ')}`);
+      const followed = await Promise.all(this.nodes.map((node) => node.follows()));
+      if (voters === this.nodes.length && followed.every((origin) => origin === leader.address.origin))
+        return;
+      if (Date.now() > end) throw new Error(`the cluster did not become whole: ${followed.join(', ')}`);
       await aMoment();
     }
   }
