@@ -484,7 +484,7 @@ function differences(clean: End, end: End): readonly string[] {
 }
 
 /** `done`, or the class of the port's error; any other error is none and goes on. */
-async function outcomeOf(work: Promise<unknown>): Promise<string> {
+export async function outcomeOf(work: Promise<unknown>): Promise<string> {
   try {
     await work;
     return 'done';

@@ -47,7 +47,9 @@ const real = haveRealPart('openbao', ROWS.length * CLASSES.length);
     await ground.bao.stop();
   });
 
-  describe('transit', () => faults(async () => transit(ground)));
+  describe('transit', () => {
+    faults(async () => transit(ground));
+  });
 
   function faults<State extends EngineState, Wanted>(of: () => Promise<FaultedEngine<State, Wanted>>): void {
     let engine: FaultedEngine<State, Wanted>;

@@ -7,7 +7,7 @@ import {
   type ObjectDocument,
   type PendingEffect,
 } from './object-document.js';
-import { TransitKey, TRANSIT_TYPES, type TransitKeyState } from './transit-key.js';
+import { TransitKey, type TransitKeyState } from './transit-key.js';
 import type { VaultClient } from './vault-client.js';
 import type {
   EngineCall,
