@@ -11,10 +11,10 @@ import { VaultKeyBackend } from '../vault/vault-key-backend.js';
 import type { EngineState, Identity, VaultEngine } from '../vault/vault-engine.js';
 import { formsOf } from './local-harness.js';
 import type { KeyBackendHarness } from './key-backend.contract.js';
-import type { OpenBao } from './openbao.js';
+import type { Operated } from './openbao.js';
 
 export interface VaultHarnessOptions<State extends EngineState, Wanted> {
-  readonly bao: OpenBao;
+  readonly bao: Operated;
   readonly algorithm: Algorithm;
   /** KV v2 mount of the documents. */
   readonly documents: string;
@@ -103,8 +103,26 @@ export class VaultHarness<State extends EngineState, Wanted> implements KeyBacke
     return new VaultClient({ instance: 'vault.test', address });
   }
 
+  #root(): Identity {
+    const { bao } = this.options;
+    const token = async (): Promise<SecretValue> => bao.rootToken;
+    return {
+      token,
+      probe: token,
+      destroyer: token,
+      once: async (seconds) => {
+        const made: { auth: { client_token: string } } = await bao.api('POST', 'auth/token/create', {
+          num_uses: 1,
+          ttl: `${seconds}s`,
+        });
+        return new SecretValue(made.auth.client_token);
+      },
+    };
+  }
+
   #open(): VaultKeyBackend<State, Wanted> {
-    const { client, identity, options } = this;
+    const { client, options } = this;
+    const identity = options.identity?.(client) ?? this.#root();
     return new VaultKeyBackend(options.engine(client), {
       instance: 'vault.test',
       identity,

@@ -18,8 +18,6 @@ export interface Stored {
   readonly document: ObjectDocument;
   /** The version to compare with; 0: nothing was ever written. */
   readonly cas: number;
-  /** How far the storage was that was read; absent where the server does not say. */
-  readonly index: string | undefined;
 }
 
 export interface Written extends Stored {
@@ -33,14 +31,18 @@ const readSchema = z.looseObject({
 });
 const writtenSchema = z.looseObject({ version: z.number(), created_time: z.string() });
 
+/** A write whose answer was lost, and what it compares with. */
+interface LostWrite {
+  readonly cas: number;
+  readonly error: BackendError;
+}
+
 /** How often a change is decided anew on what somebody else wrote meanwhile. */
 const MOST_TRIES = 6;
 
 /** Keeps the documents of `object-document.ts` in KV v2, by compare-and-set alone. */
 export class ObjectStore {
   readonly #options: ObjectStoreOptions;
-  /** Of the newest answer: no older state is decided on, whichever node answers. */
-  #index: string | undefined;
 
   constructor(options: ObjectStoreOptions) {
     this.#options = options;
@@ -52,17 +54,15 @@ export class ObjectStore {
     const answer = await client.read(path, {
       token: await token(),
       ...(signal === undefined ? {} : { signal }),
-      ...(this.#index === undefined ? {} : { index: this.#index }),
     });
-    if (answer === undefined) return { document: emptyDocument, cas: 0, index: undefined };
-    this.#saw(answer.index);
+    if (answer === undefined) return { document: emptyDocument, cas: 0 };
     const body = readSchema.safeParse(answer.data);
     const document = body.success ? objectDocumentSchema.safeParse(body.data.data) : undefined;
     // Never taken as empty: whoever writes over it loses what is accepted and who emits.
     if (body.data === undefined || document?.data === undefined) {
       throw new BackendError('config', `${client.instance}, ${path}: this is no document of Keyturn's`);
     }
-    return { document: document.data, cas: body.data.metadata.version, index: answer.index };
+    return { document: document.data, cas: body.data.metadata.version };
   }
 
   /** Writes what `cas` was read as; `CasMismatchError`: somebody else wrote since. */
@@ -74,17 +74,14 @@ export class ObjectStore {
       token: await token(),
       body: { options: { cas }, data: document },
       ...(signal === undefined ? {} : { signal }),
-      ...(this.#index === undefined ? {} : { index: this.#index }),
     });
     const written = writtenSchema.safeParse(answer?.data);
     if (answer === undefined || !written.success) {
       throw new BackendError('unknown', `${client.instance}, ${path}: its answer to a write says no version`);
     }
-    this.#saw(answer.index);
     return {
       document,
       cas: written.data.version,
-      index: answer.index,
       at: new Date(written.data.created_time).toISOString(),
     };
   }
@@ -109,6 +106,7 @@ export class ObjectStore {
     } = {},
   ): Promise<Stored> {
     let stored = from ?? (await this.read(object, signal));
+    let lost: LostWrite | undefined;
     for (let tries = 1; ; tries += 1) {
       const wanted = decide(stored.document);
       // Decided to be so already.
@@ -116,17 +114,20 @@ export class ObjectStore {
       try {
         return await this.write(object, stored.cas, wanted, signal);
       } catch (error) {
-        const lost = error instanceof BackendError && error.errorClass === 'unknown';
-        if (!lost && !(error instanceof CasMismatchError)) throw error;
-        if (tries === MOST_TRIES) throw error;
+        const unknown = error instanceof BackendError && error.errorClass === 'unknown';
+        if (unknown) lost = { cas: stored.cas, error };
+        const again = unknown || error instanceof CasMismatchError;
+        // As long as an earlier try may still be on its way, "not executed" is only true of the last one.
+        if (!again || tries === MOST_TRIES) throw lost?.error ?? error;
       }
-      stored = await this.read(object, signal);
+      const sent = lost;
+      stored = await this.read(object, signal).catch((error: unknown) => {
+        throw sent?.error ?? error;
+      });
       if (isOurs?.(stored.document) === true) return stored;
+      // Whatever was lost cannot happen any more: the compare-and-set refuses it.
+      if (lost !== undefined && stored.cas > lost.cas) lost = undefined;
     }
-  }
-
-  #saw(index: string | undefined): void {
-    if (index !== undefined) this.#index = index;
   }
 
   #path(object: string): string {

@@ -112,23 +112,26 @@ export class TransitEngine implements VaultEngine<State, Limits> {
     else await key.rotate(once, rotation);
   }
 
+  /** What cannot be proved to last is not taken for ours: it is asked for once more, and this one stays behind as surplus. */
   happened({ effect, before }: PendingEffect, state: State | undefined): boolean {
-    return effect === 'generate' && state?.latest === Number(before) + 1;
+    return effect === 'generate' && state?.latest === Number(before) + 1 && otherLimit(state) !== undefined;
   }
 
   /**
-   * Two rotates at once leave one of them in the leader's memory only, and both are answered; a config change that really changes
-   * something writes all of it down. The key before and after must be the same. `min_encryption_version` goes between 0 and what
-   * is accepted anyway, which lets nobody sign who could not, and keeps nobody from it.
+   * Two writes at once leave a version in the leader's memory only; a config change that really changes something writes all of it
+   * down. The key before and after must be the same. Once versions were trimmed there is no change that would keep nobody from
+   * signing: then an answer that came and was no failure is what is believed, and nothing else (see {@link happened}).
    */
   async made(call: EngineCall, before: string): Promise<MadeVersion> {
     const { object, identity, rotation } = call;
     const key = this.#key(object);
     const number = Number(before) + 1;
     const first = await this.#shown(object, number, identity);
-    const { minDecryption, minEncryption } = first.state;
-    const changed = minEncryption === 0 ? minDecryption : 0;
-    await key.limit({ minDecryption, minEncryption: changed }, await identity.once(ONCE_SECONDS), rotation);
+    const minEncryption = otherLimit(first.state);
+    if (minEncryption !== undefined) {
+      const { minDecryption } = first.state;
+      await key.limit({ minDecryption, minEncryption }, await identity.once(ONCE_SECONDS), rotation);
+    }
     const again = await this.#shown(object, number, identity);
     if (again.made.fingerprint !== first.made.fingerprint)
       throw new BackendError('unknown', `${object}: version ${number} is another key than a moment ago`);
@@ -200,6 +203,15 @@ export class TransitEngine implements VaultEngine<State, Limits> {
     if (name === '') throw refuse('config', `${object} names no transit key: write it as MOUNT/keys/NAME`);
     return new TransitKey(this.client, mount, name);
   }
+}
+
+/**
+ * Another `min_encryption_version` that lets nobody sign who could not, and keeps nobody from it: between 0 and what is refused anyway.
+ * `undefined`: there is none, since the server takes no 0 once versions were trimmed.
+ */
+function otherLimit({ minDecryption, minEncryption, minAvailable }: TransitKeyState): number | undefined {
+  if (minEncryption !== minDecryption) return minDecryption;
+  return minAvailable > 0 ? undefined : 0;
 }
 
 function madeOf(algorithm: Algorithm, version: TransitKeyState['versions'][number]): MadeVersion {

@@ -1,6 +1,7 @@
 import nodeVault from 'node-vault';
 import type { SecretValue } from '#platform';
 import { BackendError } from '../key-backend.js';
+import { leaderIndexOf } from './leader-index.js';
 import { errorOf, meaningOf, TokenRefusedError, type VaultAnswer } from './vault-answer.js';
 import { sentPath } from './vault-path.js';
 import { NoAnswerError, VaultTransport, type Heard, type Sent } from './vault-transport.js';
@@ -23,8 +24,6 @@ export interface Ask {
   readonly signal?: AbortSignal;
   /** For the server's own audit log: which rotation asks. */
   readonly rotation?: string;
-  /** Reads no older state than this: the index of an answer that was seen before. */
-  readonly index?: string;
   /** Asked although the server is taken to be away: to find out whether it is back. */
   readonly past?: boolean;
   /** In no namespace, whatever the client's is. */
@@ -72,6 +71,8 @@ export class VaultClient {
   readonly #vault: nodeVault.client;
   #tokens: TokenSource | undefined;
   #watch: Watch | undefined;
+  /** Learnt from the first answer that has one, a login's at the latest: nothing is decided on what a standby still has. */
+  #leaderIndex: string | undefined;
 
   constructor(options: VaultClientOptions) {
     this.#options = options;
@@ -162,15 +163,7 @@ export class VaultClient {
   async #answered(
     method: Sent['method'],
     path: string,
-    {
-      token,
-      withinMs = WITHIN_MS,
-      signal,
-      rotation,
-      index,
-      outside,
-      ...rest
-    }: Ask & { readonly body?: unknown },
+    { token, withinMs = WITHIN_MS, signal, rotation, outside, ...rest }: Ask & { readonly body?: unknown },
     query?: string,
   ): Promise<VaultAnswer> {
     const { instance } = this.#options;
@@ -183,9 +176,9 @@ export class VaultClient {
       ...(token === undefined ? {} : { 'X-Vault-Token': token.reveal().toString('utf8') }),
       ...(namespace === undefined ? {} : { 'X-Vault-Namespace': namespace }),
       ...(rotation === undefined ? {} : { 'X-Keyturn-Rotation': rotation }),
-      ...(index === undefined
+      ...(this.#leaderIndex === undefined
         ? {}
-        : { 'X-Vault-Index': index, 'X-Vault-Inconsistent': 'forward-active-node' }),
+        : { 'X-Vault-Index': this.#leaderIndex, 'X-Vault-Inconsistent': 'forward-active-node' }),
       ...(method === 'PATCH' ? { 'Content-Type': 'application/merge-patch+json' } : {}),
     };
     try {
@@ -207,6 +200,8 @@ export class VaultClient {
     const answer = answerOf(heard);
     if (answer === undefined)
       throw new BackendError(effect ? 'unknown' : 'transient', `${instance}, ${path}: its answer is no JSON`);
+    // A cluster that was restored from a snapshot elsewhere has another name, and ignores the old one's index without a word.
+    if (answer.index !== undefined) this.#leaderIndex = leaderIndexOf(answer.index);
     return answer;
   }
 

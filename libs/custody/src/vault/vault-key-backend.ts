@@ -14,6 +14,7 @@ import {
 } from '../key-backend.js';
 import type { ServedDocument } from '../jwks-document.js';
 import { refuse, requireNotAborted } from '../requirements.js';
+import { beforeBegun, onceBegun } from './effect-phases.js';
 import type { KeptDocuments } from './kept-documents.js';
 import {
   applied,
@@ -45,6 +46,9 @@ export interface VaultBackendOptions {
   readonly away?: () => string | undefined;
 }
 
+/** The document an effect stands in, and its row. */
+type Committed = readonly [ObjectDocument, LedgerEntry];
+
 /**
  * The port over a secrets engine: what is accepted and emits stands in the object's document, changed by compare-and-set; the engine is
  * held to it. An effect in the engine is begun in the document before it is sent and written down there after it (docs/adr/0030).
@@ -70,7 +74,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
         'config',
         `${this.declaration.instance} makes no ${input.algorithm} key: take ${engine.algorithms.join(', ')}`,
       );
-    const { state, opened } = await this.#enter(attempt, 'generate', undefined);
+    const { state, opened } = await beforeBegun(() => this.#enter(attempt, 'generate', undefined));
     if (opened.repeat !== undefined) return generatedOf(opened.document, opened.repeat);
     if (opened.document.versions.some(({ versionId }) => versionId === input.versionId))
       throw refuse('config', `Version ${input.versionId} exists already in ${attempt.object}`);
@@ -87,12 +91,15 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
       requireNotAborted(attempt.signal);
       await engine.generate(call, state, { ...input, versionId });
     }
-    const made = await engine.made(call, before, { ...input, versionId });
-    const change: Change = {
-      effect: 'generate',
-      made: { ...made, versionId, ...(lost ? { adopted: true as const } : {}) },
-    };
-    return generatedOf(...(await this.#commit(attempt, change, begun)));
+    const [document, entry] = await onceBegun(async () => {
+      const made = await engine.made(call, before, { ...input, versionId });
+      const change: Change = {
+        effect: 'generate',
+        made: { ...made, versionId, ...(lost ? { adopted: true as const } : {}) },
+      };
+      return this.#commit(attempt, change, begun);
+    });
+    return generatedOf(document, entry);
   }
 
   async publish(
@@ -131,7 +138,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
 
   async contain(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt> {
     const change: Change = { effect: 'contain', ...input };
-    const { state, opened } = await this.#enter(attempt, 'contain', input.versions);
+    const { state, opened } = await beforeBegun(() => this.#enter(attempt, 'contain', input.versions));
     if (opened.repeat !== undefined) return { at: opened.repeat.at };
     // It waits for nobody: what is denied in the document is out of what we serve before the engine is asked at all. Beside another
     // effect that is under way, whoever moves next holds the engine to it.
@@ -143,16 +150,22 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
       last = await this.#change(
         attempt,
         'contain',
-        (document) => (free(document) ? applied(withPending(document, pending), attempt, change) : document),
+        // Done meanwhile by a newer attempt, and perhaps lifted since: denied once, not again.
+        (document) =>
+          free(document) && ledgerEntryOf(document, attempt.key) === undefined
+            ? applied(withPending(document, pending), attempt, change)
+            : document,
         opened,
       );
       this.#options.kept.put(attempt.object, last.cas, last.document);
-      if (last.document.pending?.attemptId === attempt.attemptId) {
-        const wanted = this.#engine.wanted(last.document, state);
-        if (wanted !== undefined) await this.#engine.hold(this.#call(attempt), wanted);
-      }
     }
-    const [, entry] = await this.#commit(attempt, change, last);
+    const denied = last.document.pending?.attemptId === attempt.attemptId;
+    const commit = async (): Promise<Committed> => {
+      const wanted = denied ? this.#engine.wanted(last.document, state) : undefined;
+      if (wanted !== undefined) await this.#engine.hold(this.#call(attempt), wanted);
+      return this.#commit(attempt, change, last);
+    };
+    const [, entry] = await (denied ? onceBegun(commit) : commit());
     return { at: entry.at };
   }
 
@@ -165,14 +178,14 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
 
   async destroy(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt> {
     const change: Change = { effect: 'destroy', ...input };
-    const { state, opened } = await this.#enter(attempt, 'destroy', input.versions);
+    const { state, opened } = await beforeBegun(() => this.#enter(attempt, 'destroy', input.versions));
     if (opened.repeat !== undefined) return { at: opened.repeat.at };
     const after = applied(opened.document, attempt, change);
     const begun = await this.#begin(attempt, 'destroy', input.versions, state, opened);
     requireNotAborted(attempt.signal);
     const gone = after.versions.filter(({ versionId }) => input.versions.includes(versionId));
     await this.#engine.destroy(this.#call(attempt), after, gone);
-    const [, entry] = await this.#commit(attempt, change, begun);
+    const [, entry] = await onceBegun(() => this.#commit(attempt, change, begun));
     return { at: entry.at };
   }
 
@@ -261,7 +274,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
   ): Promise<Receipt> {
     const { effect } = change;
     const versions = versionsOf(change);
-    const { state, opened } = await this.#enter(attempt, effect, versions);
+    const { state, opened } = await beforeBegun(() => this.#enter(attempt, effect, versions));
     if (opened.repeat !== undefined) return { at: opened.repeat.at };
     const wanted = this.#engine.wanted(applied(opened.document, attempt, change), state);
     let last: Stored = opened;
@@ -270,7 +283,8 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
       requireNotAborted(attempt.signal);
       await this.#engine.hold(this.#call(attempt), wanted);
     }
-    const [, entry] = await this.#commit(attempt, change, last);
+    const commit = (): Promise<Committed> => this.#commit(attempt, change, last);
+    const [, entry] = await (wanted === undefined ? commit() : onceBegun(commit));
     return { at: entry.at };
   }
 
@@ -309,7 +323,9 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     from: Stored,
   ): Promise<Stored> {
     const pending = this.#pending(attempt, effect, versions, state);
-    return this.#change(attempt, effect, (document) => withPending(document, pending), from);
+    return beforeBegun(() =>
+      this.#change(attempt, effect, (document) => withPending(document, pending), from),
+    );
   }
 
   #pending(
@@ -335,11 +351,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     );
   }
 
-  async #commit(
-    attempt: Attempt,
-    change: Change,
-    from: Stored,
-  ): Promise<readonly [ObjectDocument, LedgerEntry]> {
+  async #commit(attempt: Attempt, change: Change, from: Stored): Promise<Committed> {
     const at = new Date(await this.#options.clock()).toISOString();
     const isOurs = (document: ObjectDocument): boolean => ledgerEntryOf(document, attempt.key) !== undefined;
     const { document, cas } = await this.#options.store.change(

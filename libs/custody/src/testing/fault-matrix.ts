@@ -1,0 +1,514 @@
+import { isDeepStrictEqual } from 'node:util';
+import { SEED } from '#platform/testing';
+import { BackendError, type Algorithm, type Attempt, type KeyBackend } from '../key-backend.js';
+import type { ObjectDocument } from '../vault/object-document.js';
+import type { EngineState } from '../vault/vault-engine.js';
+import type { ChaosProxy, OwnAnswer, Passed, Trouble } from './chaos-proxy.js';
+import { Attempts } from './key-backend.contract.js';
+import type { Operated } from './openbao.js';
+import type { VaultDriver } from './vault-driver.js';
+import type { VaultHarness } from './vault-harness.js';
+
+/** What every engine is asked when something goes wrong between Keyturn and its server. A new engine joins by one {@link FaultedEngine}. */
+
+/** The object as the server itself has it, read past Keyturn and past the proxy. */
+export interface EngineFacts {
+  /** How many versions were ever made. */
+  readonly made: number;
+  /** What it refuses and what it has deleted: must be what a run without a fault leaves. */
+  readonly limits: Readonly<Record<string, unknown>>;
+}
+
+export interface FaultedEngine<State extends EngineState, Wanted> {
+  readonly name: string;
+  /** On the proxy, as the driver. */
+  readonly open: () => VaultHarness<State, Wanted>;
+  /** With an engine that finds nothing again and writes no surplus down: what a control runs on. */
+  readonly openBlind: () => VaultHarness<State, Wanted>;
+  readonly facts: (object: string) => Promise<EngineFacts>;
+  /** Where the object's document lies: `MOUNT/data/FOLDER/` before its name. */
+  readonly documents: string;
+  /** A request that changes the object in the engine. */
+  readonly changes: (request: Passed, object: string) => boolean;
+}
+
+/** Everything a case needs of the server and of what stands before it. */
+export interface Ground {
+  readonly bao: Operated;
+  readonly proxy: ChaosProxy;
+  readonly driver: VaultDriver;
+  readonly dead: URL;
+}
+
+type Ask = (backend: KeyBackend, attempt: Attempt, algorithm: Algorithm) => Promise<unknown>;
+
+interface Row {
+  readonly name: string;
+  readonly before: readonly Ask[];
+  readonly ask: Ask;
+}
+
+const OLD = 'old';
+const NEXT = 'next';
+const MAX_AGE = 300;
+/** Of the containment that one row lifts. */
+const CONTAINMENT = 'containment/contain';
+
+const generate =
+  (versionId: string): Ask =>
+  (backend, attempt, algorithm) =>
+    backend.generate(attempt, { versionId, algorithm });
+const publish =
+  (...versions: string[]): Ask =>
+  (backend, attempt) =>
+    backend.publish(attempt, { versions, maxAgeSeconds: MAX_AGE });
+const switchTo =
+  (to: string): Ask =>
+  (backend, attempt) =>
+    backend.switchEmission(attempt, { to });
+const withdrawOld: Ask = (backend, attempt) => backend.withdraw(attempt, { versions: [OLD] });
+const destroyOld: Ask = (backend, attempt) => backend.destroy(attempt, { versions: [OLD] });
+const turned = [generate(OLD), publish(OLD), generate(NEXT), publish(NEXT), switchTo(NEXT)];
+
+/** Each effect of the port, on the cheapest set-up on which its engine has something to do. */
+export const ROWS: readonly Row[] = [
+  { name: 'generate, the first', before: [], ask: generate(OLD) },
+  { name: 'generate', before: [generate(OLD)], ask: generate(NEXT) },
+  {
+    name: 'generate, after a destruction',
+    before: [...turned, withdrawOld, destroyOld],
+    ask: generate('after'),
+  },
+  { name: 'publish', before: [generate(OLD)], ask: publish(OLD) },
+  { name: 'switch-emission', before: [generate(OLD), publish(OLD)], ask: switchTo(OLD) },
+  { name: 'withdraw', before: turned, ask: withdrawOld },
+  {
+    name: 're-accept',
+    before: [...turned, withdrawOld],
+    ask: (backend, attempt) => backend.reAccept(attempt, { versions: [OLD] }),
+  },
+  {
+    name: 'cut-over',
+    before: [generate(OLD), publish(OLD), switchTo(OLD), generate(NEXT)],
+    ask: (backend, attempt) => backend.cutOver(attempt, { to: NEXT, maxAgeSeconds: MAX_AGE }),
+  },
+  {
+    name: 'contain',
+    before: turned,
+    ask: (backend, attempt) => backend.contain(attempt, { versions: [OLD] }),
+  },
+  {
+    name: 'lift',
+    before: [
+      ...turned,
+      (backend, attempt) => backend.contain({ ...attempt, key: CONTAINMENT }, { versions: [OLD] }),
+    ],
+    ask: (backend, attempt) => backend.lift(attempt, { versions: [OLD], containedBy: CONTAINMENT }),
+  },
+  {
+    name: 'destroy',
+    before: [...turned, withdrawOld],
+    ask: destroyOld,
+  },
+];
+
+/** One thing that can go wrong with one request. */
+export interface FaultClass {
+  readonly name: string;
+  readonly trouble: (ground: Ground) => Trouble;
+  /** Whoever asked can tell that this request did nothing (or that it did). */
+  readonly told: boolean;
+  /** After the effect has answered: what an operator does, or time. */
+  readonly heal?: (ground: Ground) => Promise<void>;
+}
+
+const LATE_MS = 40;
+const SLOW_MS = 150;
+const FLOOD_BYTES = 64 * 1024 * 1024;
+
+const answerOf = (status: number, errors: readonly string[], more: Partial<OwnAnswer> = {}): OwnAnswer => ({
+  status,
+  body: JSON.stringify({ errors }),
+  ...more,
+});
+const redirectTo = (dead: URL, path: string): OwnAnswer => ({
+  status: 307,
+  headers: { Location: `${dead.origin}${path}` },
+});
+
+const upAgain = async ({ bao }: Ground): Promise<void> => {
+  await bao.restart();
+  await bao.active();
+};
+
+export const CLASSES: readonly FaultClass[] = [
+  { name: 'the answer is lost', told: false, trouble: () => ({ answer: 'cut' }) },
+  { name: 'a reset before it is sent', told: false, trouble: () => ({ instead: 'cut' }) },
+  { name: 'executed after it was given up', told: false, trouble: () => ({ late: LATE_MS }) },
+  { name: 'a slow answer', told: true, trouble: () => ({ before: () => aWhile(SLOW_MS) }) },
+  {
+    name: '429, a quota',
+    told: true,
+    trouble: () => ({ instead: answerOf(429, ['request path "x": rate limit quota exceeded']) }),
+  },
+  {
+    name: '429, a stale index',
+    told: true,
+    trouble: () => ({ instead: answerOf(429, [], { headers: { 'Retry-After': '1' } }) }),
+  },
+  {
+    name: 'sealed before it',
+    told: true,
+    trouble: ({ bao }) => ({ before: () => bao.seal() }),
+    heal: ({ bao }) => bao.unseal(),
+  },
+  {
+    name: 'sealed after it',
+    told: true,
+    trouble: ({ bao }) => ({ after: () => bao.seal() }),
+    heal: ({ bao }) => bao.unseal(),
+  },
+  {
+    name: '307 to a dead node',
+    told: false,
+    trouble: ({ dead }) => ({ instead: redirectTo(dead, '/v1/x') }),
+  },
+  {
+    name: '307 to a dead node, after it took effect',
+    told: false,
+    trouble: ({ dead }) => ({ answer: redirectTo(dead, '/v1/x') }),
+  },
+  {
+    name: '500 after it took effect',
+    told: false,
+    trouble: () => ({ answer: answerOf(500, ['1 error occurred:\n\t* transaction commit failed\n\n']) }),
+  },
+  {
+    name: 'its token dies',
+    told: true,
+    trouble: ({ bao }) => ({
+      before: async ({ token }) => {
+        await bao.api('POST', 'auth/token/revoke', { token });
+      },
+    }),
+    heal: ({ driver }) => driver.renew(),
+  },
+  {
+    name: 'a body without an end',
+    told: false,
+    trouble: () => ({ answer: { status: 200, bytes: FLOOD_BYTES } }),
+  },
+  {
+    name: 'the server killed before it',
+    told: false,
+    trouble: ({ bao }) => ({ before: () => bao.kill() }),
+    heal: upAgain,
+  },
+  {
+    name: 'the server killed after it',
+    told: false,
+    trouble: ({ bao }) => ({ after: () => bao.kill(), answer: 'cut' }),
+    heal: upAgain,
+  },
+];
+
+/** One case: the fault meets this request of the effect. */
+export interface Case {
+  readonly row: Row;
+  readonly fault: FaultClass;
+  /** From 0, among the requests the effect sends. */
+  readonly request: number;
+}
+
+/** What a row leaves without a fault. */
+export interface Clean {
+  readonly requests: readonly { readonly path: string; readonly carries: boolean }[];
+  readonly end: End;
+}
+
+interface End {
+  readonly engine: EngineFacts;
+  /** By version: accepted, emitting share, contained, destroyed. */
+  readonly versions: Readonly<Record<string, readonly unknown[]>>;
+  readonly served: readonly string[] | undefined;
+  /** An effect that is begun there and nobody ends: the next containment would not reach the engine. */
+  readonly pending: boolean;
+}
+
+type Kept = Pick<ObjectDocument, 'ledger' | 'versions' | 'denied' | 'pending'>;
+
+/** An object with the row's set-up behind it. */
+class Subject<State extends EngineState, Wanted> {
+  readonly attempts: Attempts;
+  readonly key = 'rotation/step';
+
+  private constructor(
+    readonly engine: FaultedEngine<State, Wanted>,
+    readonly ground: Ground,
+    readonly row: Row,
+    readonly harness: VaultHarness<State, Wanted>,
+  ) {
+    this.attempts = new Attempts(harness.fresh());
+  }
+
+  static async of<State extends EngineState, Wanted>(
+    engine: FaultedEngine<State, Wanted>,
+    ground: Ground,
+    row: Row,
+  ): Promise<Subject<State, Wanted>> {
+    const subject = new Subject(engine, ground, row, engine.open());
+    for (const ask of row.before) await subject.ask(ask, subject.attempts.next());
+    ground.proxy.forget();
+    return subject;
+  }
+
+  get object(): string {
+    return this.attempts.object;
+  }
+
+  ask(ask: Ask, attempt: Attempt, backend: KeyBackend = this.harness.backend): Promise<unknown> {
+    return ask(backend, attempt, this.harness.algorithm);
+  }
+
+  /** A request that does a part of the effect, and not what only prepares it. */
+  carries(request: Passed): boolean {
+    if (request.method === 'GET') return false;
+    if (this.engine.changes(request, this.object)) return true;
+    if (!request.path.startsWith(`/v1/${this.engine.documents}`)) return false;
+    const { data }: { data?: Kept } = JSON.parse(request.body);
+    return (
+      data?.ledger.some(({ key }) => key === this.key) === true ||
+      Object.values(data?.denied ?? {}).some((keys) => keys.includes(this.key))
+    );
+  }
+
+  /** Its document as the server has it. */
+  async document(): Promise<Kept> {
+    const path = `${this.engine.documents}${this.object}`;
+    const kept = await this.ground.bao.api<{ data: { data: Kept } }>('GET', path).catch((error: unknown) => {
+      if (error instanceof Error && error.message.includes(': 404 ')) return undefined;
+      throw error;
+    });
+    return kept?.data.data ?? { ledger: [], versions: [], denied: {} };
+  }
+
+  /** What the server has of the effect: whoever calls it "not executed" must find it unchanged. */
+  async traces(): Promise<unknown> {
+    const { ledger, versions, denied } = await this.document();
+    const done = ledger.some(({ key }) => key === this.key);
+    return { engine: await this.engine.facts(this.object), versions, denied, done };
+  }
+
+  async end(): Promise<End> {
+    const { versions } = await this.harness.backend.observe(this.object);
+    const { pending } = await this.document();
+    return {
+      pending: pending !== undefined,
+      engine: await this.engine.facts(this.object),
+      versions: Object.fromEntries(
+        versions.map(({ versionId, accepted, emittingShare, contained, destroyed }) => [
+          versionId,
+          [accepted, emittingShare, contained, destroyed],
+        ]),
+      ),
+      served: await this.harness.servedKids(this.harness.backend, this.attempts.familyId),
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.harness.close();
+  }
+}
+
+/** A row without a fault: what it asks of the server, and what it leaves there. */
+export async function cleanRun<State extends EngineState, Wanted>(
+  engine: FaultedEngine<State, Wanted>,
+  ground: Ground,
+  row: Row,
+): Promise<Clean> {
+  const subject = await Subject.of(engine, ground, row);
+  try {
+    await subject.ask(row.ask, subject.attempts.next({ key: subject.key }));
+    const requests = ground.proxy.passed.map((request) => ({
+      path: `${request.method} ${request.path}`,
+      carries: subject.carries(request),
+    }));
+    return { requests, end: await subject.end() };
+  } finally {
+    await subject.close();
+  }
+}
+
+/** How often an effect is tried before the rule counts it as stuck. */
+const MOST_TRIES = 5;
+
+export interface Verdict {
+  /** Empty: the rule holds. */
+  readonly findings: readonly string[];
+  /** How the call with the fault in it ended. */
+  readonly outcome: string;
+}
+
+export interface Judging {
+  readonly clean: Clean;
+  /** Stands before the real back end: what a control breaks. */
+  readonly through?: (backend: KeyBackend) => KeyBackend;
+}
+
+/**
+ * Runs a case as the saga would: the effect under one key, its error believed as it is told, then observed under a raised fence and
+ * performed again by a newer attempt, until it is done. Then the server is asked.
+ */
+export async function judge<State extends EngineState, Wanted>(
+  engine: FaultedEngine<State, Wanted>,
+  ground: Ground,
+  { row, fault, request }: Case,
+  { clean, through = (backend) => backend }: Judging,
+): Promise<Verdict> {
+  const subject = await Subject.of(engine, ground, row);
+  const { proxy } = ground;
+  const findings: string[] = [];
+  let ill = true;
+  const heal = async (): Promise<void> => {
+    if (ill) await fault.heal?.(ground);
+    ill = false;
+  };
+  try {
+    const backend = through(subject.harness.backend);
+    const before = await subject.traces();
+    proxy.forget();
+    proxy.plan(fault.trouble(ground), undefined, request);
+    const first = await outcomeOf(subject.ask(row.ask, subject.attempts.next({ key: subject.key }), backend));
+    const hit = proxy.passed[request];
+    if (proxy.outstanding > 0 || hit === undefined) findings.push('the fault met no request');
+    await heal();
+    await proxy.settled();
+    const happened = !isDeepStrictEqual(before, await subject.traces());
+    const may = happened || (hit !== undefined && subject.carries(hit) && !fault.told);
+    if (first === 'unknown' && !may) findings.push('it says unknown of what certainly did nothing');
+    if (first !== 'done' && first !== 'unknown' && happened)
+      findings.push(`it says ${first} of what has happened`);
+    if (first !== 'done') findings.push(...(await finish(subject, backend)));
+    findings.push(...differences(clean.end, await subject.end()));
+    return { findings, outcome: first };
+  } finally {
+    await heal();
+    await subject.close();
+  }
+}
+
+/**
+ * An attempt frozen with this request of it on its way, a newer one that takes over and does the effect, and the older one thawing.
+ * `outcome` is what the older one says in the end.
+ */
+export async function thaw<State extends EngineState, Wanted>(
+  engine: FaultedEngine<State, Wanted>,
+  ground: Ground,
+  { row, request }: Pick<Case, 'row' | 'request'>,
+  clean: Clean,
+): Promise<Verdict> {
+  const subject = await Subject.of(engine, ground, row);
+  try {
+    let open = (): void => undefined;
+    const gate = new Promise<void>((done) => {
+      open = done;
+    });
+    const arrived = new Promise<void>((done) => {
+      const before = async (): Promise<void> => {
+        done();
+        await gate;
+      };
+      ground.proxy.plan({ before }, undefined, request);
+    });
+    const older = outcomeOf(subject.ask(row.ask, subject.attempts.next({ key: subject.key })));
+    await arrived;
+    const findings = [...(await finish(subject, subject.harness.backend))];
+    open();
+    const outcome = await older;
+    if (!['done', 'unknown', 'fenced'].includes(outcome)) findings.push(`the older one says ${outcome}`);
+    return { findings: [...findings, ...differences(clean.end, await subject.end())], outcome };
+  } finally {
+    await subject.close();
+  }
+}
+
+/** What the saga does after an attempt that did not answer "done". */
+async function finish<State extends EngineState, Wanted>(
+  subject: Subject<State, Wanted>,
+  backend: KeyBackend,
+): Promise<readonly string[]> {
+  const said: string[] = [];
+  for (let tries = 0; tries < MOST_TRIES; tries += 1) {
+    const outcome = await outcomeOf(takeOver(subject, backend));
+    if (outcome === 'done') return [];
+    said.push(outcome);
+    // Signed in again, as after a 403.
+    if (outcome === 'auth') await subject.ground.driver.renew();
+  }
+  return [`it is not done after ${MOST_TRIES} more attempts: ${said.join(', ')}`];
+}
+
+/** A newer attempt: observed first, with the fence raised; performed where nothing says that it was done. */
+async function takeOver<State extends EngineState, Wanted>(
+  subject: Subject<State, Wanted>,
+  backend: KeyBackend = subject.harness.backend,
+): Promise<void> {
+  const attempt = subject.attempts.next({ key: subject.key });
+  const { fence, attemptId, key, object } = attempt;
+  // A containment has no place among the fences.
+  const raise = subject.row.name === 'contain' ? {} : { raise: { fence, attemptId } };
+  const seen = await backend.observe(object, { key, ...raise });
+  if (seen.entry !== undefined && seen.served?.agrees !== false) return;
+  await subject.ask(subject.row.ask, attempt, backend);
+}
+
+/** What is not as a run without a fault leaves it; a version more, which nobody accepts and which is on record, is allowed. */
+function differences(clean: End, end: End): readonly string[] {
+  const findings: string[] = [];
+  const surplus = Object.entries(end.versions).filter(([versionId]) => !(versionId in clean.versions));
+  for (const [versionId, [accepted, share]] of surplus)
+    if (accepted !== false || share !== 0) findings.push(`surplus version ${versionId} is in use`);
+  const more = end.engine.made - clean.engine.made;
+  if (more !== surplus.length)
+    findings.push(`${more} versions more were made, and ${surplus.length} of them are on record`);
+  for (const [versionId, state] of Object.entries(clean.versions)) {
+    const found = end.versions[versionId];
+    if (!isDeepStrictEqual(found, state))
+      findings.push(`version ${versionId} is ${JSON.stringify(found)}, not ${JSON.stringify(state)}`);
+  }
+  if (!isDeepStrictEqual(end.engine.limits, clean.engine.limits))
+    findings.push(`the engine has ${JSON.stringify(end.engine.limits)}`);
+  if (end.pending !== clean.pending) findings.push('an effect is left begun');
+  if (!isDeepStrictEqual(end.served, clean.served)) findings.push(`${JSON.stringify(end.served)} is served`);
+  return findings;
+}
+
+/** `done`, or the class of the port's error; any other error is none and goes on. */
+export async function outcomeOf(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+    return 'done';
+  } catch (error) {
+    if (error instanceof BackendError) return error.errorClass;
+    throw error;
+  }
+}
+
+/** Every request of a row meets every class. */
+export function everyCase(row: Row, { requests }: Clean): readonly Case[] {
+  return CLASSES.flatMap((fault) => requests.map((_, request) => ({ row, fault, request })));
+}
+
+/** Every class once: of every other one a request that does a part of the effect, of the rest any, by the seed. */
+export function oneOfEachClass(row: Row, { requests }: Clean, place: number): readonly Case[] {
+  const all = requests.map((_, request) => request);
+  const carrying = all.filter((request) => requests[request]?.carries === true);
+  return CLASSES.map((fault, index) => {
+    const from = (place + index + SEED) % 2 === 0 ? carrying : all;
+    return { row, fault, request: from[(SEED + place * 5 + index * 3) % from.length] ?? 0 };
+  });
+}
+
+export function aWhile(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, ms));
+}
