@@ -23,6 +23,10 @@ export interface VaultHarnessOptions<State extends EngineState, Wanted> {
   readonly object: () => string;
   /** Where it is not the server's own: a proxy before it. */
   readonly address?: URL;
+  /** In place of root. */
+  readonly identity?: Identity;
+  /** The secret values of an object as they are now, in clear; absent: the engine keeps them to itself. */
+  readonly values?: (object: string) => Promise<readonly string[]>;
 }
 
 /** A back end of one engine on a real server, for specs: as root, with fences of one use. */
@@ -37,7 +41,7 @@ export class VaultHarness<State extends EngineState, Wanted> implements KeyBacke
     this.algorithm = options.algorithm;
     const { bao } = options;
     const token = async (): Promise<SecretValue> => bao.rootToken;
-    this.identity = {
+    this.identity = options.identity ?? {
       token,
       probe: token,
       destroyer: token,
@@ -76,10 +80,15 @@ export class VaultHarness<State extends EngineState, Wanted> implements KeyBacke
     return keys.map(({ kid }) => kid);
   }
 
-  /** The engine keeps the keys to itself; what we hold is the token. */
-  async secrets(): Promise<readonly string[]> {
-    const token = this.options.bao.rootToken.reveal();
-    return [token.toString('utf8'), ...formsOf(token)];
+  /** The token, and what the engine lets out. */
+  async secrets(_backend: KeyBackend, object: string): Promise<readonly string[]> {
+    const values = (await this.options.values?.(object)) ?? [];
+    const token = this.options.bao.rootToken.reveal().toString('utf8');
+    return [token, ...values].flatMap((value) => [
+      value,
+      encodeURIComponent(value),
+      ...formsOf(Buffer.from(value, 'utf8')),
+    ]);
   }
 
   #connect(): VaultClient {
