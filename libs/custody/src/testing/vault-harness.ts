@@ -23,8 +23,8 @@ export interface VaultHarnessOptions<State extends EngineState, Wanted> {
   readonly object: () => string;
   /** Where it is not the server's own: a proxy before it. */
   readonly address?: URL;
-  /** In place of root. */
-  readonly identity?: Identity;
+  /** What is asked of somebody else, or otherwise, than of root. */
+  readonly identity?: (root: Identity) => Partial<Identity>;
   /** The secret values of an object as they are now, in clear; absent: the engine keeps them to itself. */
   readonly values?: (object: string) => Promise<readonly string[]>;
 }
@@ -41,7 +41,7 @@ export class VaultHarness<State extends EngineState, Wanted> implements KeyBacke
     this.algorithm = options.algorithm;
     const { bao } = options;
     const token = async (): Promise<SecretValue> => bao.rootToken;
-    this.identity = options.identity ?? {
+    const root: Identity = {
       token,
       probe: token,
       destroyer: token,
@@ -53,6 +53,7 @@ export class VaultHarness<State extends EngineState, Wanted> implements KeyBacke
         return new SecretValue(made.auth.client_token);
       },
     };
+    this.identity = { ...root, ...options.identity?.(root) };
     this.client = this.#connect();
     this.backend = this.#open();
   }
