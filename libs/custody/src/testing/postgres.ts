@@ -83,6 +83,27 @@ export class Postgres {
     return client;
   }
 
+  /** Does something the moment a user has another password than now; what is returned resolves once it watches. */
+  async onceChanged<T>(user: string, act: () => Promise<T>): Promise<{ readonly acted: Promise<T> }> {
+    const client = await this.session(SUPERUSER, this.rootPassword);
+    const password = async (): Promise<unknown> => {
+      const { rows }: { rows: { rolpassword: unknown }[] } = await client.query(
+        'SELECT rolpassword FROM pg_authid WHERE rolname = $1',
+        [user],
+      );
+      return rows[0]?.rolpassword;
+    };
+    const before = await password();
+    const end = Date.now() + READY_MS;
+    const watch = async (): Promise<T> => {
+      while ((await password()) === before && Date.now() < end);
+      const acting = act();
+      await client.end();
+      return acting;
+    };
+    return { acted: watch() };
+  }
+
   /** Nothing of it runs on until `thaw`: connections are taken by the kernel and nobody answers. */
   freeze(): void {
     this.#signal('SIGSTOP');
