@@ -13,8 +13,10 @@ export class DatabasePairs {
     readonly mount: string,
   ) {}
 
-  static async open(bao: OpenBao, postgres: Postgres): Promise<DatabasePairs> {
-    const mount = await bao.mount('database');
+  /** `at`: the mount's path, where it matters. */
+  static async open(bao: OpenBao, postgres: Postgres, at?: string): Promise<DatabasePairs> {
+    const mount = at ?? (await bao.mount('database'));
+    if (at !== undefined) await bao.api('POST', `sys/mounts/${at}`, { type: 'database' });
     await bao.api('POST', `${mount}/config/${CONNECTION}`, {
       plugin_name: 'postgresql-database-plugin',
       allowed_roles: '*',
