@@ -75,6 +75,12 @@ const real = haveRealPart('openbao', CASES) && haveRealPart('postgres', CASES);
     return session !== undefined;
   };
   const pause = (milliseconds: number) => new Promise((done) => setTimeout(done, milliseconds));
+  const until = async (so: () => boolean): Promise<void> => {
+    for (let tries = 0; !so(); tries += 1) {
+      if (tries === 200) throw new Error('it never came to be');
+      await pause(20);
+    }
+  };
   const observed = async () =>
     (await harness.backend.observe(object)).versions.map(({ versionId, accepted, destroyed }) => ({
       versionId,
@@ -263,7 +269,7 @@ const real = haveRealPart('openbao', CASES) && haveRealPart('postgres', CASES);
     const withdraw = (by: Attempt) => harness.backend.withdraw(by, { versions: [first] });
     bench.postgres.freeze();
     const killed = refusal(withdraw(attempt));
-    for (let tries = 0; tries < 100 && sent === began; tries += 1) await pause(20);
+    await until(() => sent > began);
     await pause(200);
     await bench.postgres.crash();
     expect((await killed)[0]).toBe('unknown');

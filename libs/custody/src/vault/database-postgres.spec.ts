@@ -46,11 +46,13 @@ jest.setTimeout(60_000);
 
   it('takes no password out of the environment', async () => {
     const { username, password } = await user();
+    // oxlint-disable-next-line no-restricted-properties -- the client library reads it
     process.env['PGPASSWORD'] = password.reveal().toString('utf8');
     try {
       const wrong = new SecretValue('not it');
       expect(await probe.logIn({ username, password: wrong })).toEqual({ kind: 'refused' });
     } finally {
+      // oxlint-disable-next-line no-restricted-properties -- as above
       delete process.env['PGPASSWORD'];
     }
   });
