@@ -27,8 +27,12 @@ export type Effect = (typeof EFFECTS)[number];
 /** What a repeat of an effect may do (contracts.md, Steps). All but the first are fenced by their attempt. */
 export type EffectClass = 'compare-and-swap' | 'absolute' | 'named-create' | 'increment';
 
-export const ALGORITHMS = ['RS256', 'ES256', 'EdDSA', 'HS256'] as const;
+/** Of keys that sign or make MACs, by their JOSE names. */
+export const KEY_ALGORITHMS = ['RS256', 'ES256', 'EdDSA', 'HS256'] as const;
+/** What a version is: a key of one of these, or the password of a login. */
+export const ALGORITHMS = [...KEY_ALGORITHMS, 'password'] as const;
 export type Algorithm = (typeof ALGORITHMS)[number];
+export type KeyAlgorithm = (typeof KEY_ALGORITHMS)[number];
 
 export interface EffectDeclaration {
   readonly class: EffectClass;
@@ -88,8 +92,12 @@ export interface Attempt {
 export interface GeneratedVersion {
   readonly versionId: string;
   readonly algorithm: Algorithm;
+  /** Of a key its length; of a password what its generator draws from, as far as that is known. */
   readonly strengthBits: number;
-  /** Never the value: SHA-256 (hex) of the public key's SPKI, or for a symmetric key a random tag made with it. */
+  /**
+   * Never the value: SHA-256 (hex) of the public key's SPKI, for a symmetric key a random tag made with it, for a password SHA-256
+   * of the name that the back end gives to this generation of it.
+   */
   readonly fingerprint: string;
   /** RFC 3339, by the back end's own clock. */
   readonly createdAt: string;

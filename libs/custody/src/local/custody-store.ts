@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { openDatabase, type SqlDatabase } from '#eventlog/sqlite';
 import { failpoint } from '#platform';
 import {
-  ALGORITHMS,
+  KEY_ALGORITHMS,
   BackendError,
   EFFECTS,
   type Fence,
@@ -111,7 +111,7 @@ const jwkSchema = z.record(z.string(), z.string());
 const versionRow = z
   .object({
     version_id: z.string(),
-    algorithm: z.enum(ALGORITHMS),
+    algorithm: z.enum(KEY_ALGORITHMS),
     strength_bits: z.number(),
     fingerprint: z.string(),
     created_at: z.string(),

@@ -14,7 +14,7 @@ import {
 import { promisify } from 'node:util';
 import type { JWK } from 'jose';
 import type { SecretValue } from '#platform';
-import { BackendError, type Algorithm } from '../key-backend.js';
+import { BackendError, type Algorithm, type KeyAlgorithm } from '../key-backend.js';
 
 const generatePair = promisify(generateKeyPair);
 
@@ -33,11 +33,16 @@ export interface NewKey {
 }
 
 /** Makes a key in the thread pool, so that searching RSA primes never holds up the event loop. */
-export function generateKey(algorithm: Algorithm): Promise<NewKey> {
+export async function generateKey(algorithm: Algorithm): Promise<NewKey> {
+  if (algorithm === 'password')
+    throw new BackendError(
+      'config',
+      'The local back end makes keys; a password is made where it is asked for',
+    );
   return generators[algorithm]();
 }
 
-const generators: Readonly<Record<Algorithm, () => Promise<NewKey>>> = {
+const generators: Readonly<Record<KeyAlgorithm, () => Promise<NewKey>>> = {
   RS256: async () => asymmetric(await generatePair('rsa', { modulusLength: RSA_BITS }), RSA_BITS),
   ES256: async () => asymmetric(await generatePair('ec', { namedCurve: 'P-256' }), 256),
   EdDSA: async () => asymmetric(await generatePair('ed25519'), 256),

@@ -18,7 +18,7 @@ import * as fc from 'fast-check';
 import { createLocalJWKSet, decodeProtectedHeader, jwtVerify, type JSONWebKeySet } from 'jose';
 import { openDatabase } from '#eventlog/sqlite';
 import { interceptFailpoint, SecretValue } from '#platform';
-import { ALGORITHMS, BackendError, type Algorithm } from '../key-backend.js';
+import { KEY_ALGORITHMS, BackendError, type Algorithm } from '../key-backend.js';
 import { Attempts } from '../testing/index.js';
 import { formsOf, LocalHarness } from '../testing/local-harness.js';
 import { openLocalKeyBackend } from './index.js';
@@ -458,7 +458,7 @@ describe('the local back end', () => {
 
     it('keeps no private byte in the clear: neither in the store nor in its log, in any form', async () => {
       const objects: string[] = [];
-      for (const algorithm of ALGORITHMS) {
+      for (const algorithm of KEY_ALGORITHMS) {
         const of = new Attempts(harness.fresh());
         await emitting(algorithm, of);
         await harness.backend.sign(of.object, { canary: true });

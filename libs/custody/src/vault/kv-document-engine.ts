@@ -64,6 +64,8 @@ export class KvDocumentEngine implements VaultEngine<State, Told> {
   readonly classes = KV_CLASSES;
   readonly pointOfNoReturn: Effect = 'destroy';
   readonly longestRequestMs = LONGEST_REQUEST_MS;
+  /** A write of ours is known by its note, whatever comes after it. */
+  readonly settlesAfterMs = 0;
   readonly #freshness: Freshness = { index: undefined };
 
   constructor(private readonly client: VaultClient) {}
@@ -109,6 +111,13 @@ export class KvDocumentEngine implements VaultEngine<State, Told> {
       unknownTo(document, keys).map((versionId) => foundVersion(state, { versionId, engine })),
     );
   }
+
+  before(_object: string, _document: ObjectDocument, state: State | undefined): string {
+    return state?.newest ?? '0';
+  }
+
+  /** A value of ours is good as it was made: nobody else has a say in it. */
+  async requireGood(): Promise<void> {}
 
   async generate(
     { object, identity, rotation }: EngineCall,

@@ -77,6 +77,8 @@ export class KvFieldsEngine implements VaultEngine<State, Told> {
   readonly classes = KV_CLASSES;
   readonly pointOfNoReturn: Effect = 'destroy';
   readonly longestRequestMs = LONGEST_REQUEST_MS;
+  /** A write of ours is known by its note, whatever comes after it. */
+  readonly settlesAfterMs = 0;
   readonly #freshness: Freshness = { index: undefined };
 
   constructor(
@@ -131,6 +133,13 @@ export class KvFieldsEngine implements VaultEngine<State, Told> {
       unknown.map((versionId) => foundVersion(state, { versionId, engine: foundIn(state.current) })),
     );
   }
+
+  before(_object: string, _document: ObjectDocument, state: State | undefined): string {
+    return state?.newest ?? '0';
+  }
+
+  /** A value of ours is good as it was made: nobody else has a say in it. */
+  async requireGood(): Promise<void> {}
 
   async generate(
     { object, identity, rotation }: EngineCall,

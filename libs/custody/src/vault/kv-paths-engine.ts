@@ -84,6 +84,8 @@ export class KvPathsEngine implements VaultEngine<State, Told> {
   readonly classes = KV_CLASSES;
   readonly pointOfNoReturn: Effect = 'destroy';
   readonly longestRequestMs = LONGEST_REQUEST_MS;
+  /** A write of ours is known by its note, whatever comes after it. */
+  readonly settlesAfterMs = 0;
   readonly #freshness: Freshness = { index: undefined };
   readonly #value: string;
 
@@ -148,6 +150,13 @@ export class KvPathsEngine implements VaultEngine<State, Told> {
       ),
     ]);
   }
+
+  before(_object: string, _document: ObjectDocument, state: State | undefined): string {
+    return state?.newest ?? '0';
+  }
+
+  /** A value of ours is good as it was made: nobody else has a say in it. */
+  async requireGood(): Promise<void> {}
 
   async generate(
     { object, identity, rotation }: EngineCall,

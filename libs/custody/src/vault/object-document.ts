@@ -44,6 +44,8 @@ const versionSchema = z.strictObject({
   published: z.boolean(),
   emittingShare: z.number().int().min(0).max(100),
   destroyed: z.boolean(),
+  /** It was tried before anybody had it, and refused: never accepted. */
+  broken: z.literal(true).optional(),
 });
 
 const entrySchema = z.strictObject({
@@ -64,6 +66,8 @@ const pendingSchema = z.strictObject({
   versions: z.array(z.string()),
   /** The newest version of the engine before it. */
   before: z.string(),
+  /** When, by the server's clock: RFC 3339. */
+  at: z.string().optional(),
 });
 
 export const objectDocumentSchema = z.strictObject({
@@ -106,7 +110,14 @@ export const emptyDocument: ObjectDocument = { format: 1, versions: [], denied: 
 
 export function observedVersions({ versions, denied }: ObjectDocument): readonly ObservedVersion[] {
   return versions.map(
-    ({ engine: _engine, published: _published, publicJwk: _jwk, canary: _canary, ...version }) => ({
+    ({
+      engine: _engine,
+      published: _published,
+      publicJwk: _jwk,
+      canary: _canary,
+      broken: _broken,
+      ...version
+    }) => ({
       ...version,
       contained: isDenied({ denied }, version.versionId),
     }),
@@ -167,6 +178,33 @@ export function repeatOf(
 /** What stands before an engine is asked to change something; `done` takes it away. */
 export function begun(document: ObjectDocument, pending: PendingEffect): ObjectDocument {
   return { ...document, pending };
+}
+
+/** Where it is known that the attempt's effect was not executed. */
+export function withoutPending(
+  document: ObjectDocument,
+  { attemptId }: Pick<Attempt, 'attemptId'>,
+): ObjectDocument {
+  const { pending, ...rest } = document;
+  return pending?.attemptId === attemptId ? rest : document;
+}
+
+/** With one that the engine made and that is good for nothing, under the engine's own name for it. */
+export function withBroken(
+  document: ObjectDocument,
+  made: Omit<DocumentVersion, 'versionId' | 'accepted' | 'published' | 'emittingShare' | 'destroyed'>,
+): ObjectDocument {
+  if (document.versions.some(({ engine }) => engine === made.engine)) return document;
+  const version: DocumentVersion = {
+    ...made,
+    versionId: made.engine,
+    accepted: false,
+    published: false,
+    emittingShare: 0,
+    destroyed: false,
+    broken: true,
+  };
+  return { ...document, versions: [...document.versions, version] };
 }
 
 /** After the effect, with its ledger row. Throws, changing nothing, where a rule refuses it. */

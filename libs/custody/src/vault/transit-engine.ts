@@ -60,6 +60,8 @@ export class TransitEngine implements VaultEngine<State, Limits> {
   readonly classes = CLASSES;
   readonly pointOfNoReturn: Effect = 'destroy';
   readonly longestRequestMs = LONGEST_REQUEST_MS;
+  // Versions are numbered: what a lost rotate made is seen.
+  readonly settlesAfterMs = 0;
 
   constructor(private readonly client: VaultClient) {}
 
@@ -101,6 +103,10 @@ export class TransitEngine implements VaultEngine<State, Limits> {
     return { ...document, versions: [...document.versions, ...versions] };
   }
 
+  before(_object: string, _document: ObjectDocument, state: State | undefined): string {
+    return state?.newest ?? '0';
+  }
+
   async generate(
     { object, identity, rotation }: EngineCall,
     state: State | undefined,
@@ -138,6 +144,9 @@ export class TransitEngine implements VaultEngine<State, Limits> {
     const canary = await key.sign(number, again.state.algorithm, canaryOf(object), await identity.probe());
     return { ...again.made, canary };
   }
+
+  /** A key that is shown signs. */
+  async requireGood(): Promise<void> {}
 
   /** The least the engine must refuse: everything older than the oldest version that is accepted and not contained. */
   wanted(document: ObjectDocument, state: State | undefined): Limits | undefined {

@@ -20,6 +20,7 @@ const SIGNATURES: Readonly<Record<Algorithm, Readonly<Record<string, string>>>> 
   ES256: { hash_algorithm: 'sha2-256' },
   EdDSA: {},
   HS256: {},
+  password: {},
 };
 
 /** An RSA key takes up to 2.4 s in a crowd. */

@@ -25,15 +25,18 @@ export interface EngineCall {
   readonly signal: AbortSignal;
 }
 
-/** What a version is, as its engine shows it once it is sure to last. */
+/**
+ * What a version is, as its engine shows it once it is sure to last. `broken`: it was tried and is good for nothing; it is written down,
+ * and one more is made in its place.
+ */
 export type MadeVersion = Pick<
   DocumentVersion,
-  'engine' | 'algorithm' | 'strengthBits' | 'fingerprint' | 'createdAt' | 'publicJwk' | 'canary'
+  'engine' | 'algorithm' | 'strengthBits' | 'fingerprint' | 'createdAt' | 'publicJwk' | 'canary' | 'broken'
 >;
 
 /** What an engine shows of an object, as far as everything above it needs to know. */
 export interface EngineState {
-  /** Where the next version comes after: the newest one's own name, `0` before the first. */
+  /** The newest version's own name, `0` before the first. */
   readonly newest: string;
 }
 
@@ -42,6 +45,8 @@ export interface ProbeAnswer {
   readonly accepted: boolean | undefined;
   /** A short sentence for the record. */
   readonly how: string;
+  /** What was tried is what consumers use, so that it is accepted or refused whatever the record says. */
+  readonly final?: true;
 }
 
 /**
@@ -56,6 +61,11 @@ export interface VaultEngine<State extends EngineState, Wanted> {
   readonly pointOfNoReturn: Effect;
   /** After so long no request of an effect can still take effect: milliseconds. */
   readonly longestRequestMs: number;
+  /**
+   * For so long after an effect was begun nothing else is sent where its end is not known: milliseconds. 0 where what came of a lost
+   * request can be told from what came of the next one.
+   */
+  readonly settlesAfterMs: number;
 
   /** Throws `config` where the object is not named as this engine's objects are. */
   requireNamed(object: string): void;
@@ -74,11 +84,13 @@ export interface VaultEngine<State extends EngineState, Wanted> {
   /** The document with what the engine has and nobody wrote down: in use before Keyturn came, or surplus. Pure. */
   seen(document: ObjectDocument, state: State | undefined): ObjectDocument;
 
+  /** What the next version will come after: `config` where none can be made now. Written down before it is asked for. Pure. */
+  before(object: string, document: ObjectDocument, state: State | undefined): string;
   /** Asks for one version more; one request that takes effect, by a token of its own unless it is a compare-and-swap. */
   generate(
     call: EngineCall,
     state: State | undefined,
-    input: { readonly versionId: string; readonly algorithm: Algorithm },
+    input: { readonly versionId: string; readonly algorithm: Algorithm; readonly before: string },
   ): Promise<void>;
   /** Whether a version that an earlier attempt asked for (its answer was lost) is there now. Pure. */
   happened(pending: PendingEffect, state: State | undefined): boolean;
@@ -91,6 +103,9 @@ export interface VaultEngine<State extends EngineState, Wanted> {
     before: string,
     input: { readonly versionId: string; readonly algorithm: Algorithm },
   ): Promise<MadeVersion>;
+
+  /** Tries what is about to be accepted, or to be emitted with: `config` where it would be refused to its consumers. */
+  requireGood(call: EngineCall, versions: readonly DocumentVersion[]): Promise<void>;
 
   /** What the engine must be told so that it refuses what the document does not accept; `undefined`: it is so. Pure. */
   wanted(document: ObjectDocument, state: State | undefined): Wanted | undefined;

@@ -26,12 +26,14 @@ import {
   raised,
   repeatOf,
   versionsOf,
+  withBroken,
+  withoutPending,
   type Change,
   type DocumentVersion,
   type ObjectDocument,
 } from './object-document.js';
 import type { ObjectStore, Stored } from './object-store.js';
-import type { EngineCall, EngineState, Identity, VaultEngine } from './vault-engine.js';
+import type { EngineCall, EngineState, Identity, MadeVersion, VaultEngine } from './vault-engine.js';
 
 export interface VaultBackendOptions {
   /** As families name it: `vault.prod-eu`. */
@@ -48,6 +50,14 @@ export interface VaultBackendOptions {
 
 /** The document an effect stands in, and its row. */
 type Committed = readonly [ObjectDocument, LedgerEntry];
+
+interface GenerateInput {
+  readonly versionId: string;
+  readonly algorithm: Algorithm;
+}
+
+/** After these a version is used that was not, or not by everybody: it is tried first. */
+const ACCEPTING: ReadonlySet<Effect> = new Set(['publish', 'switch-emission', 're-accept', 'cut-over']);
 
 /**
  * The port over a secrets engine: what is accepted and emits stands in the object's document, changed by compare-and-set; the engine is
@@ -79,26 +89,21 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     if (opened.document.versions.some(({ versionId }) => versionId === input.versionId))
       throw refuse('config', `Version ${input.versionId} exists already in ${attempt.object}`);
     engine.requireDrivable(attempt.object, state, input.algorithm, opened.document);
-    const call = this.#call(attempt);
     const { pending } = opened.document;
     // An earlier attempt of this very step asked for a version, and it is there: nobody can prove whose it is.
     const lost = pending?.key === attempt.key && engine.happened(pending, state);
-    const before = lost ? pending.before : (state?.newest ?? '0');
     const versionId = (lost ? pending.versions[0] : undefined) ?? input.versionId;
-    let begun: Stored = opened;
-    if (!lost) {
-      begun = await this.#begin(attempt, 'generate', [versionId], state, opened);
-      requireNotAborted(attempt.signal);
-      await engine.generate(call, state, { ...input, versionId });
-    }
-    const [document, entry] = await onceBegun(async () => {
-      const made = await engine.made(call, before, { ...input, versionId });
-      const change: Change = {
-        effect: 'generate',
-        made: { ...made, versionId, ...(lost ? { adopted: true as const } : {}) },
-      };
-      return this.#commit(attempt, change, begun);
-    });
+    const asked = { ...input, versionId };
+    const first = lost
+      ? await this.#made(attempt, asked, pending.before, opened)
+      : await this.#ask(attempt, asked, state, opened);
+    const { made, begun } =
+      first.made.broken === true ? await this.#again(attempt, asked, first.begun) : first;
+    const change: Change = {
+      effect: 'generate',
+      made: { ...made, versionId, ...(lost ? { adopted: true as const } : {}) },
+    };
+    const [document, entry] = await onceBegun(() => this.#commit(attempt, change, begun));
     return generatedOf(document, entry);
   }
 
@@ -146,7 +151,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     const free = ({ pending }: ObjectDocument): boolean =>
       pending === undefined || pending.key === attempt.key;
     if (free(opened.document)) {
-      const pending = this.#pending(attempt, 'contain', input.versions, state);
+      const pending = await this.#pending(attempt, 'contain', input.versions, state?.newest ?? '0');
       last = await this.#change(
         attempt,
         'contain',
@@ -181,10 +186,10 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     const { state, opened } = await beforeBegun(() => this.#enter(attempt, 'destroy', input.versions));
     if (opened.repeat !== undefined) return { at: opened.repeat.at };
     const after = applied(opened.document, attempt, change);
+    await this.#requireSettled(attempt.object, opened.document, state);
     const begun = await this.#begin(attempt, 'destroy', input.versions, state, opened);
-    requireNotAborted(attempt.signal);
     const gone = after.versions.filter(({ versionId }) => input.versions.includes(versionId));
-    await this.#engine.destroy(this.#call(attempt), after, gone);
+    await this.#send(attempt, 'destroy', () => this.#engine.destroy(this.#call(attempt), after, gone));
     const [, entry] = await onceBegun(() => this.#commit(attempt, change, begun));
     return { at: entry.at };
   }
@@ -261,7 +266,8 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     const known = observedVersions(document).find((each) => each.versionId === versionId);
     if (version === undefined || known === undefined) return { accepted: false, how: 'no such version here' };
     const listed = known.accepted && !known.contained;
-    const { accepted, how } = await this.#engine.probe(object, version, this.#options.identity);
+    const { accepted, how, final } = await this.#engine.probe(object, version, this.#options.identity);
+    if (final === true) return { accepted: accepted === true, how };
     const record = listed ? 'its record accepts it' : 'its record does not accept it';
     // What consumers go by is the record; an engine that still accepts what the record does not is no refusal in an accept set of one key.
     return { accepted: listed && accepted !== false, how: `${how}; ${record}` };
@@ -276,12 +282,19 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     const versions = versionsOf(change);
     const { state, opened } = await beforeBegun(() => this.#enter(attempt, effect, versions));
     if (opened.repeat !== undefined) return { at: opened.repeat.at };
-    const wanted = this.#engine.wanted(applied(opened.document, attempt, change), state);
+    if (effect === 're-accept') this.#requireReturn(attempt.object, opened.document, versions);
+    const after = applied(opened.document, attempt, change);
+    const call = this.#call(attempt);
+    if (ACCEPTING.has(effect)) {
+      const named = after.versions.filter(({ versionId }) => versions.includes(versionId));
+      await this.#engine.requireGood(call, named);
+    }
+    const wanted = this.#engine.wanted(after, state);
     let last: Stored = opened;
     if (wanted !== undefined) {
+      await this.#requireSettled(attempt.object, opened.document, state);
       last = await this.#begin(attempt, effect, versions, state, opened);
-      requireNotAborted(attempt.signal);
-      await this.#engine.hold(this.#call(attempt), wanted);
+      await this.#send(attempt, effect, () => this.#engine.hold(call, wanted));
     }
     const commit = (): Promise<Committed> => this.#commit(attempt, change, last);
     const [, entry] = await (wanted === undefined ? commit() : onceBegun(commit));
@@ -315,26 +328,118 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     return { state, opened: { ...opened, repeat: repeatOf(opened.document, attempt, effect, versions) } };
   }
 
+  /** Asks the engine for one version more, on record before it is sent. */
+  async #ask(
+    attempt: Attempt,
+    input: GenerateInput,
+    state: State | undefined,
+    from: Stored,
+  ): Promise<{ readonly made: MadeVersion; readonly begun: Stored }> {
+    const { object } = attempt;
+    await this.#requireSettled(object, from.document, state);
+    const before = this.#engine.before(object, from.document, state);
+    const begun = await this.#begin(attempt, 'generate', [input.versionId], state, from, before);
+    await this.#send(attempt, 'generate', () =>
+      this.#engine.generate(this.#call(attempt), state, { ...input, before }),
+    );
+    return this.#made(attempt, input, before, begun);
+  }
+
+  /** What was made, tried. A broken one is written down before anything else is done about it: no version of anybody. */
+  async #made(
+    attempt: Attempt,
+    input: GenerateInput,
+    before: string,
+    begun: Stored,
+  ): Promise<{ readonly made: MadeVersion; readonly begun: Stored }> {
+    const made = await onceBegun(() => this.#engine.made(this.#call(attempt), before, input));
+    if (made.broken !== true) return { made, begun };
+    const recorded = await onceBegun(() =>
+      this.#change(attempt, 'generate', (document) => withBroken(document, made), begun),
+    );
+    return { made, begun: recorded };
+  }
+
+  /** One more in the place of a broken one, and no third: somebody else writes there, or what tries it is wrong. */
+  async #again(
+    attempt: Attempt,
+    input: GenerateInput,
+    from: Stored,
+  ): Promise<{ readonly made: MadeVersion; readonly begun: Stored }> {
+    const state = await this.#engine.look(attempt.object, this.#options.identity);
+    const second = await this.#ask(attempt, input, state, from);
+    if (second.made.broken === true)
+      throw refuse(
+        'config',
+        `${attempt.object}: two versions in a row were made and are good for nothing (${second.made.engine} is the second): find out who else writes there`,
+      );
+    return second;
+  }
+
+  /** Runs what is sent to the engine. What certainly was not executed is not waited for by whoever comes next. */
+  async #send(attempt: Attempt, effect: Effect, run: () => Promise<void>): Promise<void> {
+    requireNotAborted(attempt.signal);
+    try {
+      await run();
+    } catch (error) {
+      if (error instanceof BackendError && error.errorClass !== 'unknown')
+        await this.#change(attempt, effect, (document) => withoutPending(document, attempt)).catch(
+          () => undefined,
+        );
+      throw error;
+    }
+  }
+
+  /** Where it is not known how an effect ended, it is waited out and looked for: a second one beside it would be one on a guess. */
+  async #requireSettled(
+    object: string,
+    { pending }: ObjectDocument,
+    state: State | undefined,
+  ): Promise<void> {
+    const { settlesAfterMs } = this.#engine;
+    // A containment is the record's alone until the next effect.
+    if (settlesAfterMs === 0 || pending?.at === undefined || pending.effect === 'contain') return;
+    if (this.#engine.happened(pending, state)) return;
+    const until = Date.parse(pending.at) + settlesAfterMs;
+    if ((await this.#options.clock()) >= until) return;
+    throw refuse(
+      'transient',
+      `${object}: ${pending.effect} was begun at ${pending.at} and may still take effect: nothing is sent there before ${new Date(until).toISOString()}`,
+    );
+  }
+
+  #requireReturn(object: string, { versions }: ObjectDocument, wanted: readonly string[]): void {
+    if (this.#engine.pointOfNoReturn !== 'withdraw') return;
+    const gone = versions.find(({ versionId, destroyed }) => destroyed && wanted.includes(versionId));
+    if (gone !== undefined)
+      throw refuse(
+        'config',
+        `${object}: version ${gone.versionId} was withdrawn, which is the point of no return here: what it was made of is gone. Start a new rotation`,
+      );
+  }
+
   async #begin(
     attempt: Attempt,
     effect: Effect,
     versions: readonly string[],
     state: State | undefined,
     from: Stored,
+    before = state?.newest ?? '0',
   ): Promise<Stored> {
-    const pending = this.#pending(attempt, effect, versions, state);
+    const pending = await this.#pending(attempt, effect, versions, before);
     return beforeBegun(() =>
       this.#change(attempt, effect, (document) => withPending(document, pending), from),
     );
   }
 
-  #pending(
+  async #pending(
     { key, attemptId }: Attempt,
     effect: Effect,
     versions: readonly string[],
-    state: State | undefined,
-  ): NonNullable<ObjectDocument['pending']> {
-    return { key, attemptId, effect, versions: [...versions], before: state?.newest ?? '0' };
+    before: string,
+  ): Promise<NonNullable<ObjectDocument['pending']>> {
+    const at = new Date(await this.#options.clock()).toISOString();
+    return { key, attemptId, effect, versions: [...versions], before, at };
   }
 
   /** A change of the document by this attempt: its fence first, then what it decides on what is there now. */
@@ -378,11 +483,19 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
   #toldOf(document: ObjectDocument, state: State | undefined): readonly string[] {
     if (document.versions.length === 0) return [];
     if (state === undefined) return ['it is gone from the engine'];
-    const moved = document.pending === undefined && this.#engine.wanted(document, state) !== undefined;
-    return [
-      ...(this.#engine.wrong?.(state) ?? []),
-      ...(moved ? ['the engine accepts other versions than its record says'] : []),
-    ];
+    return [...(this.#engine.wrong?.(state) ?? []), ...this.#movedBy(document, state)];
+  }
+
+  #movedBy(document: ObjectDocument, state: State): readonly string[] {
+    if (document.pending !== undefined) return [];
+    try {
+      const moved = this.#engine.wanted(document, state) !== undefined;
+      return moved ? ['the engine accepts other versions than its record says'] : [];
+    } catch (error) {
+      // What it would refuse to write over is what somebody else wrote.
+      if (!(error instanceof BackendError)) throw error;
+      return [error.message];
+    }
   }
 
   #servedOf(object: string, { document, cas }: Stored): Observation['served'] {

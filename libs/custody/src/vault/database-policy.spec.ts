@@ -1,0 +1,202 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { jest } from '@jest/globals';
+import { SecretValue, systemClock } from '#platform';
+import { haveRealPart } from '#platform/testing';
+import type { KeyBackend } from '../key-backend.js';
+import { CONNECTION, DatabasePairs, rolesOf } from '../testing/database-pairs.js';
+import { Attempts } from '../testing/key-backend.contract.js';
+import { OpenBao } from '../testing/openbao.js';
+import { Postgres } from '../testing/postgres.js';
+import { DatabaseEngine } from './database-engine.js';
+import { PostgresProbe } from './database-postgres.js';
+import { KeptDocuments } from './kept-documents.js';
+import { ObjectStore } from './object-store.js';
+import { VaultClient } from './vault-client.js';
+import { VaultKeyBackend } from './vault-key-backend.js';
+import { VaultIdentity } from './vault-identity.js';
+
+jest.setTimeout(120_000);
+
+const real = haveRealPart('openbao', 3) && haveRealPart('postgres', 3);
+
+(real ? describe : describe.skip)('the policies of database pairs, on a real server', () => {
+  const NAMES = ['database-driver', 'database-once', 'database-probe'] as const;
+  const folder = mkdtempSync(join(tmpdir(), 'keyturn-policy-'));
+  let bao: OpenBao;
+  let postgres: Postgres;
+  let pairs: DatabasePairs;
+  let client: VaultClient | undefined;
+  let backend: KeyBackend;
+  let driver: string;
+  let probe: string;
+  let identity: VaultIdentity;
+  const token = async (policy: string): Promise<string> => {
+    const made = await bao.api<{ auth: { client_token: string } }>('POST', 'auth/token/create', {
+      policies: [`keyturn-${policy}`],
+      no_default_policy: true,
+      period: '1h',
+    });
+    return made.auth.client_token;
+  };
+  beforeAll(async () => {
+    [bao, postgres] = await Promise.all([OpenBao.start(), Postgres.start()]);
+    for (const name of NAMES)
+      await bao.api('PUT', `sys/policies/acl/keyturn-${name}`, {
+        policy: readFileSync(`deploy/vault/${name}.hcl`, 'utf8'),
+      });
+    await bao.api('POST', 'auth/token/roles/keyturn-database', {
+      token_type: 'service',
+      token_num_uses: 1,
+      orphan: true,
+      renewable: false,
+      token_no_default_policy: true,
+      token_explicit_max_ttl: '60s',
+      allowed_policies: ['keyturn-database-once'],
+    });
+    await bao.api('POST', 'sys/mounts/secret', { type: 'kv', options: { version: '2' } });
+    // A fresh mount upgrades itself first and answers 400 meanwhile.
+    for (let tries = 0; ; tries += 1) {
+      const set = bao.api('POST', 'secret/config', { cas_required: true });
+      const failed = await set.catch((error: unknown) => error);
+      if (failed === undefined) break;
+      if (tries === 100) throw failed;
+      await new Promise((done) => setTimeout(done, 50));
+    }
+    pairs = await DatabasePairs.open(bao, postgres, 'database');
+    [driver, probe] = await Promise.all([token('database-driver'), token('database-probe')]);
+    const file = join(folder, 'token');
+    writeFileSync(file, driver, { mode: 0o600 });
+    const asking = new VaultClient({ instance: 'vault.test', address: bao.address });
+    client = asking;
+    identity = new VaultIdentity({
+      client: asking,
+      login: { kind: 'token-file', file },
+      fence: { role: 'keyturn-database', policies: ['keyturn-database-once'] },
+      clock: systemClock,
+    });
+    const asked = new PostgresProbe({ host: '127.0.0.1', port: postgres.port, database: 'postgres' });
+    backend = new VaultKeyBackend(new DatabaseEngine(asking, { probes: new Map([[CONNECTION, asked]]) }), {
+      instance: 'vault.test',
+      store: new ObjectStore({
+        client: asking,
+        mount: 'secret',
+        folder: 'keyturn',
+        token: () => identity.token(),
+      }),
+      identity: {
+        token: () => identity.token(),
+        once: (seconds) => identity.once(seconds),
+        probe: async () => new SecretValue(probe),
+        destroyer: () => Promise.reject(new Error('nobody approved a destruction')),
+      },
+      kept: new KeptDocuments(join(folder, 'documents')),
+      clock: async () => Date.now(),
+    });
+  });
+  afterAll(async () => {
+    await client?.close();
+    await bao.stop();
+    await postgres.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('are enough for a whole turn', async () => {
+    const object = await pairs.make();
+    const [blue] = rolesOf(object);
+    const attempts = new Attempts({ object, familyId: randomUUID() });
+    const old = `${blue}@${new Date(await pairs.lastRotation(blue)).toISOString()}`;
+    const { versionId } = await backend.generate(attempts.next(), {
+      versionId: randomUUID(),
+      algorithm: 'password',
+    });
+    await backend.publish(attempts.next(), { versions: [versionId], maxAgeSeconds: 300 });
+    await backend.switchEmission(attempts.next(), { to: versionId });
+    const containing = attempts.next();
+    await backend.contain(containing, { versions: [old] });
+    await backend.lift(attempts.next(), { versions: [old], containedBy: containing.key });
+    await backend.withdraw(attempts.next(), { versions: [old] });
+    expect(await backend.probe(object, { refused: [old], accepted: [versionId] })).toMatchObject({
+      refused: [{ refused: true, how: expect.stringContaining('refused a login') }],
+      accepted: [{ accepted: true, how: expect.stringContaining('let in a login') }],
+    });
+    await backend.destroy(attempts.next(), { versions: [old] });
+  });
+
+  /** What each of the three might be used for by whoever stole it. */
+  const EVERYTHING: readonly (readonly [string, string, unknown?])[] = [
+    ['LIST', 'database/static-roles'],
+    ['POST', 'database/static-roles/ROLE', { db_name: CONNECTION, username: 'x', rotation_period: '1h' }],
+    ['DELETE', 'database/static-roles/ROLE'],
+    ['POST', 'database/rotate-root/main', {}],
+    ['GET', 'database/config/main'],
+    ['POST', 'database/config/main', { username: 'x' }],
+    ['DELETE', 'database/config/main'],
+    ['POST', 'database/reset/main', {}],
+    ['LIST', 'database/config'],
+    ['POST', 'database/roles/ROLE', { db_name: CONNECTION, creation_statements: 'SELECT 1' }],
+    ['GET', 'database/creds/ROLE'],
+    ['LIST', 'database/roles'],
+    ['GET', 'secret/data/orders'],
+    ['GET', 'secret/data/keyturn/transit/keys/jwt'],
+    ['POST', 'secret/data/orders', { options: { cas: 0 }, data: { a: 1 } }],
+    ['DELETE', 'secret/data/keyturn/database/static-roles/a/b'],
+    ['POST', 'secret/destroy/keyturn/database/static-roles/a/b', { versions: [1] }],
+    ['DELETE', 'secret/metadata/keyturn/database/static-roles/a/b'],
+    ['LIST', 'secret/metadata/keyturn'],
+    ['GET', 'transit/keys/jwt'],
+    ['POST', 'auth/token/create', { policies: ['keyturn-database-driver'] }],
+    ['POST', 'auth/token/create/another', { ttl: '30s' }],
+    ['POST', 'auth/token/create/keyturn-database', { ttl: '30s', policies: ['root'] }],
+    [
+      'POST',
+      'auth/token/create/keyturn-database',
+      { ttl: '30s', num_uses: 9, policies: ['keyturn-database-once'] },
+    ],
+    ['POST', 'auth/token/create/keyturn-database', { policies: ['keyturn-database-once'] }],
+    ['GET', 'sys/policies/acl/keyturn-database-driver'],
+    ['PUT', 'sys/policies/acl/keyturn-database-driver', { policy: '' }],
+    ['GET', 'sys/mounts'],
+    ['PUT', 'sys/seal'],
+    ['GET', 'sys/leases/lookup/database'],
+  ];
+  const OWN: Readonly<Record<(typeof NAMES)[number], readonly (readonly [string, string, unknown?])[]>> = {
+    'database-driver': [['GET', 'database/static-roles/ROLE']],
+    'database-once': [['POST', 'database/rotate-role/ROLE', {}]],
+    'database-probe': [['GET', 'database/static-creds/ROLE']],
+  };
+
+  it.each(NAMES)('%s: what it is for is allowed, and everything else is 403', async (name) => {
+    const [role] = rolesOf(await pairs.make());
+    const status = async (method: string, path: string, body?: unknown): Promise<number> => {
+      const used =
+        name === 'database-driver'
+          ? driver
+          : name === 'database-probe'
+            ? probe
+            : (await identity.once(20)).reveal().toString('utf8');
+      const answer = await fetch(new URL(`/v1/${path.replace('ROLE', role)}`, bao.address), {
+        method,
+        headers: { 'X-Vault-Token': used },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      await answer.arrayBuffer();
+      return answer.status;
+    };
+    for (const [method, path, body] of OWN[name])
+      expect([method, path, [200, 204].includes(await status(method, path, body))]).toEqual([
+        method,
+        path,
+        true,
+      ]);
+    const others = NAMES.filter((each) => each !== name).flatMap((each) => OWN[each]);
+    for (const [method, path, body] of [...EVERYTHING, ...others]) {
+      const found = await status(method, path, body);
+      // A policy the token role does not allow is refused by it, not by ours.
+      const refused = JSON.stringify(body ?? {}).includes('"root"') && name === 'database-driver' ? 400 : 403;
+      expect([method, path, found]).toEqual([method, path, refused]);
+    }
+  });
+});
