@@ -26,3 +26,11 @@ path "secret/data/app/*" {
 path "secret/data/keyturn/*" {
   capabilities = ["create", "read", "update"]
 }
+
+# Its own token: how long it lives, and a longer life; what it may do, for keyturn doctor.
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}

@@ -136,7 +136,6 @@ export function refusedOfDrivers(
     ['DELETE', `${mount}/data/keyturn/${object}`],
     ['DELETE', `${mount}/metadata/keyturn/${object}`],
     ['POST', 'auth/token/create', {}],
-    ['GET', 'auth/token/lookup-self'],
     ['GET', 'sys/mounts'],
     ['GET', 'sys/policies/acl'],
     ['POST', `sys/mounts/${mount}/tune`, { description: 'x' }],

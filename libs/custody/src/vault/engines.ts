@@ -1,6 +1,10 @@
 import { z } from 'zod';
 import type { ServedDocument } from '../jwks-document.js';
 import type { KeyBackend } from '../key-backend.js';
+import { KvDocumentEngine } from './kv-document-engine.js';
+import { KvFieldsEngine } from './kv-fields-engine.js';
+import { currentAndPrevious, singleValue } from './kv-fields-layout.js';
+import { KvPathsEngine } from './kv-paths-engine.js';
 import { TransitEngine } from './transit-engine.js';
 import type { VaultClient } from './vault-client.js';
 import { VaultKeyBackend, type VaultBackendOptions } from './vault-key-backend.js';
@@ -15,10 +19,15 @@ const common = {
 
 const transit = z.strictObject({ ...common, engine: z.literal('transit') });
 
+/** How applications read their secrets today (docs/back-ends.md). */
+export const KV_LAYOUTS = ['document', 'paths', 'fields', 'single'] as const;
+
+const kv = z.strictObject({ ...common, engine: z.literal('kv'), layout: z.enum(KV_LAYOUTS) });
+
 /** The engines that work: each has its settings here and its constructor in {@link openEngine}. */
-export const backEndSchema = z.discriminatedUnion('engine', [transit]);
+export const backEndSchema = z.discriminatedUnion('engine', [transit, kv]);
 export type BackEndSettings = z.output<typeof backEndSchema>;
-export const ENGINES = ['transit'] as const satisfies readonly BackEndSettings['engine'][];
+export const ENGINES = ['transit', 'kv'] as const satisfies readonly BackEndSettings['engine'][];
 
 /** The port, and what verifiers are served of it, from memory. */
 export interface VaultBackEnd extends KeyBackend {
@@ -32,8 +41,10 @@ export interface Needs {
   readonly probe: Readonly<Record<string, readonly string[]>>;
 }
 
-export function needsOf({ engine }: BackEndSettings, object: string): Needs {
-  switch (engine) {
+export function needsOf(settings: BackEndSettings, object: string): Needs {
+  switch (settings.engine) {
+    case 'kv':
+      return kvNeeds(settings.layout, object);
     case 'transit': {
       const under = (verb: string): string => object.replace(/\/keys\/(?=[^/]+$)/, `/${verb}/`);
       return {
@@ -53,5 +64,44 @@ export function openEngine(
   switch (settings.engine) {
     case 'transit':
       return new VaultKeyBackend(new TransitEngine(client), options);
+    case 'kv':
+      return openKv(settings.layout, client, options);
   }
+}
+
+function openKv(
+  layout: (typeof KV_LAYOUTS)[number],
+  client: VaultClient,
+  options: VaultBackendOptions,
+): VaultBackEnd {
+  switch (layout) {
+    case 'document':
+      return new VaultKeyBackend(new KvDocumentEngine(client), options);
+    case 'paths':
+      return new VaultKeyBackend(new KvPathsEngine(client), options);
+    case 'fields':
+      return new VaultKeyBackend(new KvFieldsEngine(client, currentAndPrevious()), options);
+    case 'single':
+      return new VaultKeyBackend(new KvFieldsEngine(client, singleValue()), options);
+  }
+}
+
+/** Every write is by check-and-set, so that it needs no fence; what withdrawn values are worth is for their consumers to say. */
+function kvNeeds(layout: (typeof KV_LAYOUTS)[number], object: string): Needs {
+  const secrets = layout === 'paths' ? [object, `${object}/blue`, `${object}/green`] : [object];
+  // Moving a value from one field to another means reading it.
+  const data = ['create', 'update', 'patch', ...(layout === 'fields' || layout === 'single' ? ['read'] : [])];
+  const under = (secret: string, part: string): string => secret.replace('/data/', `/${part}/`);
+  return {
+    driver: Object.fromEntries([
+      [object.replace(/\/data\/.*$/, '/config'), ['read']],
+      ...secrets.flatMap((secret) => [
+        [secret, data],
+        [under(secret, 'metadata'), ['read']],
+        [under(secret, 'subkeys'), ['read']],
+      ]),
+    ]),
+    fence: {},
+    probe: {},
+  };
 }

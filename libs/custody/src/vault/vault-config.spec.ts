@@ -19,6 +19,7 @@ const server = {
   login: { kind: 'approle', roleId: ROLE, secretIdFile: 'driver.secret-id' },
   fence: { role: 'keyturn-fence', policies: ['keyturn-fence'] },
 };
+const kv = { instance: 'vault.kv', server: 'prod-eu', engine: 'kv', layout: 'document' };
 const transit = { instance: 'vault.prod-eu', server: 'prod-eu', engine: 'transit' };
 const whole = (change: object = {}, more: object = {}) => ({
   servers: { 'prod-eu': { ...server, ...change } },
@@ -109,12 +110,22 @@ it.each([
 it.each([
   ['a server that is not in the file', [{ ...transit, server: 'prod-us' }], '0.server', 'prod-eu'],
   ['an engine that is not there yet', [{ ...transit, engine: 'pki' }], '0.engine', 'transit'],
+  ['a layout nobody knows', [{ ...kv, layout: 'yaml' }], '0.layout', 'document'],
+  ['no layout', [{ instance: kv.instance, server: kv.server, engine: kv.engine }], '0.layout', 'document'],
+  ['a layout of keys that have none', [{ ...transit, layout: 'document' }], '0.layout', 'not known'],
+  ['one layout under two names', [kv, { ...kv, instance: 'vault.b' }], '1', 'vault.kv'],
   ['another name', [{ ...transit, instance: 'prod' }], '0.instance', 'vault.prod-eu'],
   ['one name twice', [transit, { ...transit }], '1.instance', 'used once'],
   ['one engine under two names', [transit, { ...transit, instance: 'vault.b' }], '1', 'vault.prod-eu'],
 ] as const)('refuses %s', (_name, backEnds, field, words) => {
   const problems = problemsOf(whole({}, { backEnds }));
   expect(problems[`backEnds.${field}`]).toContain(words);
+});
+
+it('takes engines and layouts beside each other on one server', () => {
+  expect(
+    problemsOf(whole({}, { backEnds: [transit, kv, { ...kv, instance: 'vault.fields', layout: 'fields' }] })),
+  ).toEqual({});
 });
 
 it('refuses a file that is none, and quotes nothing of it', () => {

@@ -168,7 +168,9 @@ function requireApart(
 ): void {
   const instances = new Map<string, number>();
   const engines = new Map<string, string>();
-  for (const [index, { instance, server: name, engine }] of backEnds.entries()) {
+  for (const [index, backEnd] of backEnds.entries()) {
+    const { instance, server: name } = backEnd;
+    const engine = backEnd.engine === 'kv' ? `kv, laid out as ${backEnd.layout},` : backEnd.engine;
     const first = instances.get(instance);
     if (first !== undefined)
       add(['backEnds', index, 'instance'], `is the name of backEnds.${first} already: names are used once`);

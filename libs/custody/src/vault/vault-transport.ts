@@ -78,7 +78,7 @@ export class VaultTransport {
     try {
       const answer = await this.#pool.request({
         // The server's own LIST is no method of the standard.
-        method: method as Dispatcher.HttpMethod,
+        method,
         path,
         headers,
         ...(body === undefined ? {} : { body }),
