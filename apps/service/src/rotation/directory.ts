@@ -105,7 +105,7 @@ export class Directory {
       .and(equal('environment', filter.environment))
       .and(equal('team', filter.team))
       .and(equal('name', filter.name))
-      .and(filter.drift === undefined ? undefined : ['drifted = ?', 1]);
+      .and(filter.drift === undefined ? undefined : ['drifted_at IS NOT NULL']);
     if (after !== undefined) where.and(['(environment, name, id) > (?, ?, ?)', ...after]);
     const { rows, next } = cut(
       this.readModel.db

@@ -4,7 +4,7 @@ import type { InventoryDirectory } from '#rotation';
 const BY_BACK_END = 'SELECT back_end, id FROM families WHERE back_end IS NOT NULL ORDER BY back_end, id';
 /** What waits, and what is to be seen gone. */
 const UNDER_WAY = `SELECT family_id AS id FROM rotations WHERE ended = 0
-  UNION SELECT id FROM families WHERE drifted = 1 ORDER BY 1`;
+  UNION SELECT id FROM families WHERE drifted_at IS NOT NULL ORDER BY 1`;
 
 /** Whose objects are looked at, by the read model: it says whom to look at and nothing else. */
 export function inventoryDirectory({ db }: Pick<ReadModel, 'db'>): InventoryDirectory {

@@ -125,7 +125,7 @@ export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent
       ${ROW}, environment TEXT NOT NULL, name TEXT NOT NULL, team TEXT NOT NULL, mode TEXT NOT NULL,
       kind TEXT NOT NULL, protects TEXT NOT NULL, accepted_since INTEGER, emitting_since INTEGER,
       unclear INTEGER NOT NULL, next_review TEXT, left_at INTEGER, registration_due INTEGER,
-      deviation_until INTEGER, back_end TEXT, drifted INTEGER NOT NULL, ${STATE}
+      deviation_until INTEGER, back_end TEXT, drifted_at INTEGER, ${STATE}
     ) STRICT`,
     'CREATE INDEX families_by_name ON families (environment, name, id)',
     'CREATE INDEX families_by_team ON families (team, environment, name, id)',
@@ -137,7 +137,7 @@ export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent
     'CREATE INDEX families_deviating ON families (deviation_until) WHERE deviation_until IS NOT NULL',
     'CREATE INDEX families_reviewed ON families (next_review) WHERE next_review IS NOT NULL',
     'CREATE INDEX families_by_back_end ON families (back_end, id) WHERE back_end IS NOT NULL',
-    'CREATE INDEX families_drifted ON families (id) WHERE drifted = 1',
+    'CREATE INDEX families_drifted ON families (id) WHERE drifted_at IS NOT NULL',
   ],
   category: 'family',
   initial: familyDecider.initialState,
@@ -158,7 +158,7 @@ export const familiesProjection: Projection = aggregate<FamilyState, FamilyEvent
     deviation_until: state.retired ? null : firstEnd(state.deviations),
     // Whose objects are looked at: of a retired family nothing is expected any more.
     back_end: state.retired ? null : (state.details?.backEnd?.instance ?? null),
-    drifted: state.drift === undefined || state.retired ? 0 : 1,
+    drifted_at: state.retired ? null : (state.drift?.at ?? null),
   }),
 });
 
