@@ -5,6 +5,7 @@ import { jest } from '@jest/globals';
 import { haveRealPart } from '#platform/testing';
 import type { PolicyView } from '#rotation';
 import { startService, type StartedService } from '../../apps/service/src/testing/started-service.js';
+import { ClockProxy } from '../../libs/custody/src/testing/clock-proxy.js';
 import { KvOperator } from '../../libs/custody/src/testing/kv-operator.js';
 import { OpenBao } from '../../libs/custody/src/testing/openbao.js';
 import { bodyOf, policyBody, Stage } from './support.js';
@@ -16,6 +17,7 @@ const real = haveRealPart('openbao', 4);
 /** Each layout as an application finds it, before, in the middle and after: what it may use, by its own way in. */
 (real ? describe : describe.skip)('a service that drives secrets of KV v2 on a real server', () => {
   let bao: OpenBao;
+  let proxy: ClockProxy;
   let operator: KvOperator;
   let mount: string;
   let folder: string;
@@ -32,8 +34,11 @@ const real = haveRealPart('openbao', 4);
       writeFileSync(join(folder, name), token.reveal(), { mode: 0o600 });
       return name;
     };
+    const now = Date.now();
+    let clock: Pick<StartedService['clock'], 'now'> = { now: () => now };
+    proxy = await ClockProxy.before(bao.address, () => clock.now());
     const server = (token: string) => ({
-      address: bao.address.href,
+      address: proxy.address.href,
       documents: { mount, folder: 'keyturn' },
       login: { kind: 'token-file', file: token },
       fence: { role: 'keyturn-fence', policies: ['keyturn-fence'] },
@@ -53,9 +58,8 @@ const real = haveRealPart('openbao', 4);
       ],
     };
     writeFileSync(file, JSON.stringify(written));
-    service = await startService({ KEYTURN_BACK_ENDS: file }, Date.now());
-    // Each server's clock is looked at once, now: it cannot follow ours afterwards.
-    await service.keyturn.vault.look();
+    service = await startService({ KEYTURN_BACK_ENDS: file }, now);
+    ({ clock } = service);
     stage = await Stage.on(service);
     const body = policyBody(stage.now, { selector: { environment: 'staging' } });
     const policy = bodyOf<PolicyView>(await stage.post('/policies', body), 201);
@@ -63,6 +67,7 @@ const real = haveRealPart('openbao', 4);
   });
   afterAll(async () => {
     await service.stop();
+    await proxy.close();
     await bao.stop();
     rmSync(folder, { recursive: true, force: true });
   });

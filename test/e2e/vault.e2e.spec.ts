@@ -5,20 +5,22 @@ import { jest } from '@jest/globals';
 import { haveRealPart } from '#platform/testing';
 import type { FamilyView, PolicyView } from '#rotation';
 import { startService, type StartedService } from '../../apps/service/src/testing/started-service.js';
+import { ClockProxy } from '../../libs/custody/src/testing/clock-proxy.js';
 import { OpenBao } from '../../libs/custody/src/testing/openbao.js';
 import { setUpVault } from '../../libs/custody/src/testing/set-up-vault.js';
 import { expectCausalChain, exportedEvents } from './causal-chain.js';
 import { bodyOf, familyBody, policyBody, Stage } from './support.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(180_000);
 
-const CASES = 7;
+const CASES = 9;
 const real = haveRealPart('openbao', CASES);
 const INSTANCE = 'vault.keyturn';
 const WEEKEND_MS = 62 * 3_600_000;
 
 (real ? describe : describe.skip)('a service with a real server behind it', () => {
   let bao: OpenBao;
+  let proxy: ClockProxy;
   let out: string;
   let service: StartedService;
   let stage: Stage;
@@ -28,9 +30,13 @@ const WEEKEND_MS = 62 * 3_600_000;
     bao = await OpenBao.start();
     out = mkdtempSync(join(tmpdir(), 'keyturn-vault-e2e-'));
     const file = join(out, 'back-ends.yaml');
-    writeFileSync(file, setUpVault(bao, out, ['jwt', 'weekend']));
-    // The server's clock is the machine's, so ours begins there; it is looked at once, since it cannot follow ours.
-    service = await startService({ KEYTURN_BACK_ENDS: file }, Date.now());
+    const now = Date.now();
+    let clock: Pick<StartedService['clock'], 'now'> = { now: () => now };
+    proxy = await ClockProxy.before(bao.address, () => clock.now());
+    const settings = setUpVault(bao, out, ['jwt', 'weekend', 'stolen']);
+    writeFileSync(file, settings.replace(bao.address.origin, proxy.address.origin));
+    service = await startService({ KEYTURN_BACK_ENDS: file }, now);
+    ({ clock } = service);
     stage = await Stage.on(service);
     const body = policyBody(stage.now, { selector: { environment: 'staging' } });
     const policy = bodyOf<PolicyView>(await stage.post('/policies', body), 201);
@@ -38,14 +44,15 @@ const WEEKEND_MS = 62 * 3_600_000;
   });
   afterAll(async () => {
     await service.stop();
+    await proxy.close();
     await bao.stop();
     rmSync(out, { recursive: true, force: true });
   });
 
   const on = (key: string) => ({ backEnd: { instance: INSTANCE, object: `transit/keys/${key}` } });
 
-  async function served(): Promise<readonly string[]> {
-    const answer = await service.call('GET', `/jwks/${family.id}`, { token: null });
+  async function served(of: string = family.id): Promise<readonly string[]> {
+    const answer = await service.call('GET', `/jwks/${of}`, { token: null });
     const { keys } = bodyOf<{ keys: readonly { kid: string; d?: string }[] }>(answer, 200);
     expect(keys.every((key) => key.d === undefined)).toBe(true);
     return keys.map(({ kid }) => kid).sort();
@@ -96,6 +103,49 @@ const WEEKEND_MS = 62 * 3_600_000;
     expect(family).toMatchObject({ current: before, runningRotation: null });
   });
 
+  it('destroys with what its approver supplies, wrapped, and with nothing else', async () => {
+    const seen = bodyOf<FamilyView>(await stage.get(`/families/${family.id}`), 200);
+    const [gone] = seen.versions.filter(({ accepted, destroyed }) => !accepted && !destroyed);
+    const asked = await stage.post(`/families/${family.id}/destructions`, {
+      versions: [gone?.versionId],
+      reason: 'its retention is over',
+    });
+    const { id } = bodyOf<{ id: string }>(asked, 201);
+    bodyOf(await stage.post(`/destructions/${id}/approve`, {}, { token: stage.approver }), 200);
+    const before = await service.keyturn.log.treeSize();
+    const waits = await stage.runner.advanceDestruction(id);
+    expect(waits).toMatchObject({ waitsFor: expect.stringContaining('keyturn destruction token') });
+    // The slot it took, and no attempt that could only fail.
+    expect((await service.keyturn.log.treeSize()) - before).toBe(1);
+
+    const make = () =>
+      bao.wrapped('auth/token/create', {
+        policies: ['keyturn-destroyer'],
+        no_default_policy: true,
+        ttl: '30m',
+      });
+    const supply = async (wrapped: { reveal(): Buffer }, token?: string) =>
+      service.call('PUT', `/api/v1/destructions/${id}/token`, {
+        body: { wrappedToken: wrapped.reveal().toString('utf8') },
+        ...(token === undefined ? {} : { token }),
+      });
+    const own = await supply(await make());
+    expect([own.status, own.body['code']]).toEqual([403, 'destruction.own-approval']);
+    const wrapped = await make();
+    const taken = bodyOf<{ id: string }>(await supply(wrapped, stage.approver), 200);
+    expect(taken.id).toBe(id);
+    const again = await supply(wrapped, stage.approver);
+    expect([again.status, again.body['code']]).toEqual([422, 'destruction.token-refused']);
+    expect([own.text, again.text].join()).not.toContain(wrapped.reveal().toString('utf8'));
+
+    expect(await stage.runner.advanceDestruction(id)).toEqual({ finished: true });
+    const { data } = await bao.api<{ data: { min_available_version: number } }>('GET', 'transit/keys/jwt');
+    expect(data.min_available_version).toBe(2);
+    const events = (await stage.get('/log/events?limit=5000')).text;
+    expect(events).toContain('DestructionTokenSupplied');
+    expect(events).not.toContain(wrapped.reveal().toString('utf8'));
+  });
+
   it('refuses a second family on the same key, and names the first', async () => {
     const answer = await stage.post('/families', familyBody(on('jwt')));
     expect(answer.status).toBe(409);
@@ -116,7 +166,7 @@ const WEEKEND_MS = 62 * 3_600_000;
     expect(metrics.text).toContain(`keyturn_back_end_answers{instance="${INSTANCE}"} 1`);
     expect(metrics.text).toContain(`keyturn_back_end_sealed{instance="${INSTANCE}"} 0`);
     for (const text of [ready.text, metrics.text, JSON.stringify(items)])
-      expect(text).not.toContain(bao.address.host);
+      expect(text).not.toContain(proxy.address.host);
   });
 
   it('starts though a server is away, and says so; a wrong secret id shows before a step needs it', async () => {
@@ -138,7 +188,7 @@ const WEEKEND_MS = 62 * 3_600_000;
       }
     };
     const yaml = readFileSync(join(out, 'back-ends.yaml'), 'utf8');
-    const away = await started(yaml.replace(bao.address.origin, 'http://127.0.0.1:9'));
+    const away = await started(yaml.replace(proxy.address.origin, 'http://127.0.0.1:9'));
     expect([away.ready.status, away.ready.body]).toMatchObject([
       200,
       { backEnds: { [INSTANCE]: { state: 'away', answeredAt: null } } },
@@ -152,6 +202,43 @@ const WEEKEND_MS = 62 * 3_600_000;
     });
     expect(JSON.stringify(refused)).not.toContain('wrong-7d21');
     await expect(started('servers: {}')).rejects.toThrow('KEYTURN_BACK_ENDS');
+  });
+
+  it('serves a contained key no longer though the server is sealed, with one attempt, and tells the server once it is back', async () => {
+    const stolen = await stage.familyWithKey(on('stolen'));
+    const key = stolen.current ?? '';
+    expect(await served(stolen.id)).toEqual([key]);
+    await bao.seal();
+    await service.keyturn.vault.look();
+    const asked = await stage.post(`/families/${stolen.id}/containments`, {
+      versions: [key],
+      reason: 'seen in a log',
+    });
+    const { id } = bodyOf<{ id: string }>(asked, 201);
+    const before = await service.keyturn.log.treeSize();
+    for (const end = stage.now + WEEKEND_MS; stage.now < end;) {
+      const wake = await stage.runner.advanceContainment(id, stolen.id);
+      if (wake.finished || wake.until === undefined) throw new Error(`it waits: ${JSON.stringify(wake)}`);
+      expect(await served(stolen.id)).toEqual([]);
+      service.clock.advance(Math.max(60_000, wake.until - stage.now));
+    }
+    // Its intent, and that the server was not told.
+    expect((await service.keyturn.log.treeSize()) - before).toBe(2);
+    const events = (await stage.get('/log/events?limit=5000')).text;
+    expect(events).toContain(`The JWKS that Keyturn serves leaves ${key} out already; ${INSTANCE} itself`);
+    await bao.unseal();
+    await service.keyturn.vault.look();
+    await stage.runner.advanceContainment(id, stolen.id);
+    await service.keyturn.readModel.caughtUp();
+    const contained = bodyOf<{ status: string }>(await stage.get(`/containments/${id}`), 200);
+    expect(contained.status).toBe('applied');
+    expect(await served(stolen.id)).toEqual([]);
+    // Its only version is its newest, which no limit of the engine refuses: what accepts nothing is the record, which consumers go by.
+    const { data } = await bao.api<{ data: { data: { denied: Readonly<Record<string, unknown>> } } }>(
+      'GET',
+      'keyturn/data/objects/transit/keys/stolen',
+    );
+    expect(data.data.denied[key]).toHaveLength(1);
   });
 
   it('spends no event on a weekend with a sealed server, and goes on after it', async () => {

@@ -1,3 +1,6 @@
+import { BackendError } from '#custody';
+import { DomainError } from '#eventlog';
+import { SecretValue } from '#platform';
 import { ManualClock } from '#platform/testing';
 import { destructionStream, type Wake } from '#rotation';
 import { FaultyBackEnd } from '../support/faulty-back-end.js';
@@ -196,6 +199,50 @@ describe('destroying key material', () => {
     );
     await leap(id);
     expect(await material(old)).toBe(false);
+  });
+
+  describe('what deletes, where the back end wants it supplied', () => {
+    const supply = (id: string, by = world.approver) =>
+      world.askDestruction(id, { type: 'supply-token', wrapped: new SecretValue('s.wrapped') }, by);
+    const refused = async (work: Promise<unknown>): Promise<string | undefined> => {
+      const error: unknown = await work.catch((thrown: unknown) => thrown);
+      return error instanceof DomainError ? error.code : undefined;
+    };
+
+    it('is not taken where none is needed', async () => {
+      const { id } = await world.destroy(family, [old]);
+      expect(await refused(supply(id))).toBe('destruction.needs-no-token');
+    });
+
+    it('is taken by the back end, and on record without a trace of it', async () => {
+      const taken: string[] = [];
+      faults.supplyDestroyer = async (object, wrapped) => {
+        taken.push(`${object} ${wrapped.reveal().toString('utf8')}`);
+        return 600;
+      };
+      const { id } = await world.destroy(family, [old]);
+      expect(await refused(supply(id, world.requester))).toBe('destruction.own-approval');
+      expect(taken).toEqual([]);
+      await supply(id);
+      expect(taken).toEqual(['keys/session s.wrapped']);
+      const [event] = (await world.facts(destructionStream(id))).slice(-1);
+      expect(event).toMatchObject({
+        type: 'DestructionTokenSupplied',
+        data: { endsAt: '2026-03-02T09:10:00.000Z' },
+      });
+      await approve(id);
+      expect(await advance(id)).toEqual({ finished: true });
+      expect(await refused(supply(id))).toBe('destruction.not-waiting');
+    });
+
+    it('is refused by the back end: nothing is on record', async () => {
+      faults.supplyDestroyer = async () => {
+        throw new BackendError('config', 'somebody has opened it already');
+      };
+      const { id } = await world.destroy(family, [old]);
+      expect(await refused(supply(id))).toBe('destruction.token-refused');
+      expect(await types(destructionStream(id))).toEqual(['DestructionRequested']);
+    });
   });
 });
 

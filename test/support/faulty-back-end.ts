@@ -23,6 +23,8 @@ export type Fault = 'passes' | 'refused' | 'answer-lost';
 export class FaultyBackEnd implements KeyBackend {
   /** Nobody reaches it, not even to look. */
   away = false;
+  /** Where a test gives it one, it wants what deletes supplied. */
+  supplyDestroyer?: NonNullable<KeyBackend['supplyDestroyer']>;
   readonly #real: KeyBackend;
   readonly #planned = new Map<FaultyCall, Fault[]>();
 

@@ -394,7 +394,7 @@ export class World {
     ask: DestructionAsk,
     subject: string = this.requester,
   ): Promise<Placed> {
-    return new AskDestructionHandler(this.ledger).execute(
+    return new AskDestructionHandler(this.ledger, this.backEnds).execute(
       new AskDestruction(this.context(subject), destructionId, ask),
     );
   }

@@ -45,6 +45,7 @@ describe('help', () => {
         'correct',
         'destruction list',
         'destruction show',
+        'destruction token',
         'destruction reject',
         'destruction retry',
         'destruction attest',

@@ -56,6 +56,9 @@ export function destructionCommands({ id, status, waitsFor }: Destruction): read
       ? [`keyturn approve ${id}`, `keyturn destruction reject ${id} --reason "…"`]
       : []),
     ...(status === 'suspended' ? [`keyturn destruction retry ${id}`] : []),
+    ...(waitsFor?.includes('keyturn destruction token') === true
+      ? [`keyturn destruction token ${id} --token-file FILE`]
+      : []),
     ...(waitsFor?.includes('attestation') === true
       ? [`keyturn destruction attest ${id} --evidence URL`]
       : []),

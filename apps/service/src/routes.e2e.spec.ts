@@ -106,6 +106,7 @@ const TABLE: Readonly<Record<string, RouteAccess>> = {
   'POST /api/v1/destructions/:destruction/approve': 'destruction:approve',
   'POST /api/v1/destructions/:destruction/reject': 'destruction:approve',
   'POST /api/v1/destructions/:destruction/retry': 'destruction:request',
+  'PUT /api/v1/destructions/:destruction/token': 'destruction:approve',
   'POST /api/v1/destructions/:destruction/attest': 'destruction:request',
   'POST /api/v1/imports': 'import:run',
   'POST /api/v1/read-model/rebuild': 'readmodel:rebuild',

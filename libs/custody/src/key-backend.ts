@@ -1,3 +1,5 @@
+import type { SecretValue } from '#platform';
+
 /**
  * The back-end port: where key material lives and is switched. The saga knows only this; every adapter passes the
  * suite in `testing/key-backend.contract.ts`.
@@ -167,10 +169,27 @@ export interface KeyBackend {
   readonly declaration: BackendDeclaration;
 
   /**
-   * Why no step should begin here now (sealed, unreachable), as it was last seen; asks nobody. `undefined`: nothing is known against it.
-   * Whoever drives waits then, and records no attempt.
+   * Why this effect should not begin here now (sealed, unreachable, a token that is missing), as it was last seen; asks nobody.
+   * `undefined`: nothing is known against it. Whoever drives waits then, and records no attempt.
    */
-  unavailable?(): string | undefined;
+  unavailable?(wanted: {
+    readonly object: string;
+    readonly effect: Effect | 'probe';
+    readonly versions: readonly string[];
+  }): string | undefined;
+
+  /**
+   * Takes what deletes key material of this object, from whoever approved it: a token for one response that holds the token (wrapped), so
+   * that somebody who saw it on its way is found out. Held in memory until it was used or is over, never written down. `config`: it is not
+   * such a token, or may do more than it should. Gives back for how many seconds it is good. Absent: the back end needs none.
+   */
+  supplyDestroyer?(object: string, wrapped: SecretValue): Promise<number | undefined>;
+
+  /**
+   * First thing of every attempt to contain: takes the versions out of what this machine itself serves, durably and with no server asked.
+   * Absent: what it serves is changed by `contain` itself, which asks nobody.
+   */
+  leaveOut?(attempt: Attempt, input: { readonly versions: readonly string[] }): void;
 
   /**
    * Every effect below

@@ -538,7 +538,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     );
     // Approved once; a second approval would be refused, naming the first.
     if ((await ledger.destruction(id)).state.status === 'requested') {
-      await new AskDestructionHandler(ledger).execute(
+      await new AskDestructionHandler(ledger, story.backEnds).execute(
         new AskDestruction(context('destroy-approval', APPROVER), id, { type: 'approve' }),
       );
     }

@@ -1,8 +1,9 @@
-import { Controller, Get, HttpCode, Inject, Post, Res } from '@nestjs/common';
+import { Controller, Get, HttpCode, Inject, Post, Put, Res } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
 import { z } from 'zod';
 import type { Permission, Principal } from '#access';
 import { instantSchema, parseInstant } from '#eventlog';
+import { SecretValue } from '#platform';
 import {
   attestationSchema,
   textSchema,
@@ -37,6 +38,13 @@ const processesQuery = pageQuery.extend({
 const reasonBody = z.strictObject({ reason: textSchema });
 const optionalReasonBody = z.strictObject({ reason: textSchema.optional() });
 const noteBody = z.strictObject({ note: textSchema.optional() });
+/** It is used once and kept nowhere; what answers never shows it. */
+const wrappedTokenBody = z.strictObject({
+  wrappedToken: z
+    .string()
+    .regex(/^[\x21-\x7e]{1,4096}$/, { error: 'must be a wrapping token, on one line' })
+    .transform((text) => new SecretValue(text)),
+});
 const noBody = z.strictObject({});
 const attestationBody = z.strictObject({
   ...attestationSchema.shape,
@@ -162,6 +170,23 @@ export class ProcessesController {
   ): Promise<DestructionView> {
     const ask = { type: 'retry', reason } as const;
     return this.#askDestruction(id, 'destruction:request', ask, asked);
+  }
+
+  /**
+   * A token that may delete the key material in its server, wrapped: Keyturn's own logins may not. It is unwrapped at once and held in memory
+   * until it was used, is over, or the service ends.
+   */
+  @Put('destructions/:destruction/token')
+  @HttpCode(200)
+  @RequiresPermission('destruction:approve')
+  supplyToken(
+    @ZodParam('destruction', uuidSchema) id: string,
+    @ZodBody(wrappedTokenBody, { secretsIn: ['wrappedToken'] })
+    { wrappedToken }: z.output<typeof wrappedTokenBody>,
+    @Asked() asked: Asked,
+  ): Promise<DestructionView> {
+    const ask = { type: 'supply-token', wrapped: wrappedToken } as const;
+    return this.#askDestruction(id, 'destruction:approve', ask, asked);
   }
 
   /** Where people keep the key material: a person says, with evidence, that it is destroyed. */

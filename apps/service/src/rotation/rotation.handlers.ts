@@ -122,7 +122,6 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     AskContainmentHandler,
     CorrectFactHandler,
     RequestDestructionHandler,
-    AskDestructionHandler,
     ImportHistoryHandler,
     DeclareFreezeHandler,
     LiftFreezeHandler,
@@ -133,6 +132,11 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     useFactory: (ledger: Ledger) => new Handler(ledger),
     inject: [Ledger],
   })),
+  {
+    provide: AskDestructionHandler,
+    useFactory: (ledger: Ledger, backEnds: BackEnds) => new AskDestructionHandler(ledger, backEnds),
+    inject: [Ledger, BackEnds],
+  },
   {
     provide: AskRotationHandler,
     useFactory: (ledger: Ledger, backEnds: BackEnds) => new AskRotationHandler(ledger, backEnds),

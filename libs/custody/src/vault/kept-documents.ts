@@ -4,12 +4,20 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { renderJwks, type ServedDocument } from '../jwks-document.js';
 import { readIfThere, replaceFile, TEMPORARY } from '../replace-file.js';
-import { isDenied, objectDocumentSchema, type ObjectDocument } from './object-document.js';
+import {
+  emptyDocument,
+  isDenied,
+  ledgerEntryOf,
+  objectDocumentSchema,
+  type ObjectDocument,
+} from './object-document.js';
 
 const keptSchema = z.strictObject({
   object: z.string(),
   cas: z.number().int().nonnegative(),
   document: objectDocumentSchema,
+  /** Left out of what is served before the server could be told: by the key of the containment. */
+  ahead: z.record(z.string(), z.array(z.string())).optional(),
 });
 type Kept = z.output<typeof keptSchema>;
 
@@ -40,11 +48,26 @@ export class KeptDocuments {
   put(object: string, cas: number, document: ObjectDocument): void {
     const known = this.#kept.get(object);
     if (known !== undefined && known.cas > cas) return;
-    const kept: Kept = { object, cas, document };
-    this.#remember(kept);
-    const body = bytesOf(kept);
-    const path = this.#path(object);
-    if (readIfThere(path)?.equals(body) !== true) replaceFile(path, body);
+    this.#keep({ object, cas, document, ...stillAhead(document, known?.ahead) });
+  }
+
+  /**
+   * Leaves versions out of what is served from now on, without asking the server: whoever verifies by it stops at once, however long that
+   * one is away. Ends when the document itself knows the containment.
+   */
+  leaveOut(object: string, containment: string, versions: readonly string[]): void {
+    const known = this.#kept.get(object) ?? { object, cas: 0, document: emptyDocument };
+    this.#keep({ ...known, ...stillAhead(known.document, { ...known.ahead, [containment]: [...versions] }) });
+  }
+
+  /** Whether one of these is in what verifiers are served. */
+  lists(object: string, versions: readonly string[]): boolean {
+    const kept = this.#kept.get(object);
+    if (kept === undefined || rendered(kept) === undefined) return false;
+    return listed(kept).some(
+      ({ versionId, publicJwk, accepted, contained }) =>
+        versions.includes(versionId) && publicJwk !== undefined && accepted && !contained,
+    );
   }
 
   served(familyId: string): ServedDocument | undefined {
@@ -54,19 +77,27 @@ export class KeptDocuments {
   /** Whether what is served, and the file a restart would serve from, are this document's. */
   agrees(object: string, cas: number, document: ObjectDocument): boolean {
     const served = document.familyId === undefined ? undefined : this.#served.get(document.familyId);
-    const wanted = rendered(document);
+    const wanted: Kept = { object, cas, document, ...stillAhead(document, this.#kept.get(object)?.ahead) };
+    const body = rendered(wanted);
     return (
-      served?.etag === wanted?.etag &&
-      served?.maxAgeSeconds === wanted?.maxAgeSeconds &&
-      readIfThere(this.#path(object))?.equals(bytesOf({ object, cas, document })) === true
+      served?.etag === body?.etag &&
+      served?.maxAgeSeconds === body?.maxAgeSeconds &&
+      readIfThere(this.#path(object))?.equals(bytesOf(wanted)) === true
     );
+  }
+
+  #keep(kept: Kept): void {
+    this.#remember(kept);
+    const body = bytesOf(kept);
+    const path = this.#path(kept.object);
+    if (readIfThere(path)?.equals(body) !== true) replaceFile(path, body);
   }
 
   #remember(kept: Kept): void {
     const { object, document } = kept;
     this.#kept.set(object, kept);
     if (document.familyId === undefined) return;
-    const wanted = rendered(document);
+    const wanted = rendered(kept);
     if (wanted === undefined) this.#served.delete(document.familyId);
     else this.#served.set(document.familyId, wanted);
   }
@@ -81,9 +112,23 @@ function bytesOf(kept: Kept): Buffer {
   return Buffer.from(JSON.stringify(kept), 'utf8');
 }
 
-function rendered(document: ObjectDocument): ServedDocument | undefined {
-  return renderJwks(
-    document.versions.map((version) => ({ ...version, contained: isDenied(document, version.versionId) })),
-    document.maxAgeSeconds,
-  );
+/** Without what the document knows of by itself: done there, perhaps lifted since. */
+function stillAhead(document: ObjectDocument, ahead: Kept['ahead'] = {}): Pick<Kept, 'ahead'> {
+  const known = (containment: string): boolean =>
+    ledgerEntryOf(document, containment) !== undefined ||
+    Object.values(document.denied).some((keys) => keys.includes(containment));
+  const left = Object.entries(ahead).filter(([containment]) => !known(containment));
+  return left.length === 0 ? {} : { ahead: Object.fromEntries(left) };
+}
+
+function listed({ document, ahead = {} }: Kept) {
+  const leftOut = new Set(Object.values(ahead).flat());
+  return document.versions.map((version) => ({
+    ...version,
+    contained: isDenied(document, version.versionId) || leftOut.has(version.versionId),
+  }));
+}
+
+function rendered(kept: Kept): ServedDocument | undefined {
+  return renderJwks(listed(kept), kept.document.maxAgeSeconds);
 }

@@ -92,7 +92,8 @@ const real = haveRealPart('openbao', CASES);
     const backEnd = backEndOf(vault);
     const target = attempts();
     await backEnd.generate(target.next(), make());
-    expect(backEnd.unavailable?.()).toBeUndefined();
+    const wanted = { object: target.object, effect: 'publish', versions: [] } as const;
+    expect(backEnd.unavailable?.(wanted)).toBeUndefined();
     await bao.seal();
     const refusal = async () => {
       const error: unknown = await backEnd.observe(target.object).catch((thrown: unknown) => thrown);
@@ -100,7 +101,7 @@ const real = haveRealPart('openbao', CASES);
     };
     const sealed = ['transient', expect.stringContaining('sealed')];
     expect(await refusal()).toEqual(sealed);
-    expect(backEnd.unavailable?.()).toBe('vault.keyturn: it is sealed');
+    expect(backEnd.unavailable?.(wanted)).toBe('vault.keyturn: it is sealed');
     const sent = seen.length;
     for (let count = 0; count < 100; count += 1) expect(await refusal()).toEqual(sealed);
     expect(seen.length).toBe(sent);

@@ -184,7 +184,17 @@ export class TransitEngine implements VaultEngine<State, Limits> {
         'config',
         `${object}: transit deletes the oldest versions only, and version ${oldest} is older than ${kept.map(({ versionId }) => versionId).join(', ')} and still there: destroy that one first`,
       );
-    await this.#key(object).trim(oldest, await identity.destroyer(object), rotation);
+    const key = this.#key(object);
+    const destroyer = await identity.destroyer(object);
+    const state = await key.read(await identity.token());
+    // The server trims only below both limits; making a version may have taken the one on signing away.
+    if (state !== undefined && state.minEncryption < oldest)
+      await key.limit(
+        { minDecryption: state.minDecryption, minEncryption: oldest },
+        await identity.once(ONCE_SECONDS),
+        rotation,
+      );
+    await key.trim(oldest, destroyer, rotation);
   }
 
   async probe(object: string, version: DocumentVersion, identity: Identity): Promise<ProbeAnswer> {

@@ -119,6 +119,21 @@ const real = haveRealPart('openbao', CASES);
     });
   });
 
+  it('deletes what is withdrawn also where making a version took the limit on signing away', async () => {
+    const attempts = fresh();
+    const one = await emitting(attempts);
+    await emitting(attempts);
+    await backend.withdraw(attempts.next(), { versions: [one] });
+    await backend.generate(attempts.next(), { versionId: randomUUID(), algorithm: 'ES256' });
+    expect(await engineOf(attempts.object)).toMatchObject({ min_encryption_version: 0 });
+    await backend.destroy(attempts.next(), { versions: [one] });
+    expect(await engineOf(attempts.object)).toMatchObject({
+      min_available_version: 2,
+      min_decryption_version: 2,
+      min_encryption_version: 2,
+    });
+  });
+
   it('keeps what it made over a SIGKILL of the server', async () => {
     const attempts = fresh();
     const versionId = await emitting(attempts);

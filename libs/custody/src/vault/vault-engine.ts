@@ -1,5 +1,6 @@
 import type { SecretValue } from '#platform';
 import type { Algorithm, BackendDeclaration, Effect, EffectClass } from '../key-backend.js';
+import type { DestroyerTokens } from './destroyer-tokens.js';
 import type { DocumentVersion, ObjectDocument, PendingEffect } from './object-document.js';
 
 /** Whom Keyturn is to the server. */
@@ -12,6 +13,8 @@ export interface Identity {
   probe(): Promise<SecretValue>;
   /** May delete this object's key material: what the approver of a destruction supplied. `auth` where nobody did. */
   destroyer(object: string): Promise<SecretValue>;
+  /** Where {@link destroyer} comes from; absent: there is always one. */
+  readonly destroyers?: Pick<DestroyerTokens, 'supply' | 'of' | 'dismiss'>;
 }
 
 /** What the requests of one effect are sent with. */

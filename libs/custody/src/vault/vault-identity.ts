@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { SecretValue, type Clock } from '#platform';
 import { BackendError } from '../key-backend.js';
 import { refuse } from '../requirements.js';
+import { DestroyerTokens } from './destroyer-tokens.js';
 import type { TokenSource, VaultClient } from './vault-client.js';
 import type { Identity } from './vault-engine.js';
 import { VaultSession, type VaultLogin } from './vault-login.js';
@@ -34,12 +35,14 @@ export class VaultIdentity implements Identity, TokenSource {
   readonly #options: VaultIdentityOptions;
   readonly #driver: VaultSession;
   readonly #probe: VaultSession;
+  readonly destroyers: DestroyerTokens;
 
   constructor(options: VaultIdentityOptions) {
     this.#options = options;
     const { client, login, probe, clock } = options;
     this.#driver = new VaultSession(client, login, clock);
     this.#probe = probe === undefined ? this.#driver : new VaultSession(client, probe, clock);
+    this.destroyers = new DestroyerTokens(client, clock);
     client.useTokens(this);
   }
 
@@ -79,10 +82,9 @@ export class VaultIdentity implements Identity, TokenSource {
   }
 
   async destroyer(object: string): Promise<SecretValue> {
-    throw refuse(
-      'auth',
-      `${this.#options.client.instance}, ${object}: Keyturn's own login deletes no key material, and whoever approved the destruction supplied no token that may: delete it in the server, and attest it`,
-    );
+    const token = this.destroyers.of(object);
+    if (token !== undefined) return token;
+    throw refuse('auth', `${this.#options.client.instance}: ${noDestroyerText(object)}`);
   }
 
   /** Why a login of these was refused, in words without a secret; `undefined`: none was. */
@@ -94,4 +96,9 @@ export class VaultIdentity implements Identity, TokenSource {
     const session = [this.#driver, this.#probe].find((each) => each.forget(token));
     return session === undefined ? undefined : () => session.token();
   }
+}
+
+/** Keyturn's own logins delete no key material. */
+export function noDestroyerText(object: string): string {
+  return `there is no token that may delete key material of ${object} here (none was supplied, it is over, or the service was restarted): whoever may approve it supplies one (keyturn destruction token)`;
 }

@@ -13,6 +13,7 @@ import {
   type Receipt,
 } from '../key-backend.js';
 import type { ServedDocument } from '../jwks-document.js';
+import type { SecretValue } from '#platform';
 import { refuse, requireNotAborted } from '../requirements.js';
 import { beforeBegun, onceBegun } from './effect-phases.js';
 import type { KeptDocuments } from './kept-documents.js';
@@ -33,6 +34,7 @@ import {
   type ObjectDocument,
 } from './object-document.js';
 import type { ObjectStore, Stored } from './object-store.js';
+import { noDestroyerText } from './vault-identity.js';
 import type { EngineCall, EngineState, Identity, MadeVersion, VaultEngine } from './vault-engine.js';
 
 export interface VaultBackendOptions {
@@ -142,6 +144,25 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
   }
 
   async contain(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt> {
+    this.leaveOut(attempt, input);
+    try {
+      return await this.#contain(attempt, input);
+    } catch (error) {
+      throw error instanceof BackendError ? this.#whereLeftOut(error, attempt.object, input) : error;
+    }
+  }
+
+  leaveOut(attempt: Attempt, { versions }: { readonly versions: readonly string[] }): void {
+    requireNotAborted(attempt.signal);
+    if (!this.#options.kept.lists(attempt.object, versions)) return;
+    try {
+      this.#options.kept.leaveOut(attempt.object, attempt.key, versions);
+    } catch {
+      // The disk refused the file; memory went first, and the server is told next.
+    }
+  }
+
+  async #contain(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt> {
     const change: Change = { effect: 'contain', ...input };
     const { state, opened } = await beforeBegun(() => this.#enter(attempt, 'contain', input.versions));
     if (opened.repeat !== undefined) return { at: opened.repeat.at };
@@ -191,6 +212,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     const gone = after.versions.filter(({ versionId }) => input.versions.includes(versionId));
     await this.#send(attempt, 'destroy', () => this.#engine.destroy(this.#call(attempt), after, gone));
     const [, entry] = await onceBegun(() => this.#commit(attempt, change, begun));
+    await this.#options.identity.destroyers?.dismiss(attempt.object);
     return { at: entry.at };
   }
 
@@ -247,13 +269,43 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     return { refused, accepted };
   }
 
-  unavailable(): string | undefined {
-    return this.#options.away?.();
+  unavailable({
+    object,
+    effect,
+    versions,
+  }: Parameters<NonNullable<KeyBackend['unavailable']>>[0]): string | undefined {
+    // One attempt is worth its events however long the server is away: what we serve ourselves stops by it.
+    if (effect === 'contain' && this.#options.kept.lists(object, versions)) return undefined;
+    const away = this.#options.away?.();
+    if (away !== undefined) return away;
+    const { destroyers } = this.#options.identity;
+    return effect === 'destroy' && destroyers !== undefined && destroyers.of(object) === undefined
+      ? `${this.declaration.instance}: ${noDestroyerText(object)}`
+      : undefined;
+  }
+
+  async supplyDestroyer(object: string, wrapped: SecretValue): Promise<number | undefined> {
+    this.#engine.requireNamed(object);
+    return this.#options.identity.destroyers?.supply(object, wrapped);
   }
 
   /** What verifiers are served: from memory, no server is asked. `undefined`: never published, or symmetric. */
   servedDocument(familyId: string): ServedDocument | undefined {
     return this.#options.kept.served(familyId);
+  }
+
+  /** What failed is the server's part; what this machine serves is ours. */
+  #whereLeftOut(
+    error: BackendError,
+    object: string,
+    { versions }: { readonly versions: readonly string[] },
+  ): BackendError {
+    const { capabilities, instance } = this.declaration;
+    if (!capabilities.publishesJwks || this.#options.kept.lists(object, versions)) return error;
+    return new BackendError(
+      error.errorClass,
+      `${error.message}. The JWKS that Keyturn serves leaves ${versions.join(', ')} out already; ${instance} itself does not refuse it yet`,
+    );
   }
 
   /** Refused means refused by the document and by the engine, where that one can tell; accepted, by both. */

@@ -71,9 +71,13 @@ export class StepPerformer {
    * the back end is known to be away: an attempt that can only fail is not worth an event.
    */
   async perform(target: StepTarget, decision: Perform, signal: AbortSignal): Promise<void> {
-    const away = target.backEnd.unavailable?.();
-    if (away !== undefined) throw new BackEndAwayError(away);
     const { step, attempt } = decision;
+    const away = target.backEnd.unavailable?.({
+      object: target.object,
+      effect: stepTable[step].effect,
+      versions: target.versions.subject,
+    });
+    if (away !== undefined) throw new BackEndAwayError(away);
     const { clock, ids } = this.ledger.store;
     const attemptId = ids.random();
     const leaseUntil = clock.now() + LEASE_MS;
@@ -127,6 +131,8 @@ export class StepPerformer {
         fence,
         signal: lease.signal,
       };
+      // Whatever became of an earlier attempt, and whether anybody answers: nobody is served the key any longer.
+      if (step === 'contain') target.backEnd.leaveOut?.(call, { versions: target.versions.subject });
       const observed = decision.observesFirst ? await this.#observe(target, step, call) : undefined;
       if (observed === undefined && decision.settleOnly) {
         await this.#fail(target, step, attempt, attemptId, 'no', 'not-done', 'observed: it had not happened');

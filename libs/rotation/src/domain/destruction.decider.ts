@@ -1,4 +1,4 @@
-import { DomainError } from '#eventlog';
+import { DomainError, formatInstant } from '#eventlog';
 import { requireEvidence, requireNotInFuture } from './attestation.js';
 import { byAndAt, decisionOf } from './decided.js';
 import type { NewDestructionEvent } from './destruction.events.js';
@@ -74,6 +74,8 @@ export type DestructionCommand =
   | { readonly type: 'ApproveDestruction'; readonly subject: string; readonly note?: string }
   | { readonly type: 'RejectDestruction'; readonly reason: string }
   | { readonly type: 'RetryDestruction'; readonly reason?: string }
+  /** `endsAt`: of the token. */
+  | { readonly type: 'SupplyDestructionToken'; readonly subject: string; readonly endsAt?: number }
   | {
       readonly type: 'AttestDestruction';
       readonly attestation: Attestation;
@@ -146,9 +148,32 @@ export function decideDestruction(
         'destruction.not-suspended',
         'this destruction is not suspended: there is nothing to retry',
       );
+    case 'SupplyDestructionToken':
+      requireTokenWanted(command.subject, state);
+      return [
+        {
+          type: 'DestructionTokenSupplied',
+          data: command.endsAt === undefined ? {} : { endsAt: formatInstant(command.endsAt) },
+        },
+      ];
     case 'AttestDestruction':
       return attest(command, state);
   }
+}
+
+/** Asked before the token is taken, too: what opens its wrapping opens it once. */
+export function requireTokenWanted(subject: string, state: DestructionState): void {
+  if (!state.exists) throw new DomainError('destruction.not-found', 'there is no such destruction');
+  if (subject === state.requestedBy)
+    throw new DomainError(
+      'destruction.own-approval',
+      'what may destroy is supplied by a subject other than the one that requested it',
+    );
+  if (state.status === 'rejected' || state.status === 'destroyed')
+    throw new DomainError(
+      'destruction.not-waiting',
+      `this destruction is ${state.status}: it needs no token`,
+    );
 }
 
 function attest(

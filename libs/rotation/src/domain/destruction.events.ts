@@ -38,6 +38,12 @@ export const destructionEvents = {
     about: 'A person wants it tried again.',
     schema: z.object({ reason: textSchema.optional() }),
   },
+  DestructionTokenSupplied: {
+    version: 1,
+    about:
+      'Somebody who may approve it handed over, in memory alone, what may delete the key material in its server; the back end’s own logins may not.',
+    schema: z.object({ endsAt: instantSchema.optional() }),
+  },
   OldKeyDestroyed: {
     version: 1,
     about: 'The key material is gone for good; the record of the key is kept.',

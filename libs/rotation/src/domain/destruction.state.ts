@@ -43,6 +43,7 @@ export function evolveDestruction(state: DestructionState, event: DestructionEve
     case 'StepStarted':
     case 'StepFailed':
     case 'Attested':
+    case 'DestructionTokenSupplied':
       return moved;
     case 'DestructionRequested': {
       const { family, backEnd, versions, reason, notBefore } = event.data;

@@ -133,6 +133,11 @@ function wordsOf(event: FamilyEvent | DestructionEvent | TelemetryEvent, names: 
         title: 'Destruction suspended: needs a person',
         detail: `${event.data.reason} (${event.data.code}); asked: ${event.data.person}`,
       };
+    case 'DestructionTokenSupplied':
+      return decision(
+        'Token to destroy with supplied',
+        event.data.endsAt === undefined ? undefined : `good until ${event.data.endsAt}`,
+      );
     case 'DestructionRetried':
       return request('Destruction to be tried again', event.data.reason);
     case 'OldKeyDestroyed':
