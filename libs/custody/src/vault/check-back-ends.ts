@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import type { Clock, SecretValue } from '#platform';
 import { BackendError } from '../key-backend.js';
-import { needsOf, type Needs } from './engines.js';
+import { needsOf } from './engines.js';
 import { openServer, type Server } from './open-vault.js';
 import type { BackEndsSettings } from './vault-config.js';
+import type { Needs } from './vault-engine.js';
 
 /** One thing that was looked at, in words for whoever mends it. */
 export interface BackEndFinding {

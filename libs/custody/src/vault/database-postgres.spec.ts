@@ -17,6 +17,7 @@ jest.setTimeout(60_000);
   beforeAll(async () => {
     postgres = await Postgres.start();
     probe = new PostgresProbe({
+      tls: undefined,
       host: '127.0.0.1',
       port: postgres.port,
       database: 'postgres',

@@ -14,6 +14,13 @@ export interface Identity {
   destroyer(object: string): Promise<SecretValue>;
 }
 
+/** What each of Keyturn's tokens must be allowed for one object: path, and capabilities. */
+export interface Needs {
+  readonly driver: Readonly<Record<string, readonly string[]>>;
+  readonly fence: Readonly<Record<string, readonly string[]>>;
+  readonly probe: Readonly<Record<string, readonly string[]>>;
+}
+
 /** What the requests of one effect are sent with. */
 export interface EngineCall {
   readonly object: string;
