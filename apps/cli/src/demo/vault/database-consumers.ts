@@ -7,8 +7,8 @@ import type { PostgresServer } from './postgres-server.js';
 const BEAT_MS = 250;
 
 interface Credential {
-  /** Keyturn's name of the version. */
-  readonly version: string;
+  /** Keyturn's name of the version; absent: there is no pointer yet. */
+  readonly version: string | undefined;
   readonly username: string;
   readonly password: SecretValue;
 }
@@ -28,6 +28,7 @@ export class DatabaseConsumers implements Consumers {
   readonly #options: DatabaseConsumersOptions;
   readonly #beats: readonly Beat[];
   #held: Credential | undefined;
+  /** By user: the first password that was read of it. */
   readonly #first = new Map<string, Credential>();
   #shown: Shown[] = [];
 
@@ -51,8 +52,9 @@ export class DatabaseConsumers implements Consumers {
     for (const beat of this.#beats) beat.stop();
   }
 
-  knows(_consumer: string, version: string): boolean {
-    return this.#held?.version === version;
+  /** The database itself takes a new password at once; Keyturn's probe logged in with it. */
+  knows(consumer: string, version: string): boolean {
+    return consumer !== this.#options.application.name || this.#held?.version === version;
   }
 
   taken(): readonly Shown[] {
@@ -64,7 +66,7 @@ export class DatabaseConsumers implements Consumers {
   async negative(): Promise<Negative> {
     const { postgres } = this.#options;
     const now = this.#held;
-    const old = [...this.#first.values()].find(({ version }) => version !== now?.version);
+    const old = [...this.#first.values()].find(({ username }) => username !== now?.username);
     if (old === undefined || now === undefined) return { refused: false, how: 'there was no old password' };
     const [withOld, withNew] = [
       await postgres.logsIn(old.username, old.password),
@@ -79,23 +81,24 @@ export class DatabaseConsumers implements Consumers {
   async #read(): Promise<void> {
     const { bao, readerToken, object } = this.#options;
     const used = await readUsed(bao, readerToken, object);
-    if (used === undefined) return;
-    const role = used.engine.slice(0, used.engine.lastIndexOf('@'));
-    const [mount = ''] = object.split('/static-roles/');
+    const [mount = '', pair = ''] = object.split('/static-roles/');
+    // As before Keyturn came: the first of the pair.
+    const [first = ''] = pair.split('/');
+    const role = used?.engine.slice(0, used.engine.lastIndexOf('@')) ?? first;
     const { data } = await bao.askAs<{ data: { username: string; password: string } }>(
       readerToken,
       'GET',
       `${mount}/static-creds/${role}`,
     );
     const { username, password } = data;
-    this.#held = { version: used.versionId, username, password: new SecretValue(password) };
-    if (!this.#first.has(used.versionId)) this.#first.set(used.versionId, this.#held);
+    this.#held = { version: used?.versionId, username, password: new SecretValue(password) };
+    if (!this.#first.has(username)) this.#first.set(username, this.#held);
   }
 
   async #logIn(): Promise<void> {
     const held = this.#held;
     if (held === undefined) return;
     const accepted = await this.#options.postgres.logsIn(held.username, held.password);
-    this.#shown.push({ version: held.version, accepted });
+    this.#shown.push({ version: held.username, accepted });
   }
 }

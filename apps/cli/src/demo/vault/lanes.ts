@@ -20,6 +20,9 @@ export const LANES: readonly Lane[] = [
   { engine: 'database', family: 'demo/orders-database' },
 ];
 
+/** How often the application of the pair reads which role it is to use. */
+const POOL_READS_MS = 1_500;
+
 export interface Servers {
   readonly bao: BaoServer;
   readonly postgres: PostgresServer;
@@ -43,6 +46,7 @@ export async function consumersOf(
     roles,
     cacheMs: milliseconds(cacheTtl ?? undefined),
   }));
+  const emitter = named.find(({ roles }) => roles.includes('emitter'));
   switch (engine) {
     case 'transit':
       return new TransitConsumers({
@@ -71,7 +75,7 @@ export async function consumersOf(
           'demo-orders',
           readPolicy(pointerPath(object), ...PAIR.map((role) => `database/static-creds/${role}`)),
         ),
-        application: named[0] ?? { name: 'orders-api', cacheMs: 1_000 },
+        application: { name: emitter?.name ?? '', cacheMs: POOL_READS_MS },
       });
   }
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { SecretValue } from '#platform';
-import type { BaoServer } from './bao-server.js';
+import { BaoRefusal, type BaoServer } from './bao-server.js';
 
 /** Of what Keyturn keeps of an object in the server, what a consumer reads: which version is used now. */
 const pointerSchema = z.object({
@@ -31,7 +31,14 @@ export async function readUsed(
   token: SecretValue,
   object: string,
 ): Promise<Used | undefined> {
-  const answer = await bao.askAs<{ data: { data: unknown } }>(token, 'GET', pointerPath(object));
+  const answer = await bao
+    .askAs<{ data: { data: unknown } }>(token, 'GET', pointerPath(object))
+    .catch((error: unknown) => {
+      if (error instanceof BaoRefusal && error.status === 404) return undefined;
+      throw error;
+    });
+  // Keyturn did nothing to it yet.
+  if (answer === undefined) return undefined;
   const { versions } = pointerSchema.parse(answer.data.data);
   return versions.find(({ emittingShare }) => emittingShare > 0);
 }

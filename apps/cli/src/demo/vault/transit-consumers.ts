@@ -68,7 +68,7 @@ export class TransitConsumers implements Consumers {
     if (kid === undefined || old === undefined)
       return { refused: false, how: 'no token of an old version was signed' };
     const [header = '', payload = '', signature = ''] = old.text.split('.');
-    const document: JSONWebKeySet = await (await fetch(jwksUrl)).json();
+    const document: JSONWebKeySet = JSON.parse(await (await fetch(jwksUrl)).text());
     // Its time is not over by this clock: the key is the only reason that is left to refuse it.
     const byVerifier = await refusalOf(
       jwtVerify(old.text, createLocalJWKSet(document), { currentDate: new Date(old.signedAt) }),
