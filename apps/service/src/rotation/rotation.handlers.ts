@@ -113,6 +113,11 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     useFactory: (ledger: Ledger, backEnds: BackEnds) => new RegisterFamilyHandler(ledger, backEnds),
     inject: [Ledger, BackEnds],
   },
+  {
+    provide: ImportHistoryHandler,
+    useFactory: (ledger: Ledger, backEnds: BackEnds) => new ImportHistoryHandler(ledger, backEnds),
+    inject: [Ledger, BackEnds],
+  },
   ...[
     ReviseFamilyHandler,
     RegisterConsumerHandler,
@@ -123,7 +128,6 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     CorrectFactHandler,
     RequestDestructionHandler,
     AskDestructionHandler,
-    ImportHistoryHandler,
     DeclareFreezeHandler,
     LiftFreezeHandler,
     ConfirmHoldHandler,

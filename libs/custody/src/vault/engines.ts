@@ -70,24 +70,22 @@ export function openEngine(
     case 'kv':
       return openKv(settings.layout, client, options);
     case 'database':
-      return openDatabase(settings, client, options);
+      return new VaultKeyBackend(databaseEngine(settings, client), options);
   }
 }
 
-function openDatabase(
+export function databaseEngine(
   { connections, cadenceDays, strengthBits }: DatabaseSettings,
   client: VaultClient,
-  options: VaultBackendOptions,
-): VaultBackEnd {
+): DatabaseEngine {
   const probes = new Map(
     Object.entries(connections).map(([name, connection]) => [name, new PostgresProbe(connection)]),
   );
-  const engine = new DatabaseEngine(client, {
+  return new DatabaseEngine(client, {
     probes,
     ...(cadenceDays === undefined ? {} : { cadenceDays }),
     ...(strengthBits === undefined ? {} : { strengthBits }),
   });
-  return new VaultKeyBackend(engine, options);
 }
 
 function openKv(

@@ -1,9 +1,9 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { stringify } from 'yaml';
 import { z } from 'zod';
+import { CertificateAuthority } from '../testing/certificates.js';
 import { BackEndsFileError, readBackEnds } from './vault-config.js';
 
 const ROLE = '6f1c2d3e-0000-4000-8000-000000000001';
@@ -180,24 +180,12 @@ describe('database pairs', () => {
     expect(read({ port: undefined, plainText: false })).toMatchObject({
       connections: { main: { port: 5432, tls: {} } },
     });
-    execFileSync('openssl', [
-      ...[
-        'req',
-        '-x509',
-        '-newkey',
-        'ec',
-        '-pkeyopt',
-        'ec_paramgen_curve:P-256',
-        '-nodes',
-        '-subj',
-        '/CN=ca',
-      ],
-      ...['-keyout', join(folder, 'ca.key'), '-out', join(folder, 'ca.pem')],
-    ]);
-    const tls = { ca: readFileSync(join(folder, 'ca.pem'), 'utf8') };
+    const authority = CertificateAuthority.in(folder);
+    const caFile = basename(authority.file);
+    const tls = { ca: authority.certificate };
     for (const host of ['db.example.com', '127.0.0.1'])
-      expect(read({ host, caFile: 'ca.pem' })).toMatchObject({ connections: { main: { host, tls } } });
-    expect(JSON.stringify(read({ caFile: 'ca.pem' }))).not.toContain('caFile');
+      expect(read({ host, caFile })).toMatchObject({ connections: { main: { host, tls } } });
+    expect(JSON.stringify(read({ caFile }))).not.toContain('caFile');
   });
 
   it('are logged in to in the clear on this machine, and elsewhere where somebody says so', () => {

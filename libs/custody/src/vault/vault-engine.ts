@@ -76,6 +76,8 @@ export interface VaultEngine<State extends EngineState, Wanted> {
 
   /** Throws `config` where the object is not named as this engine's objects are. */
   requireNamed(object: string): void;
+  /** The paths in the server that the object is made of, in their order; a second family MUST NOT have one of them. Pure. */
+  parts(object: string): readonly string[];
   /** What is there now, by the driver's own token; `undefined`: nothing. */
   look(object: string, identity: Identity): Promise<State | undefined>;
   /**
