@@ -1,27 +1,12 @@
-# The driver of database pairs: Keyturn's own token. It sees the roles, keeps the objects' documents, and asks for tokens that are good for
-# one request. It turns nothing by itself and never sees a password.
-# Mounts: database/ (the secrets engine), secret/ (KV v2, cas_required), with the documents under keyturn/.
-
-path "database/static-roles/+" {
+# Keyturn's own login sees the two roles of a pair and keeps the pair's document; driver.hcl goes with it. It turns nothing by itself and
+# never sees a password.
+path "DATABASE/static-roles/BLUE" {
   capabilities = ["read"]
 }
-
-# No required_parameters: they would be asked of a read as well, and refuse it. cas_required of the mount does what they are for.
-path "secret/data/keyturn/database/static-roles/+/+" {
+path "DATABASE/static-roles/GREEN" {
+  capabilities = ["read"]
+}
+# No required_parameters: they would be asked of a read, too. That every write compares is the mount's own rule (cas_required).
+path "DOCUMENTS/data/FOLDER/DATABASE/static-roles/BLUE/GREEN" {
   capabilities = ["create", "update", "read"]
-}
-
-# Without the lines on its parameters it could ask for one that lives for 32 days.
-path "auth/token/create/keyturn-database" {
-  capabilities        = ["update"]
-  allowed_parameters  = { "ttl" = [], "policies" = [] }
-  required_parameters = ["ttl"]
-}
-
-path "auth/token/lookup-self" {
-  capabilities = ["read"]
-}
-
-path "auth/token/renew-self" {
-  capabilities = ["update"]
 }

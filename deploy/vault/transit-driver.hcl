@@ -1,31 +1,8 @@
-# Keyturn's own login: looks at keys, keeps its documents, and asks for tokens that are good for one request. By itself it turns nothing.
+# Keyturn's own login looks at keys and keeps their documents; driver.hcl goes with it. By itself it turns nothing.
 path "TRANSIT/keys/+" {
   capabilities = ["read"]
 }
 # No required_parameters: they would be asked of a read, too. That every write compares is the mount's own rule (cas_required).
 path "DOCUMENTS/data/FOLDER/TRANSIT/keys/*" {
   capabilities = ["create", "update", "read"]
-}
-# Whether check-and-set is required on the mount: keyturn doctor says so.
-path "DOCUMENTS/config" {
-  capabilities = ["read"]
-}
-# Exactly the life that Keyturn asks for; one use and the policies are the role's own.
-path "auth/token/create/NAME-fence" {
-  capabilities        = ["update"]
-  allowed_parameters  = { "ttl" = ["20s"], "policies" = [] }
-  required_parameters = ["ttl"]
-}
-path "auth/token/lookup-self" {
-  capabilities = ["read"]
-}
-path "auth/token/renew-self" {
-  capabilities = ["update"]
-}
-# What its own tokens may do, for keyturn doctor: one that is good for one request cannot ask for itself.
-path "sys/capabilities" {
-  capabilities = ["update"]
-}
-path "sys/capabilities-self" {
-  capabilities = ["update"]
 }

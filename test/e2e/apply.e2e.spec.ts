@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run, type Ran } from '../../apps/cli/src/testing/run-in.js';
 import { startService, type StartedService } from '../../apps/service/src/testing/started-service.js';
-import { exampleFile } from '../../apps/cli/src/demo/example-file.js';
+import { exampleFile } from '../../apps/cli/src/demo/package-folder.js';
 
 let service: StartedService;
 let folder: string;

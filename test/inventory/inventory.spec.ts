@@ -195,6 +195,7 @@ describe('the watch of all back ends', () => {
   const looks: string[] = [];
   let families: ReadonlyMap<string, readonly string[]>;
   let underWay: readonly string[];
+  let unknown: readonly string[] = [];
   const watch = (): InventoryWatch => {
     const reconciler = new InventoryReconciler(world.ledger, world.backEnds);
     return new InventoryWatch({
@@ -206,10 +207,10 @@ describe('the watch of all back ends', () => {
         },
         look: async (family) => {
           looks.push('one');
-          await reconciler.look(family);
+          return reconciler.look(family);
         },
       },
-      directory: { byBackEnd: () => families, underWay: () => underWay },
+      directory: { byBackEnd: () => families, underWay: () => underWay, unknown: () => unknown },
       clock,
       onError: (error) => {
         throw error;
@@ -230,6 +231,24 @@ describe('the watch of all back ends', () => {
     clock.advance(1);
     await watch().round();
     expect(looks).toEqual(['all of local', 'one', 'one', 'all of local']);
+  });
+
+  it('looks at what was never on record once, and again where it could not be read', async () => {
+    const { familyId } = await rotating(world);
+    unknown = [familyId];
+    looks.length = 0;
+    const newcomers = watch();
+    unreadable = 'permission denied';
+    await newcomers.newcomers();
+    await newcomers.newcomers();
+    expect(looks).toEqual(['one']);
+    unreadable = undefined;
+    clock.advance(5 * MINUTE);
+    await newcomers.newcomers();
+    clock.advance(DAY);
+    await newcomers.newcomers();
+    expect(looks).toEqual(['one', 'one']);
+    unknown = [];
   });
 
   it('goes back on a drift that is gone, without a person', async () => {

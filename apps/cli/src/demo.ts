@@ -13,7 +13,7 @@ import {
 } from '#rotation';
 import { DemoClient } from './demo/demo-client.js';
 import { Traffic, type Presented } from './demo/traffic.js';
-import { exampleFile } from './demo/example-file.js';
+import { exampleFile } from './demo/package-folder.js';
 import { paintFor, terminalOf } from './terminal.js';
 import { saveToken } from './token-file.js';
 import { sinceStart, waitsForText } from './words.js';

@@ -118,7 +118,7 @@ Settings: KEYTURN_URL (where the service is), KEYTURN_TOKEN (what to sign in wit
     );
   program.commandsGroup('Run it:');
   registerServe(program, around);
-  registerDemo(program);
+  registerDemo(program, around);
   registerToken(program, around);
   registerWhoami(program, around);
   registerRebuild(program, around);

@@ -192,6 +192,13 @@ export interface KeyBackend {
   leaveOut?(attempt: Attempt, input: { readonly versions: readonly string[] }): void;
 
   /**
+   * What an object is made of that no second family may have, each part with where it lies: the same `place` for the same thing,
+   * whichever back end and whichever object it is a part of. Asks nobody; throws `config` where no object is named like that. Absent: an
+   * object is one thing of its back end's own.
+   */
+  claims?(object: string): readonly { readonly part: string; readonly place: string }[];
+
+  /**
    * Every effect below
    * MUST refuse an attempt whose fence is older than the newest seen for the object (`fenced`), before it changes anything;
    * MUST find a repeat by `attempt.key` and answer with the first receipt, changing nothing;

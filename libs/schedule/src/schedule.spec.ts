@@ -21,6 +21,7 @@ import {
   type RotationPlan,
   type RotationState,
   type VersionSnapshot,
+  BackEnds,
 } from '#rotation';
 import { DAY_MS, dueOf } from './due.js';
 import { obligationRows } from './obligations.js';
@@ -467,7 +468,9 @@ describe('the example history of StockEase, imported', () => {
     const ledger = new Ledger(store);
     const bytes = readFileSync(new URL('../../../examples/stockease.json', import.meta.url));
     const context = { subject: API, commandId: ROTATION, requestHash: '', via: 'cli' } as const;
-    await new ImportHistoryHandler(ledger).execute(new ImportHistory(context, 'stockease.json', bytes));
+    await new ImportHistoryHandler(ledger, new BackEnds([])).execute(
+      new ImportHistory(context, 'stockease.json', bytes),
+    );
     const streams = new Set<string>();
     for await (const { stream } of store.log.readAll()) streams.add(stream);
     const ids = (category: string): readonly string[] =>

@@ -545,7 +545,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     await toTheEnd(story, () => runner.advanceDestruction(id));
   },
   import: async (story) => {
-    await new ImportHistoryHandler(story.ledger).execute(
+    await new ImportHistoryHandler(story.ledger, story.backEnds).execute(
       new ImportHistory(story.context('import'), 'stockease.json', readFileSync('examples/stockease.json')),
     );
   },

@@ -35,6 +35,7 @@ export const STATUS_OF: Readonly<Record<string, number>> = {
   'back-end.config': 502,
   'back-end.fenced': 409,
   'back-end.not-known': 422,
+  'back-end.object-refused': 422,
   'back-end.quota': 503,
   'back-end.transient': 503,
   'back-end.unknown': 502,

@@ -5,9 +5,15 @@ const BY_BACK_END = 'SELECT back_end, id FROM families WHERE back_end IS NOT NUL
 /** What waits, and what is to be seen gone. */
 const UNDER_WAY = `SELECT family_id AS id FROM rotations WHERE ended = 0
   UNION SELECT id FROM families WHERE drifted_at IS NOT NULL ORDER BY 1`;
+const UNKNOWN = 'SELECT id FROM families WHERE back_end IS NOT NULL AND accepted_since IS NULL ORDER BY id';
 
 /** Whose objects are looked at, by the read model: it says whom to look at and nothing else. */
 export function inventoryDirectory({ db }: Pick<ReadModel, 'db'>): InventoryDirectory {
+  const idsOf = (query: string): readonly string[] =>
+    db
+      .prepare(query)
+      .all()
+      .map(({ id }) => String(id));
   return {
     byBackEnd: () => {
       const found = new Map<string, string[]>();
@@ -18,10 +24,7 @@ export function inventoryDirectory({ db }: Pick<ReadModel, 'db'>): InventoryDire
       }
       return found;
     },
-    underWay: () =>
-      db
-        .prepare(UNDER_WAY)
-        .all()
-        .map(({ id }) => String(id)),
+    underWay: () => idsOf(UNDER_WAY),
+    unknown: () => idsOf(UNKNOWN),
   };
 }

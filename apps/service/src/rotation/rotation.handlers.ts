@@ -113,6 +113,11 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     useFactory: (ledger: Ledger, backEnds: BackEnds) => new RegisterFamilyHandler(ledger, backEnds),
     inject: [Ledger, BackEnds],
   },
+  {
+    provide: ImportHistoryHandler,
+    useFactory: (ledger: Ledger, backEnds: BackEnds) => new ImportHistoryHandler(ledger, backEnds),
+    inject: [Ledger, BackEnds],
+  },
   ...[
     ReviseFamilyHandler,
     RegisterConsumerHandler,
@@ -122,7 +127,6 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
     AskContainmentHandler,
     CorrectFactHandler,
     RequestDestructionHandler,
-    ImportHistoryHandler,
     DeclareFreezeHandler,
     LiftFreezeHandler,
     ConfirmHoldHandler,

@@ -33,6 +33,7 @@ export class DatabaseBench {
   ) {
     const { bao, postgres, pairs, documents, unused } = this;
     const probe = new PostgresProbe({
+      tls: undefined,
       host: '127.0.0.1',
       port: postgres.port,
       database: 'postgres',

@@ -83,6 +83,28 @@ export class Postgres {
     return client;
   }
 
+  /** Takes connections by TLS as well from now on, with this certificate; without one, no more. */
+  async useTls(server?: { readonly certificate: string; readonly key: string }): Promise<void> {
+    if (server !== undefined) {
+      for (const [name, pem] of [
+        ['server.crt', server.certificate],
+        ['server.key', server.key],
+      ] as const) {
+        const file = join(this.#data, name);
+        rmSync(file, { force: true });
+        writeFileSync(file, pem, { mode: 0o600 });
+        giveAway(file);
+      }
+    }
+    const wanted = server === undefined ? 'off' : 'on';
+    await this.query(`ALTER SYSTEM SET ssl = ${wanted}`);
+    // Where it is on already, only a new start takes another certificate at once.
+    await this.pause();
+    await this.resume();
+    const [{ ssl } = {}] = await this.query('SHOW ssl');
+    if (ssl !== wanted) throw new Error(`PostgreSQL has ssl ${String(ssl)}`);
+  }
+
   /** Does something the moment a user has another password than now; what is returned resolves once it watches. */
   async onceChanged<T>(user: string, act: () => Promise<T>): Promise<{ readonly acted: Promise<T> }> {
     const client = await this.session(SUPERUSER, this.rootPassword);

@@ -4,15 +4,17 @@ import { join } from 'node:path';
 import { jest } from '@jest/globals';
 import { systemClock } from '#platform';
 import { haveRealPart } from '#platform/testing';
+import { DatabasePairs, rolesOf } from '../testing/database-pairs.js';
 import { OpenBao } from '../testing/openbao.js';
+import { Postgres } from '../testing/postgres.js';
 import { setUpVault } from '../testing/set-up-vault.js';
 import { checkBackEnds } from './check-back-ends.js';
 import { readBackEnds } from './vault-config.js';
 
 jest.setTimeout(60_000);
 
-const CASES = 3;
-const real = haveRealPart('openbao', CASES);
+const CASES = 4;
+const real = haveRealPart('openbao', CASES) && haveRealPart('postgres', 1);
 
 (real ? describe : describe.skip)('what keyturn doctor says of a real server', () => {
   let bao: OpenBao;
@@ -78,6 +80,63 @@ const real = haveRealPart('openbao', CASES);
     expect(found).toMatchObject({ 'login.refused': ['problem', expect.stringContaining(secret)] });
     expect(JSON.stringify(found)).not.toContain('wrong-2c41');
     writeFileSync(secret, good);
+  });
+
+  it('looks at secrets of KV and at database pairs, and at who may read passwords', async () => {
+    const postgres = await Postgres.start();
+    try {
+      const folder = mkdtempSync(join(out, 'all-'));
+      const pairs = await DatabasePairs.open(bao, postgres, 'database');
+      const [good, short] = [await pairs.make(), await pairs.make('1000h')];
+      const names = [good, short].map((object) => rolesOf(object).join('/'));
+      const at = join(folder, 'back-ends.yaml');
+      const made = setUpVault(bao, folder, ['jwt'], {
+        NAME: 'all',
+        KV_SECRETS: 'payments/hmac orders/webhook:paths billing/key:fields',
+        PAIRS: [...names, 'none-1/none-2'].join(' '),
+        DB_HOST: '127.0.0.1',
+        DB_PORT: String(postgres.port),
+        DB_NAME: 'postgres',
+      });
+      writeFileSync(at, made);
+      const objects = [
+        { instance: 'vault.all', object: 'transit/keys/jwt' },
+        { instance: 'vault.all-kv', object: 'secret/data/payments/hmac' },
+        { instance: 'vault.all-kv-paths', object: 'secret/data/orders/webhook' },
+        { instance: 'vault.all-kv-fields', object: 'secret/data/billing/key' },
+        { instance: 'vault.all-db', object: good },
+      ];
+      const look = async (more: readonly string[] = []) =>
+        checkBackEnds(
+          readBackEnds(at),
+          [...objects, ...more.map((object) => ({ instance: 'vault.all-db', object }))],
+          systemClock,
+        );
+      const fine = await look();
+      expect(fine.filter(({ state }) => state !== 'fine')).toEqual([]);
+      expect(fine.map(({ id }) => id)).toContain('back-end.vault.all-db.pairs');
+      const missing = 'database/static-roles/none-1/none-2';
+      const found = Object.fromEntries((await look([short, missing, 'database/static-roles/other-1/other-2'])).map((each) => [each.id, each]));
+      expect(found[`back-end.vault.all-db.${short}`]).toMatchObject({
+        state: 'problem',
+        text: expect.stringContaining('set its rotation_period to 77760000s or more'),
+      });
+      expect(found[`back-end.vault.all-db.${missing}`]).toMatchObject({
+        state: 'problem',
+        text: expect.stringContaining('is not there: create it'),
+      });
+      expect(found['back-end.all.probe']).toMatchObject({
+        state: 'problem',
+        text: expect.stringContaining('read on database/static-creds/other-1'),
+        mend: expect.stringContaining('database-probe.hcl'),
+      });
+      await bao.api('POST', 'auth/approle/role/all-driver', { token_policies: ['all-driver', 'all-probe'] });
+      expect((await look()).filter(({ state }) => state !== 'fine')).toEqual([
+        expect.objectContaining({ id: 'back-end.vault.all-db.passwords', state: 'warning' }),
+      ]);
+    } finally {
+      await postgres.stop();
+    }
   });
 
   it('says that it is sealed, or away', async () => {

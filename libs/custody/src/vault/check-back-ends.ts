@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import type { Clock, SecretValue } from '#platform';
 import { BackendError } from '../key-backend.js';
-import { needsOf, type Needs } from './engines.js';
+import { checkPairs } from './check-database.js';
+import { needsOf, type BackEndSettings } from './engines.js';
 import { openServer, type Server } from './open-vault.js';
 import type { BackEndsSettings } from './vault-config.js';
+import type { Needs } from './vault-engine.js';
 
 /** One thing that was looked at, in words for whoever mends it. */
 export interface BackEndFinding {
@@ -35,13 +37,26 @@ export async function checkBackEnds(
   for (const server of settings.servers) {
     const opened = openServer(server, clock);
     try {
-      found.push(...(await checkServer(opened, needsOn(server.name, settings, objects), clock)));
+      found.push(
+        ...(await checkServer(opened, needsOn(server.name, settings, objects), clock, settings.backEnds)),
+      );
+      if (found.some(({ id }) => id === `back-end.${server.name}.login`))
+        for (const backEnd of settings.backEnds)
+          if (backEnd.server === server.name && backEnd.engine === 'database')
+            found.push(...(await checkPairs(opened, backEnd, objectsOf(backEnd.instance, objects))));
     } finally {
       await opened.health.stop();
       await opened.client.close();
     }
   }
   return found;
+}
+
+function objectsOf(
+  instance: string,
+  objects: readonly { readonly instance: string; readonly object: string }[],
+): readonly string[] {
+  return objects.flatMap((each) => (each.instance === instance ? [each.object] : []));
 }
 
 function needsOn(
@@ -52,9 +67,7 @@ function needsOn(
   return backEnds
     .filter((backEnd) => backEnd.server === server)
     .flatMap((backEnd) =>
-      objects
-        .filter(({ instance }) => instance === backEnd.instance)
-        .map(({ object }) => ({ object, ...needsOf(backEnd, object) })),
+      objectsOf(backEnd.instance, objects).map((object) => ({ object, ...needsOf(backEnd, object) })),
     );
 }
 
@@ -62,6 +75,7 @@ async function checkServer(
   server: Server,
   needs: readonly (Needs & { readonly object: string })[],
   clock: Clock,
+  backEnds: BackEndsSettings['backEnds'],
 ): Promise<readonly BackEndFinding[]> {
   const { settings, health, identity } = server;
   const { name, documents } = settings;
@@ -104,13 +118,17 @@ async function checkServer(
       [`${read}/${object}`]: ['create', 'update', 'read'],
     })),
   );
-  const driver = await signedIn(server, 'login', 'signs in', () => identity.token(), paths);
+  const engines = backEnds.flatMap((each) => (each.server === name ? [each.engine] : []));
+  const policies = (who: Who): string => policiesOf(engines, who);
+  const driver = await signedIn(server, 'login', 'signs in', () => identity.token(), paths, policies);
   found.push(...driver);
   if (driver.some(({ id: each }) => each === id('login.refused'))) return found;
   const own = settings.probe !== undefined;
   if (own) {
     const probes = merged(needs.map(({ probe }) => probe));
-    found.push(...(await signedIn(server, 'probe', 'signs in to probe', () => identity.probe(), probes)));
+    found.push(
+      ...(await signedIn(server, 'probe', 'signs in to probe', () => identity.probe(), probes, policies)),
+    );
   }
   const fences = merged(needs.map(({ fence }) => fence));
   found.push(
@@ -120,19 +138,34 @@ async function checkServer(
       'gets tokens for one request',
       () => identity.once(ONCE_SECONDS),
       fences,
+      policies,
     )),
     await ofMount(server),
   );
   return found;
 }
 
+type Who = 'login' | 'probe' | 'fence';
+
+const POLICIES: Readonly<Record<BackEndSettings['engine'], Readonly<Partial<Record<Who, string>>>>> = {
+  transit: { login: 'transit-driver', fence: 'transit-fence', probe: 'transit-probe' },
+  kv: { login: 'kv-driver' },
+  database: { login: 'database-driver', fence: 'database-once', probe: 'database-probe' },
+};
+
+function policiesOf(engines: readonly BackEndSettings['engine'][], who: Who): string {
+  const files = [...new Set(engines)].flatMap((engine) => POLICIES[engine][who] ?? []);
+  return files.map((file) => `deploy/vault/${file}.hcl`).join(', ');
+}
+
 /** One login, and what it may do; `…refused` where there is none. */
 async function signedIn(
   { settings: { name }, client, identity }: Server,
-  what: 'login' | 'probe' | 'fence',
+  what: Who,
   does: string,
   get: () => Promise<SecretValue>,
   wanted: Readonly<Record<string, readonly string[]>>,
+  policies: (who: Who) => string,
 ): Promise<readonly BackEndFinding[]> {
   const id = `back-end.${name}.${what}`;
   try {
@@ -163,7 +196,7 @@ async function signedIn(
         id,
         state: 'problem',
         text: `Keyturn ${does} on ${name}, but lacks ${shown}${more}`,
-        mend: `give it the policy of deploy/vault/transit-${what === 'login' ? 'driver' : what}.hcl`,
+        mend: `give it what stands in ${policies(what)}; deploy/vault/setup.sh writes the policies`,
       },
     ];
   } catch (error) {

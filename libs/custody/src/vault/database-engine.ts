@@ -114,6 +114,12 @@ export class DatabaseEngine implements VaultEngine<State, Wanted> {
     this.#pair(object);
   }
 
+  /** Each role: it may stand in one pair only, whatever the other is and whichever comes first. */
+  parts(object: string): readonly string[] {
+    const { mount, roles } = this.#pair(object);
+    return roles.map((role) => `${mount}/static-roles/${role}`).sort();
+  }
+
   async look(object: string, identity: Identity): Promise<State | undefined> {
     const pair = this.#pair(object);
     const token = await identity.token();

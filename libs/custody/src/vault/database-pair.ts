@@ -5,6 +5,7 @@ import { BackendError } from '../key-backend.js';
 import { refuse } from '../requirements.js';
 import type { Credential } from './database-login.js';
 import type { VaultClient } from './vault-client.js';
+import type { Needs } from './vault-engine.js';
 
 const roleSchema = z.looseObject({
   username: z.string(),
@@ -45,14 +46,14 @@ export class DatabasePair {
     private readonly client: VaultClient,
     readonly object: string,
   ) {
-    const [, mount = '', blue = '', green = ''] = /^(.+)\/static-roles\/([^/]+)\/([^/]+)$/.exec(object) ?? [];
-    if (green === '' || blue === green)
+    const pair = pairIn(object);
+    if (pair === undefined)
       throw refuse(
         'config',
         `${object} names no pair of static roles: write it as MOUNT/static-roles/BLUE/GREEN, with two different roles`,
       );
-    this.mount = mount;
-    this.roles = [blue, green];
+    this.mount = pair.mount;
+    this.roles = pair.roles;
   }
 
   /** `undefined`: there is no such role. */
@@ -103,6 +104,26 @@ export class DatabasePair {
     if (answer === undefined)
       throw new BackendError('not-found', `${this.client.instance}, ${path}: there is no such role`);
   }
+}
+
+/** What a name of a pair says; `undefined`: it is none. */
+export function pairIn(
+  object: string,
+): { readonly mount: string; readonly roles: readonly [string, string] } | undefined {
+  const [, mount = '', blue = '', green = ''] = /^(.+)\/static-roles\/([^/]+)\/([^/]+)$/.exec(object) ?? [];
+  return green === '' || blue === green ? undefined : { mount, roles: [blue, green] };
+}
+
+/** What each of Keyturn's tokens must be allowed to turn a pair. */
+export function databaseNeeds(object: string): Needs {
+  const { mount = '', roles = [] } = pairIn(object) ?? {};
+  const on = (part: string, capability: string): Readonly<Record<string, readonly string[]>> =>
+    Object.fromEntries(roles.map((role) => [`${mount}/${part}/${role}`, [capability]]));
+  return {
+    driver: on('static-roles', 'read'),
+    fence: on('rotate-role', 'update'),
+    probe: on('static-creds', 'read'),
+  };
 }
 
 /** The role of a name such as `blue@2026-11-22T05:00:00.123Z`. */

@@ -77,7 +77,12 @@ const real = haveRealPart('openbao', 3) && haveRealPart('postgres', 3);
       fence: { role: 'keyturn-database', policies: ['keyturn-database-once'] },
       clock: systemClock,
     });
-    const asked = new PostgresProbe({ host: '127.0.0.1', port: postgres.port, database: 'postgres' });
+    const asked = new PostgresProbe({
+      host: '127.0.0.1',
+      port: postgres.port,
+      database: 'postgres',
+      tls: undefined,
+    });
     backend = new VaultKeyBackend(new DatabaseEngine(asking, { probes: new Map([[CONNECTION, asked]]) }), {
       instance: 'vault.test',
       store: new ObjectStore({

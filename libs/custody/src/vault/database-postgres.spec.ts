@@ -1,9 +1,13 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { jest } from '@jest/globals';
 import { SecretValue } from '#platform';
 import { haveRealPart } from '#platform/testing';
 import { BackendError } from '../key-backend.js';
+import { CertificateAuthority } from '../testing/certificates.js';
 import { formsOf } from '../testing/local-harness.js';
 import { Postgres } from '../testing/postgres.js';
 import { PostgresProbe } from './database-postgres.js';
@@ -17,6 +21,7 @@ jest.setTimeout(60_000);
   beforeAll(async () => {
     postgres = await Postgres.start();
     probe = new PostgresProbe({
+      tls: undefined,
       host: '127.0.0.1',
       port: postgres.port,
       database: 'postgres',
@@ -44,17 +49,94 @@ jest.setTimeout(60_000);
     expect(await probe.logIn({ username: 'nobody_here', password: wrong })).toEqual({ kind: 'refused' });
   });
 
-  it('takes no password out of the environment', async () => {
+  it('takes nothing out of the environment', async () => {
     const { username, password } = await user();
+    const environment = {
+      PGPASSWORD: password.reveal().toString('utf8'),
+      PGHOST: '127.0.0.9',
+      PGUSER: 'postgres',
+      PGOPTIONS: '-c no_such_setting=1',
+      PGREPLICATION: 'database',
+      PGSSLMODE: 'require',
+      PGSSLNEGOTIATION: 'direct',
+      PGCLIENTENCODING: 'none',
+      PGCLIENT_ENCODING: 'none',
+    };
     // oxlint-disable-next-line no-restricted-properties -- the client library reads it
-    process.env['PGPASSWORD'] = password.reveal().toString('utf8');
+    const { env } = process;
+    Object.assign(env, environment);
     try {
+      expect(await probe.logIn({ username, password })).toEqual({ kind: 'accepted' });
       const wrong = new SecretValue('not it');
       expect(await probe.logIn({ username, password: wrong })).toEqual({ kind: 'refused' });
     } finally {
-      // oxlint-disable-next-line no-restricted-properties -- as above
-      delete process.env['PGPASSWORD'];
+      for (const name of Object.keys(environment)) Reflect.deleteProperty(env, name);
     }
+  });
+
+  describe('over TLS', () => {
+    /** Says whether anybody came as far as to ask for it. */
+    class Watched extends SecretValue {
+      asked = 0;
+      override reveal(): Buffer {
+        this.asked += 1;
+        return super.reveal();
+      }
+    }
+    let folder: string;
+    let authority: CertificateAuthority;
+    beforeAll(async () => {
+      folder = mkdtempSync(join(tmpdir(), 'keyturn-tls-'));
+      authority = CertificateAuthority.in(folder);
+    });
+    afterAll(async () => {
+      await postgres.useTls();
+      rmSync(folder, { recursive: true, force: true });
+    });
+
+    async function tried(host: string, ca?: string) {
+      const { username, password } = await user();
+      const watched = new Watched(password.reveal());
+      const over = new PostgresProbe({
+        host,
+        port: postgres.port,
+        database: 'postgres',
+        tls: ca === undefined ? {} : { ca },
+        withinMs: WITHIN_MS,
+      });
+      const verdict = await over.logIn({ username, password: watched }).catch((error: unknown) => error);
+      return { verdict, asked: watched.asked };
+    }
+
+    it('logs in where the right authority signed for the right name or address', async () => {
+      await postgres.useTls(authority.issue('DNS:localhost', 'IP:127.0.0.1'));
+      for (const host of ['localhost', '127.0.0.1'])
+        expect(await tried(host, authority.certificate)).toEqual({ verdict: { kind: 'accepted' }, asked: 1 });
+    });
+
+    it('says nothing to who was signed for by another authority, is somebody else, or speaks in the clear', async () => {
+      const other = CertificateAuthority.in(folder);
+      await postgres.useTls(other.issue('DNS:localhost'));
+      expect(await tried('localhost', authority.certificate)).toMatchObject({
+        verdict: { errorClass: 'config', message: expect.stringMatching(/not to be trusted .*caFile/) },
+        asked: 0,
+      });
+      expect(await tried('localhost')).toMatchObject({
+        verdict: { errorClass: 'config', message: expect.stringMatching(/not to be trusted .*caFile/) },
+        asked: 0,
+      });
+      await postgres.useTls(authority.issue('DNS:db.example.com', 'IP:127.0.0.2'));
+      for (const host of ['localhost', '127.0.0.1'])
+        expect(await tried(host, authority.certificate)).toMatchObject({
+          verdict: { errorClass: 'config', message: expect.stringContaining('for another name') },
+          asked: 0,
+        });
+      await postgres.useTls();
+      expect(await tried('localhost', authority.certificate)).toMatchObject({
+        verdict: { errorClass: 'config', message: expect.stringContaining('speaks no TLS') },
+        asked: 0,
+      });
+    });
   });
 
   it('leaves no session behind', async () => {

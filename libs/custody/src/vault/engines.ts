@@ -1,12 +1,17 @@
 import { z } from 'zod';
 import type { ServedDocument } from '../jwks-document.js';
 import type { KeyBackend } from '../key-backend.js';
+import { DatabaseEngine } from './database-engine.js';
+import { databaseNeeds } from './database-pair.js';
+import { PostgresProbe } from './database-postgres.js';
+import { databaseFields, type DatabaseSettings } from './database-settings.js';
 import { KvDocumentEngine } from './kv-document-engine.js';
 import { KvFieldsEngine } from './kv-fields-engine.js';
 import { currentAndPrevious, singleValue } from './kv-fields-layout.js';
 import { KvPathsEngine } from './kv-paths-engine.js';
 import { TransitEngine } from './transit-engine.js';
 import type { VaultClient } from './vault-client.js';
+import type { Needs } from './vault-engine.js';
 import { VaultKeyBackend, type VaultBackendOptions } from './vault-key-backend.js';
 
 /** What every back end says of itself: the name families call it by, and which of the servers it lies on. */
@@ -24,27 +29,25 @@ export const KV_LAYOUTS = ['document', 'paths', 'fields', 'single'] as const;
 
 const kv = z.strictObject({ ...common, engine: z.literal('kv'), layout: z.enum(KV_LAYOUTS) });
 
+const database = z.strictObject({ ...common, ...databaseFields });
+
 /** The engines that work: each has its settings here and its constructor in {@link openEngine}. */
-export const backEndSchema = z.discriminatedUnion('engine', [transit, kv]);
-export type BackEndSettings = z.output<typeof backEndSchema>;
-export const ENGINES = ['transit', 'kv'] as const satisfies readonly BackEndSettings['engine'][];
+export const backEndSchema = z.discriminatedUnion('engine', [transit, kv, database]);
+/** As the file has them, and with the certificates that it names. */
+export type BackEndSettings = z.output<typeof transit> | z.output<typeof kv> | DatabaseSettings;
+export const ENGINES = ['transit', 'kv', 'database'] as const satisfies readonly BackEndSettings['engine'][];
 
 /** The port, and what verifiers are served of it, from memory. */
 export interface VaultBackEnd extends KeyBackend {
   servedDocument(familyId: string): ServedDocument | undefined;
 }
 
-/** What each of Keyturn's tokens must be allowed for one object: path, and capabilities. */
-export interface Needs {
-  readonly driver: Readonly<Record<string, readonly string[]>>;
-  readonly fence: Readonly<Record<string, readonly string[]>>;
-  readonly probe: Readonly<Record<string, readonly string[]>>;
-}
-
 export function needsOf(settings: BackEndSettings, object: string): Needs {
   switch (settings.engine) {
     case 'kv':
       return kvNeeds(settings.layout, object);
+    case 'database':
+      return databaseNeeds(object);
     case 'transit': {
       const under = (verb: string): string => object.replace(/\/keys\/(?=[^/]+$)/, `/${verb}/`);
       return {
@@ -66,7 +69,23 @@ export function openEngine(
       return new VaultKeyBackend(new TransitEngine(client), options);
     case 'kv':
       return openKv(settings.layout, client, options);
+    case 'database':
+      return new VaultKeyBackend(databaseEngine(settings, client), options);
   }
+}
+
+export function databaseEngine(
+  { connections, cadenceDays, strengthBits }: DatabaseSettings,
+  client: VaultClient,
+): DatabaseEngine {
+  const probes = new Map(
+    Object.entries(connections).map(([name, connection]) => [name, new PostgresProbe(connection)]),
+  );
+  return new DatabaseEngine(client, {
+    probes,
+    ...(cadenceDays === undefined ? {} : { cadenceDays }),
+    ...(strengthBits === undefined ? {} : { strengthBits }),
+  });
 }
 
 function openKv(

@@ -74,6 +74,10 @@ export class KvDocumentEngine implements VaultEngine<State, Told> {
     this.#secret(object);
   }
 
+  parts(object: string): readonly string[] {
+    return [object];
+  }
+
   async look(object: string, identity: Identity): Promise<State | undefined> {
     const state = await this.#secret(object).look(await identity.token());
     return state === undefined ? undefined : { ...state, newest: String(state.current) };

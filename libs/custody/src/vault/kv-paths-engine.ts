@@ -101,6 +101,10 @@ export class KvPathsEngine implements VaultEngine<State, Told> {
     this.#secret(`${object}/green`);
   }
 
+  parts(object: string): readonly string[] {
+    return [object, ...PATHS.map((path) => `${object}/${path}`)];
+  }
+
   async look(object: string, identity: Identity): Promise<State | undefined> {
     const token = await identity.token();
     const pointer = await this.#secret(object).look(token);

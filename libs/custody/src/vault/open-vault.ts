@@ -48,6 +48,7 @@ export class VaultBackEnds {
       const { client, identity, health } = server;
       const made = openEngine(backEnd, client, {
         instance: backEnd.instance,
+        place: placeOf(server.settings),
         identity,
         store: new ObjectStore({ client, ...server.settings.documents, token: () => identity.token() }),
         kept: new KeptDocuments(join(directory, backEnd.instance)),
@@ -100,6 +101,11 @@ export class VaultBackEnds {
       await client.close();
     }
   }
+}
+
+/** A path with the namespace before it is the same thing as one asked for inside of the namespace. */
+function placeOf({ address, namespace }: ServerSettings): string {
+  return [address.origin, ...(namespace === undefined ? [] : [namespace])].join('/');
 }
 
 export function openServer(settings: ServerSettings, clock: Clock): Server {

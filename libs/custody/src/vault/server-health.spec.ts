@@ -163,7 +163,9 @@ const real = haveRealPart('openbao', CASES);
   it('works in a namespace, by its policies there', async () => {
     await bao.api('POST', 'sys/namespaces/team1', {});
     const inside = mkdtempSync(join(out, 'team1-'));
-    const made: typeof said = parse(setUpVault(bao, inside, ['one', 'two', 'three', 'four'], 'team1'));
+    const made: typeof said = parse(
+      setUpVault(bao, inside, ['one', 'two', 'three', 'four'], { namespace: 'team1' }),
+    );
     const vault = vaultWith({ ...made.servers.keyturn, namespace: 'team1' });
     await vault.look();
     expect(vault.health()).toMatchObject([{ state: 'answers' }]);

@@ -69,6 +69,10 @@ export class TransitEngine implements VaultEngine<State, Limits> {
     this.#key(object);
   }
 
+  parts(object: string): readonly string[] {
+    return [object];
+  }
+
   async look(object: string, identity: Identity): Promise<State | undefined> {
     const state = await this.#key(object).read(await identity.token());
     return state === undefined ? undefined : { ...state, newest: String(state.latest) };

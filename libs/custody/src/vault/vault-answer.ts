@@ -21,7 +21,7 @@ export interface VaultAnswer {
 }
 
 /**
- * What an answer means for whoever asked (docs/vault.md has the table). `done`: executed · `not-executed`: certainly without an
+ * What an answer means for whoever asked. `done`: executed · `not-executed`: certainly without an
  * effect · `unknown`: it may have had one, or may have one later.
  */
 export type Meaning =

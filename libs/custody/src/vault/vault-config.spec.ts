@@ -1,7 +1,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { stringify } from 'yaml';
+import { z } from 'zod';
+import { CertificateAuthority } from '../testing/certificates.js';
 import { BackEndsFileError, readBackEnds } from './vault-config.js';
 
 const ROLE = '6f1c2d3e-0000-4000-8000-000000000001';
@@ -21,6 +23,13 @@ const server = {
 };
 const kv = { instance: 'vault.kv', server: 'prod-eu', engine: 'kv', layout: 'document' };
 const transit = { instance: 'vault.prod-eu', server: 'prod-eu', engine: 'transit' };
+const connection = { kind: 'postgresql', host: 'db.example.com', port: 5432, database: 'app' };
+const database = {
+  instance: 'vault.prod-eu-db',
+  server: 'prod-eu',
+  engine: 'database',
+  connections: { main: connection },
+};
 const whole = (change: object = {}, more: object = {}) => ({
   servers: { 'prod-eu': { ...server, ...change } },
   backEnds: [transit],
@@ -122,6 +131,11 @@ it.each([
   expect(problems[`backEnds.${field}`]).toContain(words);
 });
 
+it('says what is wrong with the name of a server', () => {
+  const servers = { 'Prod EU': server };
+  expect(problemsOf(whole({}, { servers }))['servers.Prod EU']).toContain('small letters');
+});
+
 it('takes engines and layouts beside each other on one server', () => {
   expect(
     problemsOf(whole({}, { backEnds: [transit, kv, { ...kv, instance: 'vault.fields', layout: 'fields' }] })),
@@ -145,4 +159,83 @@ it('takes plain HTTP on this machine, and elsewhere where somebody says so', () 
   expect(problemsOf(whole({ address: 'http://127.0.0.1:8200' }))).toEqual({});
   expect(problemsOf(whole({ address: 'http://[::1]:8200' }))).toEqual({});
   expect(problemsOf(whole({ address: 'http://vault:8200', plainHttp: true }))).toEqual({});
+});
+
+describe('database pairs', () => {
+  const read = (change: object, more: object = {}) => {
+    const connections = { main: { ...connection, ...change } };
+    const { backEnds } = readBackEnds(
+      fileWith(whole({}, { backEnds: [{ ...database, connections, ...more }] })),
+    );
+    return backEnds[0];
+  };
+
+  it('are read with where the probe logs in; by verified TLS where nothing is said', () => {
+    expect(read({}, { cadenceDays: 30, strengthBits: 128 })).toEqual({
+      ...database,
+      connections: { main: { ...connection, tls: {} } },
+      cadenceDays: 30,
+      strengthBits: 128,
+    });
+    expect(read({ port: undefined, plainText: false })).toMatchObject({
+      connections: { main: { port: 5432, tls: {} } },
+    });
+    const authority = CertificateAuthority.in(folder);
+    const caFile = basename(authority.file);
+    const tls = { ca: authority.certificate };
+    for (const host of ['db.example.com', '127.0.0.1'])
+      expect(read({ host, caFile })).toMatchObject({ connections: { main: { host, tls } } });
+    expect(JSON.stringify(read({ caFile }))).not.toContain('caFile');
+  });
+
+  it('are logged in to in the clear on this machine, and elsewhere where somebody says so', () => {
+    const ways = [
+      [{ host: '127.0.0.1' }, undefined],
+      [{ host: '::1' }, undefined],
+      [{ host: 'localhost' }, undefined],
+      [{ host: '127.0.0.1', plainText: false }, {}],
+      [{ host: '10.0.0.7' }, {}],
+      [{ host: 'localhost.example.com' }, {}],
+      [{ plainText: true }, undefined],
+    ] as const;
+    for (const [change, tls] of ways) {
+      const { connections } = z
+        .object({ connections: z.object({ main: z.object({ tls: z.unknown().optional() }) }) })
+        .parse(read(change));
+      expect([change, connections.main.tls]).toEqual([change, tls]);
+    }
+  });
+
+  it.each([
+    ['a password', { password: 'anything' }, 'password', 'static-creds'],
+    ['a user', { user: 'app' }, 'user', 'user of each role'],
+    ['a connection string', { url: 'postgresql://a:b@c/d' }, 'url', 'host, port and database'],
+    ['a mode of TLS', { sslmode: 'disable' }, 'sslmode', 'plainText'],
+    ['a typo', { hots: 'x' }, 'hots', 'not known'],
+    ['another kind of database', { kind: 'mysql' }, 'kind', 'postgresql'],
+    ['a user in the host', { host: 'a:b@db.example.com' }, 'host', 'without scheme'],
+    ['a socket for a host', { host: '/var/run/postgresql' }, 'host', 'without scheme'],
+    ['no database', { database: undefined }, 'database', 'missing'],
+    ['a port there is none of', { port: 70_000 }, 'port', '65535'],
+    ['a CA file that is not there', { caFile: 'none.pem' }, 'caFile', 'not there'],
+    ['plain text and an authority', { plainText: true, caFile: 'ca.pem' }, 'plainText', 'contradict'],
+  ] as const)('are refused with %s', (_name, change, field, words) => {
+    const connections = { main: { ...connection, ...change } };
+    const problems = problemsOf(whole({}, { backEnds: [{ ...database, connections }] }));
+    expect(Object.keys(problems)).toEqual([`backEnds.0.connections.main.${field}`]);
+    expect(problems[`backEnds.0.connections.main.${field}`]).toContain(words);
+  });
+
+  it.each([
+    ['no connections', { connections: undefined }, 'connections', 'missing'],
+    ['no connection', { connections: {} }, 'connections', 'a connection at least'],
+    ['a connection with a slash', { connections: { 'a/b': connection } }, 'connections.a/b', 'db_name'],
+    ['a cadence of no days', { cadenceDays: 0 }, 'cadenceDays', '0'],
+    ['half a bit', { strengthBits: 0.5 }, 'strengthBits', 'whole'],
+    ['a layout', { layout: 'document' }, 'layout', 'not known'],
+  ] as const)('are refused with %s', (_name, change, field, words) => {
+    const problems = problemsOf(whole({}, { backEnds: [{ ...database, ...change }] }));
+    expect(Object.keys(problems)).toEqual([`backEnds.0.${field}`]);
+    expect(problems[`backEnds.0.${field}`]).toContain(words);
+  });
 });

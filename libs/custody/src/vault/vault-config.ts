@@ -5,6 +5,7 @@ import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { isLoopback, plainIssues, unknownFields } from '#platform';
 import { errorCode } from '../error-code.js';
+import { DATABASE_INSTEAD, databaseConnection } from './database-settings.js';
 import { backEndSchema, ENGINES, type BackEndSettings } from './engines.js';
 import { vaultLoginSchema, type VaultLogin } from './vault-login.js';
 import { pathProblem } from './vault-path.js';
@@ -125,24 +126,26 @@ export function readBackEnds(file: string): BackEndsSettings {
   for (const each of unknown) add(each.path, each.message);
   for (const issue of parsed.error?.issues ?? []) {
     if (issue.code === 'unrecognized_keys') {
-      for (const key of issue.keys)
-        add([...issue.path.map(plainPart), key], INSTEAD[key] ?? 'is not known here');
+      for (const key of issue.keys) add([...issue.path.map(plainPart), key], insteadOf(issue.path, key));
     } else if (issue.code === 'invalid_union' && issue.errors.length === 0) {
       const last = issue.path.at(-1);
       add(
         issue.path.map(plainPart),
         last === 'engine' ? `must be ${ENGINES.join(' or ')}` : 'must be approle, jwt or token-file',
       );
+    } else if (issue.code === 'invalid_key') {
+      add(issue.path.map(plainPart), issue.issues[0]?.message ?? 'must have another name');
     } else for (const each of plainIssues(issue)) add(each.path, each.message);
   }
   if (parsed.data === undefined || problems.length > 0) throw new BackEndsFileError(file, problems);
-  const { servers: named, backEnds } = parsed.data;
-  requireApart(backEnds, named, add);
+  const { servers: named, backEnds: written } = parsed.data;
+  requireApart(written, named, add);
   const folder = dirname(file);
+  const certificates: Certificates = (at, caFile) =>
+    caFile === undefined ? undefined : certificatesIn(resolve(folder, caFile), [...at, 'caFile'], add);
   const servers = Object.entries(named).map(([name, server]): ServerSettings => {
     const { address, namespace, caFile, documents, login, probe, fence } = server;
-    const ca =
-      caFile === undefined ? undefined : certificatesIn(resolve(folder, caFile), ['servers', name], add);
+    const ca = certificates(['servers', name], caFile);
     return {
       name,
       address: new URL(address),
@@ -154,15 +157,45 @@ export function readBackEnds(file: string): BackEndsSettings {
       ...(probe === undefined ? {} : { probe: absolute(probe, folder) }),
     };
   });
+  const backEnds = written.map((backEnd, index) => settingsOf(backEnd, ['backEnds', index], certificates));
   if (problems.length > 0) throw new BackEndsFileError(file, problems);
   return { servers, backEnds };
+}
+
+type Written = z.output<typeof backEndSchema>;
+/** PEM of the file that a field names; `undefined`: none is named. */
+type Certificates = (at: readonly (string | number)[], caFile: string | undefined) => string | undefined;
+
+function settingsOf(
+  backEnd: Written,
+  at: readonly (string | number)[],
+  certificates: Certificates,
+): BackEndSettings {
+  if (backEnd.engine !== 'database') return backEnd;
+  const { connections, cadenceDays, strengthBits, ...named } = backEnd;
+  return {
+    ...named,
+    connections: Object.fromEntries(
+      Object.entries(connections).map(([name, connection]) => {
+        const ca = certificates([...at, 'connections', name], connection.caFile);
+        return [name, databaseConnection(connection, ca)];
+      }),
+    ),
+    ...(cadenceDays === undefined ? {} : { cadenceDays }),
+    ...(strengthBits === undefined ? {} : { strengthBits }),
+  };
+}
+
+function insteadOf([at]: readonly PropertyKey[], field: string): string {
+  const said = at === 'backEnds' ? { ...INSTEAD, ...DATABASE_INSTEAD } : INSTEAD;
+  return (Object.hasOwn(said, field) ? said[field] : undefined) ?? 'is not known here';
 }
 
 type Add = (at: readonly (string | number)[], message: string) => void;
 
 /** One name, one server, one engine on it: else one key would be two objects. */
 function requireApart(
-  backEnds: readonly BackEndSettings[],
+  backEnds: readonly Written[],
   servers: z.output<typeof fileSchema>['servers'],
   add: Add,
 ): void {
@@ -240,8 +273,7 @@ function secretsIn(value: unknown, at: readonly (string | number)[]): BackEndsPr
   return Object.entries(value).flatMap(([name, inner]: [string, unknown]) => secretsIn(inner, [...at, name]));
 }
 
-function certificatesIn(file: string, server: readonly string[], add: Add): string | undefined {
-  const at = [...server, 'caFile'];
+function certificatesIn(file: string, at: readonly (string | number)[], add: Add): string | undefined {
   try {
     const pem = readFileSync(file, 'utf8');
     // Throws where there is none in it.

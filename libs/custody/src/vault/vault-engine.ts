@@ -17,6 +17,13 @@ export interface Identity {
   readonly destroyers?: Pick<DestroyerTokens, 'supply' | 'of' | 'dismiss'>;
 }
 
+/** What each of Keyturn's tokens must be allowed for one object: path, and capabilities. */
+export interface Needs {
+  readonly driver: Readonly<Record<string, readonly string[]>>;
+  readonly fence: Readonly<Record<string, readonly string[]>>;
+  readonly probe: Readonly<Record<string, readonly string[]>>;
+}
+
 /** What the requests of one effect are sent with. */
 export interface EngineCall {
   readonly object: string;
@@ -72,6 +79,8 @@ export interface VaultEngine<State extends EngineState, Wanted> {
 
   /** Throws `config` where the object is not named as this engine's objects are. */
   requireNamed(object: string): void;
+  /** The paths in the server that the object is made of, in their order; a second family MUST NOT have one of them. Pure. */
+  parts(object: string): readonly string[];
   /** What is there now, by the driver's own token; `undefined`: nothing. */
   look(object: string, identity: Identity): Promise<State | undefined>;
   /**

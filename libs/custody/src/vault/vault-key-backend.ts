@@ -42,6 +42,8 @@ export interface VaultBackendOptions {
   readonly instance: string;
   readonly store: ObjectStore;
   readonly identity: Identity;
+  /** Where everything of it lies, as the server is called from outside; its namespace is a part of it. Absent: nowhere else's. */
+  readonly place?: string;
   /** Where what verifiers are served is kept; absent: nothing of it is served (no asymmetric keys). */
   readonly kept: KeptDocuments;
   /** The server's clock, milliseconds. */
@@ -74,6 +76,12 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     this.#engine = engine;
     this.#options = options;
     this.declaration = declare(options.instance, engine);
+  }
+
+  claims(object: string): readonly { readonly part: string; readonly place: string }[] {
+    this.#engine.requireNamed(object);
+    const { instance, place = instance } = this.#options;
+    return this.#engine.parts(object).map((part) => ({ part, place: `${place}/${part}` }));
   }
 
   async generate(

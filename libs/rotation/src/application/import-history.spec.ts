@@ -16,6 +16,7 @@ import { stepEvents, STEPS } from '../domain/step.events.js';
 import { noTelemetry } from '../domain/telemetry.state.js';
 import { claimsProjection, rotationsProjection, wakeupsProjection } from '../index.js';
 import type { FileError } from './files/file-problems.js';
+import { BackEnds } from './back-ends.js';
 import { readImportFile } from './import-file.js';
 import {
   ImportHistory,
@@ -64,7 +65,7 @@ async function house(): Promise<{
     ids: { ...systemIds, random: sequence() },
   });
   const ledger = new Ledger(store);
-  const handler = new ImportHistoryHandler(ledger);
+  const handler = new ImportHistoryHandler(ledger, new BackEnds([]));
   return {
     store,
     ledger,

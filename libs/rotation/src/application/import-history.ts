@@ -2,14 +2,17 @@ import { DomainError, parseInstant, WrongExpectedRevisionError, type NewEvent } 
 import type { Cause, History, StreamPosition } from '#eventlog/kit';
 import { derivedId, failpoint } from '#platform';
 import { familyDecider, registerFamily, type FamilyState } from '../domain/family.decider.js';
+import type { FamilyDetails } from '../domain/family.events.js';
 import type { NewImportEvent } from '../domain/import.events.js';
 import { lineSchema } from '../domain/vocabulary.js';
+import type { BackEnds } from './back-ends.js';
 import { claim } from './claims.js';
 import { splitQualifiedName } from './files/declared-shapes.js';
 import type { FileError } from './files/file-problems.js';
 import { secretProblem } from './files/secret-shapes.js';
 import { readImportFile, type ImportEntry, type ImportFact, type ImportFile } from './import-file.js';
 import { causeOf, type CommandContext, type Ledger } from './ledger.js';
+import { objectClaims } from './object-claims.js';
 import type { Placed } from './placed.js';
 import { consumerIdOf } from './revise-family.js';
 import { claimStream, familyStream, idOf, importStream, rotationStream } from './streams.js';
@@ -57,13 +60,16 @@ function errorText({ line, field, message }: FileError): string {
 }
 
 export class ImportHistoryHandler {
-  constructor(private readonly ledger: Ledger) {}
+  constructor(
+    private readonly ledger: Ledger,
+    private readonly backEnds: BackEnds,
+  ) {}
 
   async execute({ context, fileName, bytes }: ImportHistory): Promise<ImportResult> {
     const name = nameOf(fileName);
     const { file, errors } = readImportFile(bytes, this.ledger.store.clock.now());
     if (file === undefined) throw new InvalidImportError(errors);
-    return new ImportRun(this.ledger, context, name, file).run();
+    return new ImportRun({ ledger: this.ledger, backEnds: this.backEnds }, context, name, file).run();
   }
 }
 
@@ -100,12 +106,17 @@ class ImportRun {
   readonly #counts = { families: 0, consumers: 0, rotations: 0, facts: 0, skipped: 0 };
   #changed = false;
 
+  private readonly ledger: Ledger;
+  private readonly backEnds: BackEnds;
+
   constructor(
-    private readonly ledger: Ledger,
+    { ledger, backEnds }: { readonly ledger: Ledger; readonly backEnds: BackEnds },
     private readonly context: CommandContext,
     private readonly name: string,
     private readonly file: ImportFile,
   ) {
+    this.ledger = ledger;
+    this.backEnds = backEnds;
     this.#id = derivedId(ledger.logId, file.sha256);
     this.#stream = importStream(this.#id);
   }
@@ -202,10 +213,9 @@ class ImportRun {
           `${environment}/${name} was taken during the import (line ${line})`,
         );
       await claim(this.ledger, { kind: 'family-name', environment, value: name, by, refused }, cause);
-      if (backEnd !== undefined) {
-        const value = `${backEnd.instance}:${backEnd.object}`;
+      for (const { value, called } of backEnd === undefined ? [] : objectClaims(this.backEnds, backEnd)) {
         const objectRefused = (): DomainError =>
-          new DomainError('back-end.object-taken', `${value} was taken during the import (line ${line})`);
+          new DomainError('back-end.object-taken', `${called} was taken during the import (line ${line})`);
         await claim(
           this.ledger,
           { kind: 'object', environment: '', value, by, refused: objectRefused },
@@ -398,11 +408,34 @@ class ImportRun {
     return (await this.ledger.claim(claimStream(this.ledger.logId, kind, environment, value))).state.holder;
   }
 
+  /** Taken in the log, by an earlier family of the file, or named as nothing is there. */
+  async #objectProblem(
+    backEnd: NonNullable<FamilyDetails['backEnd']>,
+    { line, own, objects }: { readonly line: number; readonly own: string; readonly objects: Set<string> },
+  ): Promise<FileError | undefined> {
+    try {
+      for (const { value } of objectClaims(this.backEnds, backEnd)) {
+        const holder = await this.#holder('object', '', value);
+        if ((holder !== undefined && holder !== own) || objects.has(value)) return objectTaken(line);
+        objects.add(value);
+      }
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof DomainError) || error.code !== 'back-end.object-refused') throw error;
+      return {
+        line,
+        field: 'family.backEnd.object',
+        message: `must be one that its back end has: ${error.message}`,
+      };
+    }
+  }
+
   /** What only the log can say: names that are taken, families and consumers that are not there. Appends nothing. */
   async #checkAgainstLog(): Promise<readonly FileError[]> {
     const errors: FileError[] = [];
     const registered = new Set<string>();
     const consumers = new Set<string>();
+    const objects = new Set<string>();
     for (const entry of this.file.entries) {
       const { line } = entry;
       if (entry.kind === 'family') {
@@ -412,11 +445,10 @@ class ImportRun {
         const own = familyStream(this.#ownFamilies().get(qualifiedName) ?? '');
         const named = await this.#holder('family-name', environment, name);
         if (named !== undefined && named !== own) errors.push(nameTaken(line));
-        const object =
-          backEnd === undefined
-            ? undefined
-            : await this.#holder('object', '', `${backEnd.instance}:${backEnd.object}`);
-        if (object !== undefined && object !== own) errors.push(objectTaken(line));
+        if (backEnd !== undefined) {
+          const error = await this.#objectProblem(backEnd, { line, own, objects });
+          if (error !== undefined) errors.push(error);
+        }
         continue;
       }
       const field = entry.kind === 'rotation' ? 'rotation.family' : 'family';

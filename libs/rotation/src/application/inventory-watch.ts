@@ -4,6 +4,8 @@ import type { InventoryReconciler } from './reconcile-inventory.js';
 
 /** How often the objects of rotations that wait are looked at (design: every few minutes while a rotation waits, and daily). */
 const LOOK_MS = 300_000;
+/** How soon what was just declared is looked at: what its object holds already belongs on record before it is rotated. */
+const NEW_MS = 10_000;
 
 /** Whom to look at; says nothing about what is there. */
 export interface InventoryDirectory {
@@ -11,6 +13,8 @@ export interface InventoryDirectory {
   byBackEnd(): ReadonlyMap<string, readonly string[]>;
   /** Families of which something is under way, and those whose drift is open. */
   underWay(): readonly string[];
+  /** Families with an object, of which no version is on record as accepted. */
+  unknown(): readonly string[];
 }
 
 export interface InventoryWatchOptions {
@@ -25,7 +29,9 @@ export interface InventoryWatchOptions {
 export class InventoryWatch {
   readonly #options: InventoryWatchOptions;
   readonly #stopping = new AbortController();
-  #timer: NodeJS.Timeout | undefined;
+  #timers: readonly NodeJS.Timeout[] = [];
+  /** When a family whose versions are unknown is looked at again; what answered, never. */
+  readonly #again = new Map<string, number>();
   #looking: Promise<void> = Promise.resolve();
 
   constructor(options: InventoryWatchOptions) {
@@ -34,14 +40,15 @@ export class InventoryWatch {
 
   start(): void {
     const { onError } = this.#options;
-    this.#timer = setInterval(() => {
-      this.#looking = this.#looking.then(() => this.round()).catch(onError);
-    }, LOOK_MS);
-    this.#timer.unref();
+    const every = (ms: number, act: () => Promise<void>): NodeJS.Timeout =>
+      setInterval(() => {
+        this.#looking = this.#looking.then(act).catch(onError);
+      }, ms).unref();
+    this.#timers = [every(LOOK_MS, () => this.round()), every(NEW_MS, () => this.newcomers())];
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.#timer);
+    for (const timer of this.#timers) clearInterval(timer);
     this.#stopping.abort();
     await this.#looking.catch(() => undefined);
   }
@@ -61,6 +68,17 @@ export class InventoryWatch {
     for (const family of directory.underWay()) {
       if (signal.aborted) return;
       if (!looked.has(family)) await reconciler.look(family);
+    }
+  }
+
+  /** What was never on record, once: its object may have been in use long before it was declared. */
+  async newcomers(): Promise<void> {
+    const { reconciler, directory, clock } = this.#options;
+    for (const family of directory.unknown()) {
+      if (this.#stopping.signal.aborted) return;
+      if (clock.now() < (this.#again.get(family) ?? 0)) continue;
+      const answered = await reconciler.look(family);
+      this.#again.set(family, answered ? Number.POSITIVE_INFINITY : clock.now() + LOOK_MS);
     }
   }
 }

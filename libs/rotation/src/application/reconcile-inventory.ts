@@ -77,11 +77,11 @@ export class InventoryReconciler {
     return (await this.ledger.inventory(instance)).state.last?.at;
   }
 
-  /** One family's object alone: while something of it waits. */
-  async look(familyId: string): Promise<void> {
+  /** One family's object alone: while something of it waits. `false`: it could not be read. */
+  async look(familyId: string): Promise<boolean> {
     const { state } = await this.ledger.family(familyId);
     const backEnd = this.backEnds.find(state.details?.backEnd?.instance ?? '');
-    if (backEnd !== undefined) await this.#look(backEnd, familyId);
+    return backEnd === undefined || (await this.#look(backEnd, familyId)).kind !== 'unreadable';
   }
 
   async #look(backEnd: KeyBackend, familyId: string): Promise<Look> {
@@ -151,8 +151,10 @@ export class InventoryReconciler {
     seen: Observation,
   ): Promise<void> {
     const { kind } = state.details?.authority ?? { kind: 'keyturn' };
+    // Of what is declared and was never rotated, what is there was in use before: nobody went past Keyturn.
+    const isNew = state.versions.length === 0 && state.slot === undefined;
     const events =
-      kind === 'back-end' || kind === 'pipeline'
+      isNew || kind === 'back-end' || kind === 'pipeline'
         ? observedRotation(differences, seen)
         : familyDecider.decide({ type: 'RecordDrift', differences }, state);
     await this.#append(history, events);
@@ -169,7 +171,7 @@ export class InventoryReconciler {
   }
 }
 
-/** A rotation of whoever the family's authority is: each version that differs, as it is seen now. */
+/** A rotation of whoever the family's authority is, or what was there before it was declared: each version that differs, as it is seen now. */
 function observedRotation(
   differences: ReturnType<typeof differencesOf>,
   { versions }: Observation,

@@ -6,6 +6,7 @@ import { registrationOwed } from '../domain/registration.js';
 import type { BackEnds } from './back-ends.js';
 import { claim, requireFree, type ClaimRequest } from './claims.js';
 import { causeOf, type CommandContext, type Ledger } from './ledger.js';
+import { objectClaims, type ObjectClaim } from './object-claims.js';
 import type { Placed } from './placed.js';
 import { claimStream, familyStream } from './streams.js';
 
@@ -57,14 +58,17 @@ export class RegisterFamilyHandler {
           { field: 'name', holder },
         ),
     };
-    const object =
-      details.backEnd === undefined ? undefined : await this.#objectClaim(details.backEnd, stream);
-    await requireFree(this.ledger, name);
-    if (object !== undefined) await requireFree(this.ledger, object);
+    const objects =
+      details.backEnd === undefined
+        ? []
+        : await Promise.all(
+            objectClaims(this.backEnds, details.backEnd).map((each) => this.#objectClaim(each, stream)),
+          );
+    for (const each of [name, ...objects]) await requireFree(this.ledger, each);
     await claim(this.ledger, name, cause);
     failpoint('seam:family-claimed');
-    if (object !== undefined) {
-      await claim(this.ledger, object, cause);
+    for (const each of objects) {
+      await claim(this.ledger, each, cause);
       failpoint('seam:object-claimed');
     }
     const placed = await this.ledger.decideAndAppend(
@@ -76,11 +80,7 @@ export class RegisterFamilyHandler {
   }
 
   /** Whoever is refused learns which family has it, by its name. */
-  async #objectClaim(
-    { instance, object }: NonNullable<FamilyDetails['backEnd']>,
-    by: string,
-  ): Promise<ClaimRequest> {
-    const value = `${instance}:${object}`;
+  async #objectClaim({ value, called }: ObjectClaim, by: string): Promise<ClaimRequest> {
     const { state } = await this.ledger.claim(claimStream(this.ledger.logId, 'object', '', value));
     const first = state.holder?.startsWith(FAMILY) === true ? state.holder.slice(FAMILY.length) : undefined;
     const { details } = first === undefined ? {} : (await this.ledger.family(first)).state;
@@ -91,7 +91,7 @@ export class RegisterFamilyHandler {
       value,
       by,
       refused: (holder) =>
-        new DomainError('back-end.object-taken', `${value} belongs to another family (${whose}${holder})`, {
+        new DomainError('back-end.object-taken', `${called} belongs to another family (${whose}${holder})`, {
           field: 'backEnd.object',
           holder,
         }),

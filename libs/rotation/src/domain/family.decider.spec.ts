@@ -159,6 +159,8 @@ describe('what Keyturn drives', () => {
   it.each<[string, Partial<FamilyDetails>, string]>([
     ['rotated by somebody else', { authority: { kind: 'pipeline' } }, 'family.authority-refused'],
     ['a MAC family with a signing algorithm', { usage: 'mac' }, 'family.usage-mismatch'],
+    ['that signs with a password', { algorithm: 'password', usage: 'sign' }, 'family.usage-mismatch'],
+    ['that makes MACs with a password', { algorithm: 'password', usage: 'mac' }, 'family.usage-mismatch'],
   ])('a family %s is refused', (_what, changes, code) => {
     given()
       .when({ type: 'RegisterFamily', details: someDetails(changes) })
@@ -170,6 +172,14 @@ describe('what Keyturn drives', () => {
     given()
       .when({ type: 'RegisterFamily', details })
       .thenRejected(field === 'backEnd' ? 'family.back-end-missing' : 'family.algorithm-missing', { field });
+  });
+
+  it('a password is what a login presents', () => {
+    const details = someDetails({ algorithm: 'password', usage: 'authenticate' });
+    given().when({ type: 'RegisterFamily', details }).then({ type: 'FamilyRegistered', data: details });
+    given()
+      .when({ type: 'RegisterFamily', details: { ...details, usage: 'sign' } })
+      .thenRejected('family.usage-mismatch', { field: 'algorithm' });
   });
 
   it('an incomplete one is only kept from being driven', () => {

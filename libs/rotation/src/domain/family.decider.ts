@@ -219,16 +219,25 @@ export function registerFamily(details: FamilyDetails, state: FamilyState): read
       );
     }
   }
-  if (details.usage === 'mac' && details.algorithm !== undefined && details.algorithm !== 'HS256') {
+  requireFitting(details, 'algorithm');
+  return [{ type: 'FamilyRegistered', data: details }];
+}
+
+/** `field`: the one of the two that was said last. */
+function requireFitting(
+  { usage, algorithm }: Pick<FamilyDetails, 'usage' | 'algorithm'>,
+  field: 'usage' | 'algorithm',
+): void {
+  if (usage === 'mac' && algorithm !== undefined && algorithm !== 'HS256')
+    throw new DomainError('family.usage-mismatch', `a family that makes MACs uses HS256, not ${algorithm}`, {
+      field,
+    });
+  if (algorithm === 'password' && usage !== 'authenticate')
     throw new DomainError(
       'family.usage-mismatch',
-      `a family that makes MACs uses HS256, not ${details.algorithm}`,
-      {
-        field: 'algorithm',
-      },
+      `a password neither signs nor makes MACs: its usage is authenticate, not ${usage}`,
+      { field },
     );
-  }
-  return [{ type: 'FamilyRegistered', data: details }];
 }
 
 function classifyFamily(
@@ -242,6 +251,7 @@ function classifyFamily(
     );
   }
   const { kind, protects, usage, team, description } = classification;
+  requireFitting({ ...details, usage }, 'usage');
   const same =
     details?.kind === kind &&
     details.protects === protects &&
