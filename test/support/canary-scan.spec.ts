@@ -38,7 +38,6 @@ function plantedText(text: string): readonly (readonly [string, Buffer])[] {
     ['in an address', Buffer.from(new URLSearchParams({ token: text }).toString().replaceAll('+', '%20'))],
     ['UTF-16 LE', Buffer.from(text, 'utf16le')],
     ['UTF-16 BE', Buffer.from(text, 'utf16le').swap16()],
-    ['reversed text', Buffer.from([...text].reverse().join(''))],
   ];
 }
 
