@@ -22,6 +22,10 @@ const LINES = [
   'timeline of a rotation',
   'overdue, 20 of them',
   'rebuild of every read model',
+  'requests of a graceful rotation, transit',
+  'requests of a graceful rotation, kv document',
+  'requests of a graceful rotation, kv fields',
+  'rotations with 3 due at once',
 ];
 
 describe('npm run bench', () => {

@@ -10,6 +10,7 @@ import { openPeer } from './peer.js';
 import { page, tableOf, verdict, shown, type Run } from './report.js';
 import type { Row } from './rounds.js';
 import { SCALES, type Scale } from './scale.js';
+import { measureVault } from './vault.js';
 
 const HELP = `npm run bench [-- OPTIONS]
 
@@ -18,7 +19,7 @@ Measures what Keyturn costs against the ground it stands on: medians and ratios,
   --quick         up to 100 k events, at most five minutes
   --ten-million   only start and timeline with 10 M events: an hour, and 25 GB where --directory is
   --smoke         only that it runs: tiny sizes, numbers that say nothing
-  --only A,B      of append, http, growth, sweep; docs/benchmarks.md keeps the other rows as they were
+  --only A,B      of append, http, growth, sweep, vault; docs/benchmarks.md keeps the other rows as they were
   --json FILE     the rows as JSON: [{name, ours, baseline, unit, ratio, better, goal}]
   --directory DIR where the logs are made, and removed again; the system's temporary directory unless told
   --keep DIR      with --ten-million: the log stays in DIR, and is looked at again where it is there already
@@ -64,6 +65,7 @@ async function measure(scale: Scale, directory: (name: string) => string): Promi
           ['http', () => measureHttp(scale, directory)],
           ['sweep', () => measureSweep(scale, directory)],
           ['growth', () => measureGrowth(scale, directory, tell)],
+          ['vault', () => measureVault(scale, directory)],
         ];
   const rows: Row[] = [];
   for (const [name, work] of parts) {

@@ -9,11 +9,21 @@ export interface Scale {
   readonly sizes: readonly number[];
   /** Open rotations among which the waker looks for the due ones. */
   readonly open: readonly number[];
+  /** Families of a Vault that are due at once. */
+  readonly due: number;
 }
 
 export const SCALES: Readonly<Record<Scale['name'], Scale>> = {
   /** Only that it runs. */
-  smoke: { name: 'smoke', rounds: 1, appends: 64, requests: 64, sizes: [500, 1_000], open: [50, 200] },
+  smoke: {
+    name: 'smoke',
+    rounds: 1,
+    appends: 64,
+    requests: 64,
+    sizes: [500, 1_000],
+    open: [50, 200],
+    due: 3,
+  },
   quick: {
     name: 'quick',
     rounds: 3,
@@ -21,6 +31,7 @@ export const SCALES: Readonly<Record<Scale['name'], Scale>> = {
     requests: 4_000,
     sizes: [1_000, 10_000, 100_000],
     open: [1_000, 10_000],
+    due: 200,
   },
   full: {
     name: 'full',
@@ -29,6 +40,7 @@ export const SCALES: Readonly<Record<Scale['name'], Scale>> = {
     requests: 20_000,
     sizes: [10_000, 100_000, 1_000_000],
     open: [1_000, 10_000, 100_000],
+    due: 1_000,
   },
   'ten-million': {
     name: 'ten-million',
@@ -37,5 +49,6 @@ export const SCALES: Readonly<Record<Scale['name'], Scale>> = {
     requests: 0,
     sizes: [10_000_000],
     open: [],
+    due: 0,
   },
 };

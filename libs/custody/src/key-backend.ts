@@ -242,6 +242,8 @@ export interface KeyBackend {
     options?: {
       readonly key?: string;
       readonly raise?: { readonly fence: Fence; readonly attemptId: string };
+      /** Only whether it answers, and its clock, are asked for: what is there may be left out. */
+      readonly clockOnly?: boolean;
     },
   ): Promise<Observation>;
 

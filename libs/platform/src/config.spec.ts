@@ -46,6 +46,15 @@ describe('the configuration', () => {
     expect(config.masterKeyFile).toBe('/srv/keyturn/master.key');
   });
 
+  it('refuses a NODE_DEBUG that would print what passes through connections, and lets one stand that does not', () => {
+    for (const sections of ['stream', 'http,net', '*', 'HTTP2', 'timer,undici', 'str*', 'fetch ', 'tls']) {
+      expect(refusal({ NODE_DEBUG: sections })).toBe(
+        'NODE_DEBUG makes Node print what passes through connections, and tokens and passwords with it: unset it (only esm, module, source_map, timer may stand there)',
+      );
+    }
+    for (const sections of ['', 'timer', 'module, ESM']) expect(refusal({ NODE_DEBUG: sections })).toBe('');
+  });
+
   it('keeps secrets where they cannot be printed', () => {
     const config = loadConfig({ KEYTURN_TOKEN: 'kt_canary', KEYTURN_MASTER_KEY: 'canary-key' });
     expect(config.token?.reveal().toString()).toBe('kt_canary');

@@ -68,6 +68,12 @@ export class ConfigError extends Error {
 /** Said to the test set-up (CONTRIBUTING.md), and inherited by the processes it starts. */
 const NOT_OURS = ['KEYTURN_REQUIRE_REAL'];
 
+/**
+ * What of NODE_DEBUG may stand. Of the others Node prints pieces of what passes through connections (`stream`), or the addresses it asks
+ * (`fetch`, `undici`), and which ones do is its own to change.
+ */
+const QUIET_SECTIONS = ['esm', 'module', 'source_map', 'timer'];
+
 /** Reads KEYTURN_* once. The only place in which the environment is looked at. */
 export function loadConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
   const given = Object.fromEntries(
@@ -79,6 +85,12 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
   const problems: ConfigProblem[] = Object.keys(given)
     .filter((name) => !Object.hasOwn(variables, name) && !NOT_OURS.includes(name))
     .map((name) => ({ variable: name, message: `is not known; did you mean ${closestTo(name)}?` }));
+  if (!quiet(env['NODE_DEBUG'])) {
+    problems.push({
+      variable: 'NODE_DEBUG',
+      message: `makes Node print what passes through connections, and tokens and passwords with it: unset it (only ${QUIET_SECTIONS.join(', ')} may stand there)`,
+    });
+  }
   const known = Object.fromEntries(Object.entries(given).filter(([name]) => Object.hasOwn(variables, name)));
   const parsed = environment.safeParse(known);
   if (!parsed.success) {
@@ -236,6 +248,14 @@ const environment = z.object(variables).superRefine((values, context) => {
     });
   }
 });
+
+/** Node takes a list with commas, large and small letters, and stars that stand for anything. */
+function quiet(sections: string | undefined): boolean {
+  return (sections ?? '')
+    .split(',')
+    .map((section) => section.trim().toLowerCase())
+    .every((section) => section === '' || QUIET_SECTIONS.includes(section));
+}
 
 function isAddressRange(text: string): boolean {
   const [address = '', prefix, ...more] = text.split('/');

@@ -229,10 +229,11 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     options: {
       readonly key?: string;
       readonly raise?: { readonly fence: Fence; readonly attemptId: string };
+      readonly clockOnly?: boolean;
     } = {},
   ): Promise<Observation> {
-    const { store, kept, identity } = this.#options;
-    const { key: asked, raise } = options;
+    const { store, kept, identity, clock } = this.#options;
+    const { key: asked, raise, clockOnly } = options;
     this.#engine.requireNamed(object);
     const stored =
       raise === undefined
@@ -240,6 +241,10 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
         : await store.change(object, (document) => raised(document, object, raise), {
             isOurs: ({ fence }) => fence?.attemptId === raise.attemptId,
           });
+    if (clockOnly === true) {
+      const exists = stored.document.versions.length > 0;
+      return { object, exists, versions: [], clock: await clock() };
+    }
     // After the document: what the engine shows then is what an attempt that was fenced out left.
     const state = await this.#engine.look(object, identity);
     if (stored.cas > 0) kept.put(object, stored.cas, stored.document);
@@ -254,7 +259,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
       ...(served === undefined ? {} : { served }),
       ...(entry === undefined ? {} : { entry }),
       ...(told.length === 0 ? {} : { told }),
-      clock: await this.#options.clock(),
+      clock: await clock(),
     };
   }
 

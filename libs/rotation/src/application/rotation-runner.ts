@@ -43,6 +43,9 @@ interface Read {
   readonly revisions: Readonly<Record<string, number>>;
 }
 
+/** What of the decisions leads to an effect: the back end is looked at before it is carried out. */
+const ACTING: readonly Decision['kind'][] = ['perform', 'claim-switch'];
+
 /**
  * Drives rotations, and the processes beside them: reads the view from the streams, asks `nextStep`, obeys, and starts over until
  * there is something to wait for. Keeps nothing in memory but who is being advanced right now.
@@ -213,31 +216,25 @@ export class RotationRunner {
     if (containment !== undefined) revisions[containment.history.stream] = containment.history.revision;
     for (const { history } of contained) revisions[history.stream] = history.revision;
     for (const { loaded } of claims) revisions[loaded.history.stream] = loaded.history.revision;
-    return {
-      rotation,
-      revisions,
-      view: {
-        rotation: state,
-        family: family.state,
-        familyRevision: family.history.revision,
-        holds: holds.state,
-        telemetry: telemetry.state,
-        ...(superseded === undefined ? {} : { superseded: superseded.state }),
-        ...(containment === undefined ? {} : { containment: containment.state }),
-        contained: contained.map((loaded) => loaded.state),
-        claims: claims.map(({ consumerId, loaded }) => ({
-          consumerId,
-          ...(loaded.state.holder === undefined ? {} : { holder: loaded.state.holder }),
-        })),
-        backEnd: {
-          observed: await this.#observe(backEnd, family.state, state),
-          steps: stepDeclarations(backEnd.declaration),
-        },
-        clocks: { newestRecordedAt: await this.#ledger.store.newestRecordedAt() },
-        runner: this.#runnerView(state.steps.open?.worker),
-        incomingVersionId: incomingVersionId(this.#ledger.logId, rotationId),
-      },
+    const view: RotationView = {
+      rotation: state,
+      family: family.state,
+      familyRevision: family.history.revision,
+      holds: holds.state,
+      telemetry: telemetry.state,
+      ...(superseded === undefined ? {} : { superseded: superseded.state }),
+      ...(containment === undefined ? {} : { containment: containment.state }),
+      contained: contained.map((loaded) => loaded.state),
+      claims: claims.map(({ consumerId, loaded }) => ({
+        consumerId,
+        ...(loaded.state.holder === undefined ? {} : { holder: loaded.state.holder }),
+      })),
+      backEnd: { observed: { versions: [] }, steps: stepDeclarations(backEnd.declaration) },
+      clocks: { newestRecordedAt: await this.#ledger.store.newestRecordedAt() },
+      runner: this.#runnerView(state.steps.open?.worker),
+      incomingVersionId: incomingVersionId(this.#ledger.logId, rotationId),
     };
+    return { rotation, revisions, view: await this.#seen(view, backEnd) };
   }
 
   #runnerView(openWorker: string | undefined): RotationView['runner'] {
@@ -253,15 +250,27 @@ export class RotationRunner {
     return this.#backEnds.get(plan?.backEnd.instance ?? own ?? ATTESTED_INSTANCE);
   }
 
-  /** Only what a decision may need: an emergency's start, the clock before emit and revoke, and what was attested and is over. */
+  /**
+   * With what a decision may need of the back end: the versions for an emergency's start and for what was attested; else only its clock,
+   * and only where something is about to be done. A rotation that waits costs its server nothing.
+   */
+  async #seen(view: RotationView, backEnd: KeyBackend): Promise<RotationView> {
+    const { rotation, family } = view;
+    const attested = rotation.unreconciled.length > 0;
+    if (ENDED.includes(rotation.phase) && !attested) return view;
+    const clockOnly = rotation.emergency === undefined && !attested;
+    if (clockOnly && !ACTING.includes(nextStep(view, this.#now()).kind)) return view;
+    const observed = await this.#observe(backEnd, family, clockOnly);
+    return { ...view, backEnd: { ...view.backEnd, observed } };
+  }
+
   async #observe(
     backEnd: KeyBackend,
     family: FamilyState,
-    rotation: RotationState,
+    clockOnly: boolean,
   ): Promise<RotationView['backEnd']['observed']> {
-    if (ENDED.includes(rotation.phase) && rotation.unreconciled.length === 0) return { versions: [] };
     try {
-      const seen = await backEnd.observe(family.details?.backEnd?.object ?? '');
+      const seen = await backEnd.observe(family.details?.backEnd?.object ?? '', { clockOnly });
       const versions = seen.versions.map((version): VersionSnapshot => {
         const {
           versionId,
