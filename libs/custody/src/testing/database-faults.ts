@@ -5,8 +5,6 @@ import type { EngineState, VaultEngine } from '../vault/vault-engine.js';
 import { CONNECTION, DatabasePairs, rolesOf } from './database-pairs.js';
 import {
   aWhile,
-  REFUSED_OF_A_PAIR,
-  ROWS_OF_A_PAIR,
   type Asked,
   type EngineFacts,
   type FaultClass,
@@ -81,8 +79,6 @@ export async function databaseFaults(
       });
     return {
       name,
-      rows: ROWS_OF_A_PAIR,
-      refuses: REFUSED_OF_A_PAIR,
       classes: classesOf(postgres),
       settlesMs: SETTLES_MS,
       documents: `${documents}/data/keyturn/`,

@@ -28,10 +28,6 @@ export interface EngineFacts {
 
 export interface FaultedEngine<State extends EngineState, Wanted> {
   readonly name: string;
-  /** What it is asked; absent: {@link ROWS}. */
-  readonly rows?: readonly Row[];
-  /** What it refuses by what it declares, so that no fault can meet it. */
-  readonly refuses?: readonly Row[];
   /** What can go wrong with it beside {@link CLASSES}. */
   readonly classes?: readonly FaultClass[];
   /** Makes set-ups, straight on the server and as root; nothing goes wrong there. Whoever has the engine closes it. */
@@ -474,10 +470,11 @@ class Subject<State extends EngineState, Wanted> {
   }
 
   /** What the server has of the effect: whoever calls it "not executed" must find it unchanged. */
-  async traces(): Promise<unknown> {
+  async traces(): Promise<{ readonly done: boolean }> {
     const { ledger, versions, denied } = await this.document();
     const done = ledger.some(({ key }) => key === this.key);
-    return { engine: await this.engine.facts(this.object), versions, denied, done };
+    const seen = { engine: await this.engine.facts(this.object), versions, denied, done };
+    return seen;
   }
 
   async end(): Promise<End> {
@@ -529,9 +526,11 @@ export async function refusedRun<State extends EngineState, Wanted>(
 ): Promise<{ readonly outcome: string; readonly changed: boolean }> {
   const subject = await Subject.of(engine, ground, row);
   try {
-    const before = await subject.traces();
+    const before = await engine.facts(subject.object);
     const outcome = await outcomeOf(subject.ask(row.ask, subject.attempts.next({ key: subject.key })));
-    return { outcome, changed: !isDeepStrictEqual(before, await subject.traces()) };
+    // What the engine had done before is taken into the document all the same.
+    const { done } = await subject.traces();
+    return { outcome, changed: done || !isDeepStrictEqual(before, await engine.facts(subject.object)) };
   } finally {
     await subject.close();
   }

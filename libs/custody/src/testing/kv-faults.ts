@@ -6,10 +6,7 @@ import { asRoot, VaultHarness } from './vault-harness.js';
 import type { Operated } from './openbao.js';
 
 /** Layouts of KV v2 in the fault matrix. */
-export interface FaultedLayout<State extends EngineState, Wanted> extends Pick<
-  FaultedEngine<State, Wanted>,
-  'rows' | 'refuses'
-> {
+export interface FaultedLayout<State extends EngineState, Wanted> {
   readonly name: string;
   readonly engine: (client: VaultClient) => VaultEngine<State, Wanted>;
   /** Finds no version of its own again, and writes nothing down that it did not make. */
@@ -21,7 +18,7 @@ export interface FaultedLayout<State extends EngineState, Wanted> extends Pick<
 /** Its objects and its documents lie in one mount, which every lane has in common. */
 export async function kvFaults<State extends EngineState, Wanted>(
   bao: Operated,
-  { name, engine, blind, beside = [], ...rows }: FaultedLayout<State, Wanted>,
+  { name, engine, blind, beside = [] }: FaultedLayout<State, Wanted>,
 ): Promise<(lane: Ground) => FaultedEngine<State, Wanted>> {
   const mount = await bao.mount('kv', { options: { version: '2' } });
   return ({ driver, proxy }) => {
@@ -40,7 +37,6 @@ export async function kvFaults<State extends EngineState, Wanted>(
       });
     return {
       name,
-      ...rows,
       documents: `${mount}/data/keyturn/`,
       setUp: new VaultHarness({ ...common, engine, identity: asRoot }),
       open: () => open(engine),

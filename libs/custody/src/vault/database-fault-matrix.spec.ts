@@ -2,6 +2,7 @@ import { jest } from '@jest/globals';
 import { byDepth, haveRealPart } from '#platform/testing';
 import { databaseFaults } from '../testing/database-faults.js';
 import { faultContract, FaultGround } from '../testing/fault-contract.js';
+import { REFUSED_OF_A_PAIR, ROWS_OF_A_PAIR } from '../testing/fault-matrix.js';
 import { OpenBao } from '../testing/openbao.js';
 import { Postgres } from '../testing/postgres.js';
 import { DatabaseEngine } from './database-engine.js';
@@ -9,7 +10,7 @@ import type { ObjectDocument } from './object-document.js';
 
 jest.setTimeout(byDepth({ check: 600_000, slice: 1_800_000, full: 7_200_000 }));
 
-const COMMITTED_CASES = { check: 1, slice: 1, full: 1 };
+const COMMITTED_CASES = { check: 227, slice: 590, full: 2_496 };
 const real =
   haveRealPart('openbao', COMMITTED_CASES.check) && haveRealPart('postgres', COMMITTED_CASES.check);
 
@@ -37,8 +38,10 @@ class BlindPair extends DatabaseEngine {
 
   faultContract('database pairs', {
     ground: () => ground,
-    turn: { place: 5, of: 6 },
+    turn: { place: 2, of: 4 },
     committed: COMMITTED_CASES,
+    rows: ROWS_OF_A_PAIR,
+    refuses: REFUSED_OF_A_PAIR,
     open: (bao) =>
       databaseFaults(bao, postgres, {
         name: 'database pairs',
