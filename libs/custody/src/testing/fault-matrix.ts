@@ -451,12 +451,16 @@ class Subject<State extends EngineState, Wanted> {
   carries(request: Passed): boolean {
     if (request.method === 'GET') return false;
     if (this.engine.changes(request, this.object)) return true;
-    if (!request.path.startsWith(`/v1/${this.engine.documents}`)) return false;
+    if (!this.isOfDocument(request)) return false;
     const { data }: { data?: Kept } = JSON.parse(request.body);
     return (
       data?.ledger.some(({ key }) => key === this.key) === true ||
       Object.values(data?.denied ?? {}).some((keys) => keys.includes(this.key))
     );
+  }
+
+  isOfDocument({ path }: Passed): boolean {
+    return path.startsWith(`/v1/${this.engine.documents}`);
   }
 
   /** Its document as the server has it. */
@@ -612,21 +616,26 @@ export async function thaw<State extends EngineState, Wanted>(
     const gate = new Promise<void>((done) => {
       open = done;
     });
-    const arrived = new Promise<void>((done) => {
-      const before = async (): Promise<void> => {
-        done();
+    const arrived = new Promise<Passed>((done) => {
+      const before = async (passed: Passed): Promise<void> => {
+        done(passed);
         await gate;
       };
       ground.proxy.plan({ before }, undefined, request);
     });
-    const older = outcomeOf(subject.ask(row.ask, subject.attempts.next({ key: subject.key })));
-    await arrived;
+    const lease = new AbortController();
+    const attempt = subject.attempts.next({ key: subject.key, signal: lease.signal });
+    const older = outcomeOf(subject.ask(row.ask, attempt));
+    const frozen = await arrived;
     const findings = [...(await finish(subject, subject.harness.backend))];
     open();
+    // What its document does not fence, its lease does: found to be over only after the answer is read, as when a process thaws.
+    if (!subject.isOfDocument(frozen)) setTimeout(() => lease.abort());
     const outcome = await older;
     const { class: kind } = subject.harness.backend.declaration.effects[row.effect];
-    // A compare-and-set that was refused did nothing, and says so.
-    const honest = ['done', 'unknown', 'fenced', ...(kind === 'compare-and-swap' ? ['transient'] : [])];
+    // A compare-and-set that was refused did nothing, and says so; so does what never came to its effect.
+    const nothing = kind === 'compare-and-swap' || !subject.carries(frozen);
+    const honest = ['done', 'unknown', 'fenced', ...(nothing ? ['transient'] : [])];
     if (!honest.includes(outcome)) findings.push(`the older one says ${outcome}`);
     return { findings: [...findings, ...differences(clean.end, await subject.end())], outcome };
   } finally {

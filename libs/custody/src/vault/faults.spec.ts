@@ -1,6 +1,8 @@
 import { jest } from '@jest/globals';
 import { byDepth, haveRealPart } from '#platform/testing';
 import { faultContract, FaultGround } from '../testing/fault-contract.js';
+import { outcomeOf } from '../testing/fault-matrix.js';
+import { Attempts } from '../testing/key-backend.contract.js';
 import { OpenBao } from '../testing/openbao.js';
 import { openTransit, transitFacts, transitOn } from '../testing/vault-transit.js';
 import type { ObjectDocument } from './object-document.js';
@@ -28,6 +30,24 @@ class BlindTransit extends TransitEngine {
     ground = await FaultGround.before(await OpenBao.start());
   });
   afterAll(() => ground.close());
+
+  it('sends nothing with a token that came after its lease had ended', async () => {
+    const { bao, lanes } = ground;
+    const [lane] = lanes;
+    if (lane === undefined) throw new Error('there is no lane');
+    const { driver, proxy } = lane;
+    const harness = openTransit(await transitOn(bao), { bao, driver, address: proxy.address });
+    const attempts = new Attempts(harness.fresh());
+    const generate = (versionId: string, signal: AbortSignal) =>
+      harness.backend.generate(attempts.next({ signal }), { versionId, algorithm: harness.algorithm });
+    const lease = new AbortController();
+    await generate('old', lease.signal);
+    proxy.plan({ after: async () => lease.abort() }, ({ path }) => path.includes('/auth/token/create/'));
+    expect(await outcomeOf(generate('next', lease.signal))).toBe('transient');
+    expect(proxy.outstanding).toBe(0);
+    expect((await transitFacts(bao, attempts.object)).made).toBe(1);
+    await harness.close();
+  });
 
   faultContract('transit', {
     ground: () => ground,
