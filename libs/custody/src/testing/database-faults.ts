@@ -1,3 +1,4 @@
+import { byDepth } from '#platform/testing';
 import type { VaultClient } from '../vault/vault-client.js';
 import { DatabaseEngine, type DatabaseEngineOptions } from '../vault/database-engine.js';
 import { PostgresProbe } from '../vault/database-postgres.js';
@@ -19,10 +20,10 @@ type PairState = DatabaseEngine extends VaultEngine<infer State, infer _Wanted> 
 type PairWanted = DatabaseEngine extends VaultEngine<infer _State, infer Wanted> ? Wanted : never;
 
 /**
- * Two minutes in use; here as short as it can be. Where an attempt thaws it must be longer than the token of its rotate lives, as it is in
- * use: that one dies after 7 s.
+ * Two minutes in use; here as short as it can be. Where an attempt thaws it must be longer than the token of its rotate lives (7 s here),
+ * as it is in use; and longer than a request before that rotate may take (10 s), where such a one is frozen.
  */
-const SETTLES_MS = { else: 400, frozen: 8_000 };
+const SETTLES_MS = { else: 400, frozen: byDepth({ check: 8_000, slice: 15_000, full: 15_000 }) };
 const ROTATE_WITHIN_MS = 2_000;
 const PROBE_WITHIN_MS = 3_000;
 const HUNG_WITHIN_MS = 500;
