@@ -21,6 +21,8 @@ export interface Passed {
   forwarded: boolean;
   /** What the server itself answered; absent: nothing, or not asked. */
   status?: number;
+  /** And its body. */
+  said?: string;
 }
 
 /** An answer of the proxy's own, in the server's words. */
@@ -30,6 +32,8 @@ export interface OwnAnswer {
   readonly body?: string;
   /** So many bytes of JSON that never closes, in the place of a body. */
   readonly bytes?: number;
+  /** The body says it is longer, and the connection is cut after it. */
+  readonly cut?: true;
 }
 
 /** What happens to one request. Whatever is left out goes as it would without a proxy. */
@@ -38,7 +42,10 @@ export interface Trouble {
   readonly before?: (request: Passed) => Promise<void>;
   /** The server never sees it: the connection is cut, or the proxy answers. */
   readonly instead?: 'cut' | OwnAnswer;
-  /** Cuts the connection and hands it on so many milliseconds later: it takes effect after whoever asked has given up. */
+  /**
+   * Cuts the connection (or gives the `answer` there is) and hands it on so many milliseconds later: it takes effect after whoever asked
+   * has given up.
+   */
   readonly late?: number;
   /** After the server answered. */
   readonly after?: (request: Passed) => Promise<void>;
@@ -142,14 +149,14 @@ export class ChaosProxy {
       return;
     }
     if (trouble.late !== undefined) {
-      response.destroy();
+      await end(response, trouble.answer ?? 'cut');
       await new Promise((done) => setTimeout(done, trouble.late));
     }
     passed.forwarded = true;
     const answer = await this.#forward(incoming, body).catch(() => undefined);
-    if (answer !== undefined) passed.status = answer.status;
+    if (answer !== undefined) Object.assign(passed, { status: answer.status, said: answer.body });
     await trouble.after?.(passed);
-    await end(response, trouble.answer ?? answer ?? 'cut');
+    if (trouble.late === undefined) await end(response, trouble.answer ?? answer ?? 'cut');
   }
 
   #troubleOf(passed: Passed): Trouble {
@@ -197,7 +204,12 @@ async function end(response: ServerResponse, answer: 'cut' | OwnAnswer): Promise
     response.destroy();
     return;
   }
-  const { status, headers = {}, body = '', bytes } = answer;
+  const { status, headers = {}, body = '', bytes, cut } = answer;
+  if (cut === true) {
+    response.writeHead(status, { ...headers, 'Content-Length': String(body.length + 1) });
+    response.write(body, () => response.destroy());
+    return;
+  }
   response.writeHead(status, headers);
   if (bytes === undefined) {
     response.end(body);

@@ -3,9 +3,12 @@ import { randomBytes } from 'node:crypto';
 import {
   accessSync,
   chownSync,
+  closeSync,
   constants,
   cpSync,
   mkdtempSync,
+  openSync,
+  readFileSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -31,15 +34,18 @@ export class Postgres {
     private readonly program: string,
     /** Of the superuser, for whom an operator or a secrets engine signs in. */
     readonly rootPassword: string,
+    private readonly log: boolean,
   ) {}
 
-  static async start(): Promise<Postgres> {
+  /** `log`: it writes every statement down, passwords too, in its own folder, for {@link passwordChanges}. */
+  static async start({ log = false }: { readonly log?: boolean } = {}): Promise<Postgres> {
     const home = mkdtempSync(join(tmpdir(), 'keyturn-postgres-'));
     const postgres = new Postgres(
       await freePort(),
       home,
       reachable(POSTGRES, home),
       randomBytes(16).toString('hex'),
+      log,
     );
     const passwordFile = join(home, 'password');
     writeFileSync(passwordFile, postgres.rootPassword);
@@ -105,6 +111,21 @@ export class Postgres {
     if (ssl !== wanted) throw new Error(`PostgreSQL has ssl ${String(ssl)}`);
   }
 
+  /** How often a user's password was changed for good, by its log and its own record of transactions. */
+  async passwordChanges(user: string): Promise<number> {
+    const changing = `ALTER ROLE "${user}"`;
+    const transactions = new Set(
+      readFileSync(this.#logFile, 'utf8')
+        .split('\n')
+        .filter((line) => line.includes('duration: ') && line.includes(changing))
+        .map((line) => /^(\d+)\|/.exec(line)?.[1] ?? '0'),
+    );
+    const [counted] = await this.query(
+      `SELECT count(*)::int AS times FROM unnest('{${[...transactions].join(',')}}'::text[]) AS each WHERE each <> '0' AND pg_xact_status(each::xid8) = 'committed'`,
+    );
+    return Number(counted?.['times']);
+  }
+
   /** Does something the moment a user has another password than now; what is returned resolves once it watches. */
   async onceChanged<T>(user: string, act: () => Promise<T>): Promise<{ readonly acted: Promise<T> }> {
     const client = await this.session(SUPERUSER, this.rootPassword);
@@ -165,6 +186,10 @@ export class Postgres {
     rmSync(this.home, { recursive: true, force: true });
   }
 
+  get #logFile(): string {
+    return join(this.home, 'log');
+  }
+
   get #data(): string {
     return join(this.home, 'data');
   }
@@ -175,6 +200,8 @@ export class Postgres {
 
   #spawn(): void {
     const settings = ['unix_socket_directories=', 'shared_buffers=16MB', 'max_connections=40'];
+    if (this.log) settings.push('log_min_duration_statement=0', 'log_line_prefix=%x|');
+    const written = this.log ? openSync(this.#logFile, 'a', 0o600) : undefined;
     this.#child = spawn(
       this.program,
       [
@@ -186,8 +213,9 @@ export class Postgres {
         String(this.port),
         ...settings.flatMap((each) => ['-c', each]),
       ],
-      { ...whom(), env: {}, stdio: 'ignore' },
+      { ...whom(), env: {}, stdio: ['ignore', 'ignore', written ?? 'ignore'] },
     );
+    if (written !== undefined) closeSync(written);
   }
 
   /** To the server and to every process of it: each backend is a session of its own, no group holds them. */

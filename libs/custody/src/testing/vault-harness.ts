@@ -35,12 +35,43 @@ export interface VaultHarnessOptions<State extends EngineState, Wanted> {
   readonly identity?: (client: VaultClient, root: Identity) => Identity;
 }
 
+/** Gives one request of its own up sooner than the others: what a delay longer than the limit of time is met with. */
+class HurriedClient extends VaultClient {
+  #left = -1;
+  #withinMs = 0;
+
+  hurry(request: number, withinMs: number): void {
+    this.#left = request;
+    this.#withinMs = withinMs;
+  }
+
+  override async read(...[path, ask]: Parameters<VaultClient['read']>): ReturnType<VaultClient['read']> {
+    return super.read(path, { ...ask, ...this.#limit() });
+  }
+
+  override async effect(
+    ...[path, effect]: Parameters<VaultClient['effect']>
+  ): ReturnType<VaultClient['effect']> {
+    return super.effect(path, { ...effect, ...this.#limit() });
+  }
+
+  #limit(): { readonly withinMs?: number } {
+    this.#left -= 1;
+    return this.#left === -1 ? { withinMs: this.#withinMs } : {};
+  }
+}
+
+/** Whom set-ups are made as: root, and nothing fences it. */
+export function asRoot(_client: VaultClient, root: Identity): Identity {
+  return { ...root, once: () => root.token() };
+}
+
 /** A back end of one engine on a real server, for specs: as root, with fences of one use, unless told. */
 export class VaultHarness<State extends EngineState, Wanted> implements KeyBackendHarness {
   readonly algorithm: Algorithm;
   readonly directory = mkdtempSync(join(tmpdir(), 'keyturn-vault-'));
   identity: Identity;
-  client: VaultClient;
+  client: HurriedClient;
   backend: VaultKeyBackend<State, Wanted>;
 
   constructor(private readonly options: VaultHarnessOptions<State, Wanted>) {
@@ -48,6 +79,11 @@ export class VaultHarness<State extends EngineState, Wanted> implements KeyBacke
     this.client = this.#connect();
     this.identity = this.#identity();
     this.backend = this.#open();
+  }
+
+  /** The request that comes after so many others is given up after so many milliseconds. */
+  hurry(request: number, withinMs: number): void {
+    this.client.hurry(request, withinMs);
   }
 
   fresh(): { readonly object: string; readonly familyId: string } {
@@ -104,9 +140,9 @@ export class VaultHarness<State extends EngineState, Wanted> implements KeyBacke
     return identity?.(this.client, asRoot) ?? asRoot;
   }
 
-  #connect(): VaultClient {
+  #connect(): HurriedClient {
     const { bao, address = bao.address } = this.options;
-    return new VaultClient({ instance: 'vault.test', address });
+    return new HurriedClient({ instance: 'vault.test', address });
   }
 
   #open(): VaultKeyBackend<State, Wanted> {

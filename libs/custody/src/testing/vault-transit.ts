@@ -4,7 +4,7 @@ import type { VaultClient } from '../vault/vault-client.js';
 import type { EngineFacts } from './fault-matrix.js';
 import type { Operated } from './openbao.js';
 import type { VaultDriver } from './vault-driver.js';
-import { VaultHarness } from './vault-harness.js';
+import { asRoot, VaultHarness } from './vault-harness.js';
 
 /** Transit on a test server: where its keys and their documents lie, and back ends on it. */
 export interface TransitMount {
@@ -30,7 +30,8 @@ export function openTransit(
     engine = (client) => new TransitEngine(client),
   }: {
     readonly bao: Operated;
-    readonly driver: VaultDriver;
+    /** Absent: root, and nothing fences it. */
+    readonly driver?: VaultDriver;
     readonly address: URL;
     readonly engine?: (client: VaultClient) => TransitEngine;
   },
@@ -42,7 +43,7 @@ export function openTransit(
     engine,
     object: () => `${transit}/keys/${randomUUID()}`,
     address,
-    identity: (client) => driver.identity(client),
+    identity: (client, root) => driver?.identity(client) ?? asRoot(client, root),
   });
 }
 

@@ -1,6 +1,7 @@
 import { BackendError, type Algorithm, type Effect, type EffectClass } from '../key-backend.js';
 import { refuse, requireNotAborted } from '../requirements.js';
 import type { Credential, CredentialProbe, LoginVerdict } from './database-login.js';
+import { onceBegun } from './effect-phases.js';
 import { DatabasePair, fingerprintOf, roleOf, type RoleState } from './database-pair.js';
 import type { DocumentVersion, ObjectDocument, PendingEffect } from './object-document.js';
 import type { VaultClient } from './vault-client.js';
@@ -243,11 +244,13 @@ export class DatabaseEngine implements VaultEngine<State, Wanted> {
 
   async hold(call: EngineCall, wanted: Wanted): Promise<void> {
     const { object, identity } = call;
+    let begun = false;
     for (const { role, engine } of wanted) {
       // Whether its refusal can be shown is no reason not to revoke.
       const credential = await this.#asProbe(object, role, identity).catch(() => undefined);
       if (credential?.engine === engine) this.#keep(`${object} ${engine}`, credential);
-      await this.#turn(call, role);
+      await (begun ? onceBegun(() => this.#turn(call, role)) : this.#turn(call, role));
+      begun = true;
     }
   }
 
@@ -258,7 +261,12 @@ export class DatabaseEngine implements VaultEngine<State, Wanted> {
   ): Promise<void> {
     const state = await this.look(call.object, call.identity);
     const left = versions.filter(({ engine }) => state?.roles.some((role) => role.engine === engine));
-    for (const { engine } of left) await this.#turn(call, roleOf(engine));
+    let begun = false;
+    for (const { engine } of left) {
+      const turn = (): Promise<void> => this.#turn(call, roleOf(engine));
+      await (begun ? onceBegun(turn) : turn());
+      begun = true;
+    }
   }
 
   async probe(object: string, version: DocumentVersion, identity: Identity): Promise<ProbeAnswer> {

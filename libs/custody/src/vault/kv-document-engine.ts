@@ -1,4 +1,5 @@
 import { refuse, requireNotAborted } from '../requirements.js';
+import { onceBegun } from './effect-phases.js';
 import type { Algorithm, Effect } from '../key-backend.js';
 import { isOurs, KvObject, notePatch, type Freshness, type KvNote, type KvState } from './kv-object.js';
 import {
@@ -202,11 +203,14 @@ export class KvDocumentEngine implements VaultEngine<State, Told> {
       requireNotAborted(signal);
       await secret.patch({ keys, ...notePatch(note, state) }, { cas: state.current, token, rotation });
     }
-    const first = Math.min(...versions.map(({ engine }) => spanOf(engine).first));
-    const now = (await this.look(object, identity)) ?? state;
-    const held = await holding(secret, now, { first, before: now.current, identity, free: () => false });
-    const [destroyer, reader] = [await identity.destroyer(object), await identity.token()];
-    await secret.destroy(held, { destroyer, reader, rotation });
+    const older = async (): Promise<void> => {
+      const first = Math.min(...versions.map(({ engine }) => spanOf(engine).first));
+      const now = (await this.look(object, identity)) ?? state;
+      const held = await holding(secret, now, { first, before: now.current, identity, free: () => false });
+      const [destroyer, reader] = [await identity.destroyer(object), await identity.token()];
+      await secret.destroy(held, { destroyer, reader, rotation });
+    };
+    await (there.length > 0 ? onceBegun(older) : older());
   }
 
   async probe(object: string, { versionId }: DocumentVersion, identity: Identity): Promise<ProbeAnswer> {

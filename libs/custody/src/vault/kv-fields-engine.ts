@@ -1,6 +1,7 @@
 import type { SecretValue } from '#platform';
 import type { Algorithm, BackendDeclaration, Effect } from '../key-backend.js';
 import { refuse, requireNotAborted } from '../requirements.js';
+import { onceBegun } from './effect-phases.js';
 import type { Arrangement, FieldsLayout } from './kv-fields-layout.js';
 import {
   isOurs,
@@ -242,9 +243,12 @@ export class KvFieldsEngine implements VaultEngine<State, Told> {
     const last = told?.last ?? state.note?.last ?? {};
     requireNoOnlyCopy(document, object, last, held);
     if (told !== undefined) await this.hold(call, told);
-    requireNotAborted(signal);
-    const [destroyer, reader] = [await identity.destroyer(object), await identity.token()];
-    await secret.destroy(held, { destroyer, reader, rotation });
+    const older = async (): Promise<void> => {
+      requireNotAborted(signal);
+      const [destroyer, reader] = [await identity.destroyer(object), await identity.token()];
+      await secret.destroy(held, { destroyer, reader, rotation });
+    };
+    await (told === undefined ? older() : onceBegun(older));
   }
 
   async probe(object: string, { versionId }: DocumentVersion, identity: Identity): Promise<ProbeAnswer> {

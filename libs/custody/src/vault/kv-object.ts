@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { SecretValue } from '#platform';
 import { BackendError } from '../key-backend.js';
 import { refuse } from '../requirements.js';
-import { DeletedError } from './vault-answer.js';
+import { onceBegun } from './effect-phases.js';
+import { CasMismatchError, DeletedError } from './vault-answer.js';
 import type { VaultClient } from './vault-client.js';
 import { pathProblem } from './vault-path.js';
 
@@ -176,7 +178,7 @@ export class KvObject {
     return found;
   }
 
-  /** Writes it whole. Answers with the KV version it became. */
+  /** Writes it whole, with a note of ours. Answers with the KV version it became. */
   async write(data: Readonly<Record<string, unknown>>, { cas, token, rotation }: KvWrite): Promise<number> {
     return this.#write('POST', data, cas, token, rotation);
   }
@@ -203,7 +205,7 @@ export class KvObject {
         body: { versions },
       });
     }
-    const known = (await this.look(reader))?.versions ?? [];
+    const known = (await onceBegun(() => this.look(reader)))?.versions ?? [];
     const left = known.filter(({ number, destroyed }) => versions.includes(number) && !destroyed);
     if (left.length > 0)
       throw new BackendError(
@@ -220,14 +222,19 @@ export class KvObject {
     rotation: string,
   ): Promise<number> {
     const { index } = this.freshness;
-    const answer = await this.client.effect(this.object, {
-      method,
-      token,
-      rotation,
-      // A misspelt option would be ignored, and nothing compared.
-      body: { options: { cas }, data },
-      ...(index === undefined ? {} : { index }),
-    });
+    const answer = await this.client
+      .effect(this.object, {
+        method,
+        token,
+        rotation,
+        // A misspelt option would be ignored, and nothing compared.
+        body: { options: { cas }, data },
+        ...(index === undefined ? {} : { index }),
+      })
+      .catch(async (error: unknown) => {
+        if (error instanceof CasMismatchError) await this.#requireAnothers(data, cas, token);
+        throw error;
+      });
     if (answer === undefined)
       throw refuse('config', `${this.object}: there is nothing to change; nothing was written`);
     this.freshness.index = answer.index ?? index;
@@ -235,6 +242,21 @@ export class KvObject {
     if (!written.success)
       throw new BackendError('unknown', `${this.object}: the answer to a write says no version`);
     return written.data.version;
+  }
+
+  /** Whoever stands between may send a request twice: then its first try won, and the second one is refused. */
+  async #requireAnothers(
+    data: Readonly<Record<string, unknown>>,
+    cas: number,
+    token: SecretValue,
+  ): Promise<void> {
+    const names = await onceBegun(() => this.names(cas + 1, token));
+    const ours = notesIn(data[NOTE_FIELD]);
+    if (ours.length > 0 && isDeepStrictEqual(ours, Object.keys(names?.[NOTE_FIELD] ?? {})))
+      throw new BackendError(
+        'unknown',
+        `${this.object}: refused, and its KV version ${cas + 1} is this very write`,
+      );
   }
 
   async #mountConfig(token: SecretValue): Promise<z.output<typeof mountSchema>> {
@@ -264,6 +286,13 @@ export class KvObject {
   #named(face: string): string {
     return `${this.#mount}/${face}/${this.#path}`;
   }
+}
+
+/** The names that a write of ours leaves under its note's field. */
+function notesIn(field: unknown): readonly string[] {
+  return typeof field === 'object' && field !== null
+    ? Object.entries(field).flatMap(([name, value]) => (value === null ? [] : [name]))
+    : [];
 }
 
 export function noteOf(names: KvNames | undefined): KvNote | undefined {

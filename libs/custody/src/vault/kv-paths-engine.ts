@@ -1,5 +1,6 @@
 import type { Algorithm, Effect } from '../key-backend.js';
 import { refuse, requireNotAborted } from '../requirements.js';
+import { onceBegun } from './effect-phases.js';
 import {
   createdAtOf,
   isOurs,
@@ -245,10 +246,7 @@ export class KvPathsEngine implements VaultEngine<State, Told> {
     const state = await this.look(object, identity);
     if (state === undefined) return;
     requireNotAborted(signal);
-    for (const path of PATHS) {
-      const here = versions.filter(({ engine }) => spanOf(engine).prefix === prefixOf(path));
-      const known = state[path];
-      if (here.length === 0 || known === undefined) continue;
+    const inOne = async (here: readonly DocumentVersion[], known: KvState): Promise<void> => {
       if (known.readable) requireExplained(document, known);
       const secret = this.#secret(known.object);
       const gone = here.map(({ versionId }) => versionId);
@@ -260,6 +258,14 @@ export class KvPathsEngine implements VaultEngine<State, Told> {
       });
       const [destroyer, reader] = [await identity.destroyer(object), await identity.token()];
       await secret.destroy(held, { destroyer, reader, rotation });
+    };
+    let begun = false;
+    for (const path of PATHS) {
+      const here = versions.filter(({ engine }) => spanOf(engine).prefix === prefixOf(path));
+      const known = state[path];
+      if (here.length === 0 || known === undefined) continue;
+      await (begun ? onceBegun(() => inOne(here, known)) : inOne(here, known));
+      begun = true;
     }
   }
 

@@ -58,11 +58,14 @@ const TOKEN_REFUSED = new Set(['permission denied', 'invalid token']);
 /** Reads an answer. `effect`: the request would have changed something. */
 export function meaningOf(answer: VaultAnswer, effect: boolean): Meaning {
   const { status } = answer;
+  // With a wrapping of our own it would have been executed: we ask for none, so that it waits for somebody's approval.
+  const wrapped = isRecord(answer.body['wrap_info']);
   const not = (errorClass: BackendErrorClass, what: string): Meaning => ({
     kind: 'not-executed',
     errorClass,
     what,
   });
+  if (wrapped) return not('auth', 'it wants somebody to approve it first (wrap_info)');
   if (status === 200 || status === 204) return { kind: 'done' };
   if (status === 403 && TOKEN_REFUSED.has(answer.errors.join('\n').trim())) return { kind: 'token-refused' };
   if (status === 403) return not('auth', 'it is not allowed (403)');
@@ -92,10 +95,14 @@ export function meaningOf(answer: VaultAnswer, effect: boolean): Meaning {
   return effect ? { kind: 'unknown', what } : not('transient', what);
 }
 
+function isRecord(value: unknown): boolean {
+  return typeof value === 'object' && value !== null;
+}
+
 /** Only a plain 404 of the object itself means that it is not there; a missing mount or namespace is a mistake. */
 function absence(answer: VaultAnswer): Meaning {
   // A deleted version of KV answers with what was known of it.
-  if (typeof answer.data === 'object' && answer.data !== null) return { kind: 'deleted' };
+  if (isRecord(answer.data)) return { kind: 'deleted' };
   if (says(answer, 'no handler for route'))
     return { kind: 'not-executed', errorClass: 'config', what: 'nothing is mounted there' };
   if (says(answer, 'namespace not found'))

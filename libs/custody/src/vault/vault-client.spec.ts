@@ -300,6 +300,12 @@ describe('a Vault client and a server that means harm', () => {
       'transient',
     ],
     [
+      'an answer that is wrapped though nobody asked for it',
+      (_request, response) =>
+        response.writeHead(200).end(`{"data":null,"wrap_info":{"token":"${CANARY}","ttl":60}}`),
+      'auth',
+    ],
+    [
       'batch errors with values in them',
       (_request, response) =>
         response.writeHead(400).end(`{"data":{"batch_results":[{"plaintext":"${CANARY}"}]}}`),

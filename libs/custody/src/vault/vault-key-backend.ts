@@ -1,3 +1,4 @@
+import type { SecretValue } from '#platform';
 import {
   BackendError,
   EFFECTS,
@@ -541,7 +542,20 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
   }
 
   #call({ object, key, attemptId, signal }: Attempt): EngineCall {
-    return { object, rotation: key, attemptId, identity: this.#options.identity, signal };
+    const { identity } = this.#options;
+    // A worker that was frozen before it asked for its token gets one after it thaws, too: only the end of its lease stops it then.
+    const inTime = async (token: Promise<SecretValue>): Promise<SecretValue> => {
+      const made = await token;
+      requireNotAborted(signal);
+      return made;
+    };
+    const fenced: Identity = {
+      token: () => identity.token(),
+      probe: () => identity.probe(),
+      once: (seconds) => inTime(identity.once(seconds)),
+      destroyer: (destroyed) => inTime(identity.destroyer(destroyed)),
+    };
+    return { object, rotation: key, attemptId, identity: fenced, signal };
   }
 
   /** While an effect is under way the engine may be ahead of the document; else it is held to it, or somebody else moved it. */

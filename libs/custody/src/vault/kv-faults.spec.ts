@@ -1,0 +1,69 @@
+import { jest } from '@jest/globals';
+import { byDepth, haveRealPart } from '#platform/testing';
+import { faultContract, FaultGround } from '../testing/fault-contract.js';
+import { kvFaults } from '../testing/kv-faults.js';
+import { OpenBao } from '../testing/openbao.js';
+import { KvDocumentEngine } from './kv-document-engine.js';
+import { KvPathsEngine } from './kv-paths-engine.js';
+import type { ObjectDocument } from './object-document.js';
+
+jest.setTimeout(byDepth({ check: 600_000, slice: 1_200_000, full: 7_200_000 }));
+
+const COMMITTED_CASES = {
+  document: { check: 232, slice: 710, full: 2_955 },
+  paths: { check: 232, slice: 1_100, full: 4_514 },
+};
+const real = haveRealPart('openbao', COMMITTED_CASES.document.check + COMMITTED_CASES.paths.check);
+
+class BlindDocument extends KvDocumentEngine {
+  override happened(): boolean {
+    return false;
+  }
+
+  override seen(document: ObjectDocument): ObjectDocument {
+    return document;
+  }
+}
+
+class BlindPaths extends KvPathsEngine {
+  override happened(): boolean {
+    return false;
+  }
+
+  override seen(document: ObjectDocument): ObjectDocument {
+    return document;
+  }
+}
+
+(real ? describe : describe.skip)('between Keyturn and KV v2', () => {
+  let ground: FaultGround;
+  beforeAll(async () => {
+    ground = await FaultGround.before(await OpenBao.start());
+  });
+  afterAll(() => ground.close());
+
+  faultContract('KV v2, a keyed document', {
+    ground: () => ground,
+    turn: { place: 1, of: 4 },
+    committed: COMMITTED_CASES.document,
+    open: (bao) =>
+      kvFaults(bao, {
+        name: 'KV v2, a keyed document',
+        engine: (client) => new KvDocumentEngine(client),
+        blind: (client) => new BlindDocument(client),
+      }),
+  });
+
+  faultContract('KV v2, two paths', {
+    ground: () => ground,
+    turn: { place: 2, of: 4 },
+    committed: COMMITTED_CASES.paths,
+    open: (bao) =>
+      kvFaults(bao, {
+        name: 'KV v2, two paths',
+        engine: (client) => new KvPathsEngine(client),
+        blind: (client) => new BlindPaths(client),
+        beside: ['/blue', '/green'],
+      }),
+  });
+});

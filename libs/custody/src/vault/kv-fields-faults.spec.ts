@@ -1,0 +1,61 @@
+import { jest } from '@jest/globals';
+import { byDepth, haveRealPart } from '#platform/testing';
+import { faultContract, FaultGround } from '../testing/fault-contract.js';
+import { REFUSED_OF_ONE_VALUE, ROWS_OF_ONE_VALUE } from '../testing/fault-matrix.js';
+import { kvFaults } from '../testing/kv-faults.js';
+import { OpenBao } from '../testing/openbao.js';
+import { KvFieldsEngine } from './kv-fields-engine.js';
+import { currentAndPrevious, singleValue } from './kv-fields-layout.js';
+import type { ObjectDocument } from './object-document.js';
+
+jest.setTimeout(byDepth({ check: 600_000, slice: 1_200_000, full: 7_200_000 }));
+
+const COMMITTED_CASES = {
+  fields: { check: 231, slice: 710, full: 2_954 },
+  single: { check: 156, slice: 560, full: 2_346 },
+};
+const real = haveRealPart('openbao', COMMITTED_CASES.fields.check + COMMITTED_CASES.single.check);
+
+class BlindFields extends KvFieldsEngine {
+  override happened(): boolean {
+    return false;
+  }
+
+  override seen(document: ObjectDocument): ObjectDocument {
+    return document;
+  }
+}
+
+(real ? describe : describe.skip)('between Keyturn and KV v2, whose fields are read', () => {
+  let ground: FaultGround;
+  beforeAll(async () => {
+    ground = await FaultGround.before(await OpenBao.start());
+  });
+  afterAll(() => ground.close());
+
+  faultContract('KV v2, current and previous', {
+    ground: () => ground,
+    turn: { place: 3, of: 4 },
+    committed: COMMITTED_CASES.fields,
+    open: (bao) =>
+      kvFaults(bao, {
+        name: 'KV v2, current and previous',
+        engine: (client) => new KvFieldsEngine(client, currentAndPrevious()),
+        blind: (client) => new BlindFields(client, currentAndPrevious()),
+      }),
+  });
+
+  faultContract('KV v2, one value', {
+    ground: () => ground,
+    turn: { place: 0, of: 4 },
+    committed: COMMITTED_CASES.single,
+    rows: ROWS_OF_ONE_VALUE,
+    refuses: REFUSED_OF_ONE_VALUE,
+    open: (bao) =>
+      kvFaults(bao, {
+        name: 'KV v2, one value',
+        engine: (client) => new KvFieldsEngine(client, singleValue()),
+        blind: (client) => new BlindFields(client, singleValue()),
+      }),
+  });
+});
