@@ -89,7 +89,7 @@ export class VaultProcess {
 }
 
 /** As if the server's clock leapt with the test's. */
-function following(backEnd: KeyBackend, clock: Clock): KeyBackend {
+export function following(backEnd: KeyBackend, clock: Clock): KeyBackend {
   return new Proxy(backEnd, {
     get: (target, property) => {
       const value: unknown = Reflect.get(target, property, target);
