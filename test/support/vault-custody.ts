@@ -69,7 +69,7 @@ export class VaultProcess {
     this.directory = directory ?? mkdtempSync(join(tmpdir(), 'keyturn-vault-kept-'));
     // Tokens live by the real clock; what the saga is told of the server's follows the test's.
     this.vault = new VaultBackEnds({ settings, directory: this.directory, clock: systemClock });
-    const [transit, kv] = this.vault.all.map((backEnd) => following(backEnd, clock));
+    const [transit, kv] = this.vault.all.map((backEnd) => following(backEnd, clock, this.vault));
     if (transit === undefined || kv === undefined) throw new Error('the settings open no back end');
     this.backEnds = { transit, kv };
   }
@@ -88,17 +88,27 @@ export class VaultProcess {
   }
 }
 
-/** As if the server's clock leapt with the test's. */
-export function following(backEnd: KeyBackend, clock: Clock): KeyBackend {
+/** Between two looks at a server that is away, as whoever looks in the background makes them. */
+const AWAY_MS = 100;
+
+/** As if the server's clock leapt with the test's; one that is away is looked at, in real time. */
+export function following(
+  backEnd: KeyBackend,
+  clock: Clock,
+  vault?: Pick<VaultBackEnds, 'look'>,
+): KeyBackend {
   return new Proxy(backEnd, {
     get: (target, property) => {
       const value: unknown = Reflect.get(target, property, target);
       if (typeof value !== 'function') return value;
       if (property !== 'observe') return value.bind(target);
-      return async (...given: Parameters<KeyBackend['observe']>): Promise<Observation> => ({
-        ...(await target.observe(...given)),
-        clock: clock.now(),
-      });
+      return async (...given: Parameters<KeyBackend['observe']>): Promise<Observation> => {
+        if (target.unavailable?.() !== undefined && vault !== undefined) {
+          await new Promise((done) => setTimeout(done, AWAY_MS));
+          await vault.look();
+        }
+        return { ...(await target.observe(...given)), clock: clock.now() };
+      };
     },
   });
 }

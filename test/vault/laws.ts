@@ -52,8 +52,9 @@ export async function brokenAfter(
   for (const { versionId } of (await world.family(base.familyId)).versions) recorded.add(versionId);
   const document = await documentOf(ground, object);
   const { made, minDecryption } = await serverFacts(ground, object);
-  if (made !== document.versions.length)
-    wrong.push(`${made} versions were made, and ${document.versions.length} are on record in the server`);
+  // What somebody wrote over a secret of KV is on record by its number; it is no key of it.
+  const known = document.versions.filter(({ versionId }) => !/^kv-\d+$/.test(versionId)).length;
+  if (made !== known) wrong.push(`${made} versions were made, and ${known} are on record in the server`);
   for (const { versionId, accepted, emittingShare } of document.versions)
     if (!recorded.has(versionId) && (accepted || emittingShare > 0))
       wrong.push(`surplus version ${versionId} is in use`);
