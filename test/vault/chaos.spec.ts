@@ -88,9 +88,8 @@ function drawer(seed: number): (below: number) => number {
   const ill: { readonly fault: FaultClass; turns: number }[] = [];
 
   async function heal(at: (turns: number) => boolean): Promise<void> {
-    for (const each of [...ill]) {
-      each.turns -= 1;
-      if (!at(each.turns)) continue;
+    for (const each of ill) each.turns -= 1;
+    for (const each of ill.filter(({ turns }) => at(turns))) {
       ill.splice(ill.indexOf(each), 1);
       await each.fault.heal?.({ bao, proxy, driver: ground.driver, dead });
     }

@@ -74,8 +74,6 @@ async function writeBack(bao: OpenBao, object: string, version: number): Promise
   await confirm(bao, object);
 }
 
-const AFTER_GENERATE = PHASES.slice(1);
-
 const DEEDS: readonly Deed[] = [
   {
     name: 'rotates the key',
@@ -387,7 +385,7 @@ const real = haveRealPart('openbao', CASES);
     expect(surplus).toMatchObject({ versionId: '3', accepted: false, emittingShare: 0 });
   });
 
-  it('goes red where nobody looks', async () => {
+  it('has nothing on record where nobody looks: each case above would be red', async () => {
     const [rotates] = DEEDS;
     if (rotates === undefined) throw new Error('there is no deed');
     const told = await play(rotates, 'draining', { looks: false, settles: false });

@@ -5,7 +5,7 @@ import { ask, playScript, type Played, type Script, type Stage } from '../suppor
 /** More often than that a person does not look. */
 const MOST_LOOKS = 12;
 
-export interface Helped extends Played {
+interface Helped extends Played {
   /** Why people were asked, in the order they were. */
   readonly asked: readonly string[];
 }
