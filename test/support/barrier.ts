@@ -8,8 +8,14 @@ import type { World } from './world.js';
 
 /** Where a worker stands still: with its intent on disk, at the back end's door, or with the effect done and not recorded. */
 export const PLACES = ['after-intent', 'before-effect', 'after-effect'] as const;
-/** `observed`: as soon as it has looked, or is about to prove something; where a second worker is met in the middle. */
-export type Place = (typeof PLACES)[number] | 'observed';
+/**
+ * `observed`: as soon as it has looked, or is about to prove something; where a second worker is met in the middle. `at-the-door`: with
+ * a request of the effect on its way to a server ({@link Door}).
+ */
+export type Place = (typeof PLACES)[number] | 'observed' | 'at-the-door';
+
+/** Told when the caught attempt begins its effect: holds a request of it back. Gives back what to do once the effect has answered. */
+export type Door = (standStill: () => Promise<void>) => () => void;
 
 const EFFECTS: readonly string[] = [
   'generate',
@@ -65,7 +71,8 @@ export class Barrier {
     readonly place: Place,
     readonly catches: (intent: Intent, number: number) => boolean,
     /** Broken on purpose: what the frozen attempt is sent as. */
-    readonly sends: (attempt: Attempt) => Attempt = (attempt) => attempt,
+    readonly sends: (attempt: Attempt) => Attempt | Promise<Attempt> = (attempt) => attempt,
+    readonly door?: Door,
   ) {
     this.frozen = new Promise((resolve) => {
       this.#tellFrozen = resolve;
@@ -142,12 +149,16 @@ export class Barrier {
         const value: unknown = Reflect.get(target, property, target);
         if (typeof value !== 'function') return value;
         const name = String(property);
+        // Asked and answered from memory, at once.
+        if (name === 'unavailable') return value.bind(target);
         return async (first: unknown, ...rest: readonly unknown[]): Promise<unknown> => {
           const acts = EFFECTS.includes(name);
           if (acts && this.place === 'before-effect') await this.#standStill();
-          if (name === 'probe' && this.place === 'observed') await this.#standStill();
-          const given = isAttempt(first) && first.attemptId === this.#caught?.id ? this.sends(first) : first;
-          const answer: unknown = await value.call(target, given, ...rest);
+          const given =
+            isAttempt(first) && first.attemptId === this.#caught?.id ? await this.sends(first) : first;
+          const leave = acts ? this.#arrive(first) : undefined;
+          const calling: Promise<unknown> = value.call(target, given, ...rest);
+          const answer: unknown = await calling.finally(() => leave?.());
           if (acts && this.place === 'after-effect') await this.#standStill();
           // Only the observation of an attempt; the one before a decision comes without a key.
           if (name === 'observe' && this.place === 'observed' && rest[0] !== undefined)
@@ -156,6 +167,12 @@ export class Barrier {
         };
       },
     });
+  }
+
+  #arrive(attempt: unknown): ReturnType<Door> | undefined {
+    if (this.place !== 'at-the-door' || this.#met) return undefined;
+    if (!isAttempt(attempt) || attempt.attemptId !== this.#caught?.id) return undefined;
+    return this.door?.(() => this.#standStill());
   }
 
   async #standStill(): Promise<void> {
@@ -168,10 +185,11 @@ export class Barrier {
 
 /** One more worker on a world's log and back end, with a barrier inside it where one is given. */
 export function workerOf(
-  { store, backEnd }: World,
+  { store, backEnd: local }: World,
   worker: string,
   barrier?: Barrier,
   othersAreDead = false,
+  backEnd: KeyBackend = local,
 ): RotationRunner {
   return new RotationRunner({
     ledger: new Ledger(barrier?.store(store) ?? store),

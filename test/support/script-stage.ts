@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import type { Attempt, KeyBackend } from '#custody';
+import type { Algorithm, Attempt, KeyBackend } from '#custody';
 import { openDatabase, type SqlDatabase } from '#eventlog/sqlite';
 import { derivedId } from '#platform';
 import type { ManualClock } from '#platform/testing';
@@ -11,24 +11,62 @@ import {
   familyStream,
   incomingVersionId,
   rotationStream,
+  type FamilyDetails,
 } from '#rotation';
 import { named, withoutAttempts, type Told } from './comparable.js';
 import { SCRIPT_FAMILY, type Script, type Stage } from './scripts.js';
 import type { World } from './world.js';
 
-/** Scripts on the real core and the real local back end, many families beside each other in one world. */
+/** Scripts on the real core and a real back end, the local one unless told; many families beside each other in one world. */
+
+/** Where the keys of a script lie, and how what happened there is read past the core. */
+export interface Custody {
+  readonly backEnd: KeyBackend;
+  /** What families there are, beside what every script's family is. */
+  readonly details: Partial<FamilyDetails> & { readonly algorithm: Algorithm };
+  /** What is driven, of a family of this name. */
+  readonly object: (name: string) => string;
+  /** The back end's own account, in the order in which it happened. */
+  readonly effects: (object: string) => Promise<Account['effects']>;
+  /** The newest attempt it has seen for an object. */
+  readonly fence: (object: string) => Promise<Pick<Attempt, 'fence' | 'attemptId'>>;
+}
+
+export function localCustody(world: World): Custody {
+  return {
+    backEnd: world.backEnd,
+    details: { algorithm: SCRIPT_FAMILY.algorithm },
+    object: (name) => `keys/${name}`,
+    effects: async (object) => effectsOf(world, object),
+    fence: async (object) => fenceOf(world, object),
+  };
+}
 
 /** Everything but who advances. */
-export type Ground = Omit<Stage, 'advance' | 'advanceContainment'> & { readonly object: string };
+export type Ground = Omit<Stage, 'advance' | 'advanceContainment'> & {
+  readonly object: string;
+  readonly custody: Custody;
+};
 
 let made = 0;
 
 /** A family with two consumers and one version that emits: where every script begins. */
-export async function ground(world: World, clock: ManualClock, overlap: Script['overlap']): Promise<Ground> {
+export async function ground(
+  world: World,
+  clock: ManualClock,
+  overlap: Script['overlap'],
+  custody: Custody = localCustody(world),
+): Promise<Ground> {
   made += 1;
   const name = `family-${made}`;
-  const object = `keys/${name}`;
-  const { id: familyId } = await world.registerFamily({ ...SCRIPT_FAMILY, name, overlap });
+  const object = custody.object(name);
+  const { id: familyId } = await world.registerFamily({
+    ...SCRIPT_FAMILY,
+    ...custody.details,
+    name,
+    overlap,
+    backEnd: { instance: custody.backEnd.declaration.instance, object },
+  });
   await world.registerConsumer(familyId, { name: `issuer-of-${name}`, roles: ['emitter'] });
   await world.registerConsumer(familyId, {
     name: `gateway-of-${name}`,
@@ -36,13 +74,14 @@ export async function ground(world: World, clock: ManualClock, overlap: Script['
     cacheTtl: 'PT5M',
     instances: 2,
   });
-  await firstVersion(world, familyId, object);
-  const { ledger, backEnd } = world;
+  await firstVersion(world, familyId, object, custody);
+  const { ledger } = world;
   return {
     ledger,
-    backEnd,
+    backEnd: custody.backEnd,
     familyId,
     object,
+    custody,
     now: () => clock.now(),
     jumpTo: (instant) => {
       clock.advance(Math.max(0, instant - clock.now()));
@@ -56,8 +95,13 @@ export async function ground(world: World, clock: ManualClock, overlap: Script['
   };
 }
 
-async function firstVersion(world: World, familyId: string, object: string): Promise<void> {
-  const { backEnd, ledger } = world;
+async function firstVersion(
+  world: World,
+  familyId: string,
+  object: string,
+  { backEnd, details: { algorithm: made } }: Custody,
+): Promise<void> {
+  const { ledger } = world;
   const versionId = randomUUID();
   const attempt = (step: number): Attempt => ({
     object,
@@ -67,7 +111,7 @@ async function firstVersion(world: World, familyId: string, object: string): Pro
     fence: { slot: 0, step },
     signal: new AbortController().signal,
   });
-  await backEnd.generate(attempt(1), { versionId, algorithm: 'ES256' });
+  await backEnd.generate(attempt(1), { versionId, algorithm: made });
   await backEnd.publish(attempt(2), { versions: [versionId], maxAgeSeconds: 300 });
   await backEnd.switchEmission(attempt(3), { to: versionId });
   const { history } = await ledger.family(familyId);
@@ -97,7 +141,7 @@ export interface Account {
 
 export async function tellAccount(
   world: World,
-  { familyId, object }: Pick<Ground, 'familyId' | 'object'>,
+  { familyId, object, custody }: Pick<Ground, 'familyId' | 'object' | 'custody'>,
   rotations: readonly string[],
 ): Promise<Account> {
   const state = await world.family(familyId);
@@ -115,7 +159,7 @@ export async function tellAccount(
     const containment = containmentStream(emergencyContainmentId(world.ledger.logId, rotation));
     streams.push([`containment ${index}`, withoutAttempts(await told(containment))]);
   }
-  const { versions } = await world.backEnd.observe(object);
+  const { versions } = await custody.backEnd.observe(object);
   const { logId } = world.ledger;
   const names = new Map([
     [familyId, 'the family'],
@@ -132,7 +176,7 @@ export async function tellAccount(
   const account = {
     streams: Object.fromEntries(streams),
     // Between a containment and its rotation there is no order: neither waits for the other.
-    effects: effectsOf(world, object).toSorted(
+    effects: (await custody.effects(object)).toSorted(
       (left, right) =>
         Number(right.key.startsWith('containment-')) - Number(left.key.startsWith('containment-')),
     ),

@@ -99,6 +99,8 @@ export interface WorldOptions {
   /** What the core sees instead of the local back end, usually something that stands before it. */
   readonly before?: (real: LocalKeyBackend) => KeyBackend;
   readonly worker?: string;
+  /** Back ends that stand beside the local one; whoever opened them closes them. */
+  readonly besides?: readonly KeyBackend[];
 }
 
 /** Some hours after which a rotation that still waits never ends. */
@@ -128,7 +130,7 @@ export class World {
   ) {}
 
   static async open(options: WorldOptions = {}): Promise<World> {
-    const { clock = systemClock, before, worker = `world#${randomUUID()}` } = options;
+    const { clock = systemClock, before, besides = [], worker = `world#${randomUUID()}` } = options;
     const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'keyturn-world-'));
     const kept = options.directory !== undefined;
     const log = await openSqliteEventLog(kept ? { directory } : { memory: true }, { inline: true });
@@ -175,7 +177,11 @@ export class World {
       ],
     });
     const ledger = new Ledger(store);
-    const backEnds = new BackEnds([before?.(backEnd) ?? backEnd, openAttestedKeyBackend(ATTESTED_INSTANCE)]);
+    const backEnds = new BackEnds([
+      before?.(backEnd) ?? backEnd,
+      openAttestedKeyBackend(ATTESTED_INSTANCE),
+      ...besides,
+    ]);
     // One process holds the log's lock: every other incarnation is dead.
     const runner = new RotationRunner({ ledger, backEnds, worker, othersAreDead: () => true });
     const world = new World(directory, clock, store, readModel, backEnd, ledger, backEnds, runner);

@@ -1,11 +1,19 @@
-import type { Attempt } from '#custody';
+import type { Attempt, KeyBackend } from '#custody';
 import { ManualClock } from '#platform/testing';
 import { stepTable, type RotationRunner, type Wake } from '#rotation';
 import { difference } from '../support/comparable.js';
 import { playScript, type Script } from '../support/scripts.js';
-import { disagreements, fenceOf, ground, tellAccount, type Account } from '../support/script-stage.js';
+import {
+  disagreements,
+  ground,
+  localCustody,
+  tellAccount,
+  type Account,
+  type Custody,
+  type Ground,
+} from '../support/script-stage.js';
 import { World } from '../support/world.js';
-import { Barrier, workerOf, type Place } from '../support/barrier.js';
+import { Barrier, workerOf, type Door, type Place } from '../support/barrier.js';
 
 /** When the frozen worker goes on: while the other one is in the middle of the same step, after it settled it, or after all. */
 export const THAWS = ['in-the-middle', 'settled', 'at-the-end'] as const;
@@ -42,6 +50,16 @@ export class Arena {
   constructor(
     readonly world: World,
     readonly clock: ManualClock,
+    readonly custody: Custody = localCustody(world),
+    /** The back end as the second worker has it: its own connection, where it is a server. */
+    readonly othersBackEnd: KeyBackend = custody.backEnd,
+    /** Where the first worker is held, of a case at the door. */
+    readonly door?: Door,
+    /** What else must be so after a case. */
+    readonly holds: (
+      base: Ground,
+      rotations: readonly string[],
+    ) => Promise<readonly string[]> = async () => [],
   ) {}
 
   close(): Promise<void> {
@@ -49,9 +67,9 @@ export class Arena {
   }
 
   async undisturbed(script: Script): Promise<Undisturbed> {
-    const base = await ground(this.world, this.clock, script.overlap);
+    const base = await ground(this.world, this.clock, script.overlap, this.custody);
     const watch = new Barrier('after-intent', () => false);
-    const runner = workerOf(this.world, 'alone#1', watch);
+    const runner = workerOf(this.world, 'alone#1', watch, false, this.custody.backEnd);
     const { rotations, phase } = await playScript(
       {
         ...base,
@@ -61,7 +79,7 @@ export class Arena {
       script,
     );
     if (phase !== script.ends) throw new Error(`${script.name} ended ${phase}, not ${script.ends}`);
-    const wrong = await disagreements(this.world, this.world.backEnd, base);
+    const wrong = await disagreements(this.world, this.custody.backEnd, base);
     if (wrong.length > 0) throw new Error(`${script.name}: ${wrong.join('; ')}`);
     return {
       account: await tellAccount(this.world, base, rotations),
@@ -75,14 +93,17 @@ export class Arena {
     { account: wanted }: Undisturbed,
     sabotage: Sabotage = 'none',
   ): Promise<string | undefined> {
-    const { world, clock } = this;
-    const base = await ground(world, clock, one.script.overlap);
+    const { world, clock, custody } = this;
+    const base = await ground(world, clock, one.script.overlap, custody);
     const barrier = new Barrier(
       one.place,
       (_intent, number) => number === one.attempt,
-      sabotage === 'none' ? undefined : (attempt) => unfenced(attempt, fenceOf(world, base.object)),
+      sabotage === 'none'
+        ? undefined
+        : async (attempt) => unfenced(attempt, await custody.fence(base.object)),
+      this.door,
     );
-    const frozen = workerOf(this.world, 'a#1', barrier);
+    const frozen = workerOf(world, 'a#1', barrier, false, custody.backEnd);
     const middle = new Barrier(
       'observed',
       ({ stream, step, share }) =>
@@ -91,7 +112,7 @@ export class Arena {
         step === barrier.caught.step &&
         share === barrier.caught.share,
     );
-    const other = workerOf(this.world, 'b#1', middle, sabotage === 'lease-ignored');
+    const other = workerOf(world, 'b#1', middle, sabotage === 'lease-ignored', this.othersBackEnd);
     let pending: Promise<Wake> | undefined;
     const settleFrozen = async (): Promise<void> => {
       barrier.thaw();
@@ -138,8 +159,9 @@ export class Arena {
       if ((await world.store.log.treeSize()) !== before) return 'after the end somebody still acted';
       return (
         difference(wanted, await tellAccount(world, base, rotations)) ??
-        tooEarly(world, barrier, middle) ??
-        (await disagreements(world, world.backEnd, base))[0]
+        tooEarly(custody.backEnd, barrier, middle) ??
+        (await disagreements(world, custody.backEnd, base))[0] ??
+        (await this.holds(base, rotations))[0]
       );
     } finally {
       barrier.thaw();
@@ -163,10 +185,14 @@ function unfenced(attempt: Attempt, newest: Pick<Attempt, 'fence' | 'attemptId'>
 }
 
 /** A live worker's lease is obeyed in full: takeover comes after it and the longest its request may take. */
-function tooEarly(world: World, { caught }: Barrier, { intents }: Barrier): string | undefined {
+function tooEarly(
+  { declaration }: KeyBackend,
+  { caught }: Barrier,
+  { intents }: Barrier,
+): string | undefined {
   const takeover = intents.find(({ stream, step }) => stream === caught?.stream && step === caught.step);
   if (caught === undefined || takeover === undefined) return 'nobody took over';
   const { effect } = stepTable[caught.step];
-  const longest = effect === 'probe' ? 0 : world.backEnd.declaration.effects[effect].longestRequestMs;
+  const longest = effect === 'probe' ? 0 : declaration.effects[effect].longestRequestMs;
   return takeover.startedAt < caught.leaseUntil + longest ? 'the second worker did not wait' : undefined;
 }

@@ -3,8 +3,9 @@ import { createInterface } from 'node:readline';
 import { join } from 'node:path';
 import { openDatabase, openSqliteEventLog } from '#eventlog/sqlite';
 import { openEventStore } from '#eventlog/kit';
-import { BackendError, type Attempt, type KeyBackend } from '#custody';
+import { BackendError, type Algorithm, type Attempt, type KeyBackend } from '#custody';
 import { loadMasterKey, openLocalKeyBackend } from '#custody/local';
+import { readBackEnds } from '#custody/vault';
 import { armFailpoint, derivedId, observeFailpoints, systemIds, type Clock, type Instant } from '#platform';
 import {
   BackEnds,
@@ -56,6 +57,7 @@ import {
   type RotationWish,
 } from '#rotation/application';
 import { COMPLETE_RUNBOOK } from '../../support/runbook.js';
+import { VaultProcess } from '../../support/vault-custody.js';
 import { playScript, SCRIPT_FAMILY, SCRIPTS, type Script, type Stage } from '../../support/scripts.js';
 
 /**
@@ -142,7 +144,17 @@ const EFFECTS = [
  */
 type Diverged = () => void;
 
+/** Where the key of the family lies. */
+interface Driven {
+  readonly instance: string;
+  readonly object: string;
+  readonly algorithm: Algorithm;
+}
+
+const LOCAL: Driven = { instance: 'local', object: 'keys/crash', algorithm: 'ES256' };
+
 interface Story {
+  readonly driven: Driven;
   readonly diverged: Diverged;
   readonly clock: VirtualClock;
   readonly ledger: Ledger;
@@ -199,16 +211,16 @@ async function setUp(story: Story): Promise<void> {
     new RegisterFamily(context('family'), {
       name: 'crash signing key',
       environment: 'test',
-      kind: 'asymmetric-key',
-      algorithm: 'ES256',
+      kind: story.driven.algorithm === 'HS256' ? 'shared-secret' : 'asymmetric-key',
+      algorithm: story.driven.algorithm,
       protects: 'other',
-      usage: 'sign',
+      usage: story.driven.algorithm === 'HS256' ? 'mac' : 'sign',
       overlap: 'dual',
       mode: 'driven',
       authority: { kind: 'keyturn' },
       owner: { role: 'platform' },
       team: 'platform',
-      backEnd: { instance: 'local', object: 'keys/crash' },
+      backEnd: { instance: story.driven.instance, object: story.driven.object },
       artefactLife: 'PT1H',
       illustrative: true,
     }),
@@ -281,7 +293,7 @@ function stageOf(story: Story, { overlap }: Pick<Script, 'overlap'>): Stage {
   let first = true;
   return {
     ledger,
-    backEnd: backEnds.get('local'),
+    backEnd: backEnds.get(overlap === 'none' ? LOCAL.instance : story.driven.instance),
     familyId,
     now: () => clock.now(),
     jumpTo: (instant) => {
@@ -567,6 +579,7 @@ export interface Report {
 /** One playing, from opening the directory to closing it; every one is a new incarnation of the worker. */
 async function playOnce(given: readonly string[]): Promise<Report> {
   const [directory = '', scenario = '', failpointName = '', hit = '1', sabotage = 'none'] = given;
+  const [file = '', object = ''] = given.slice(5);
   const log = await openSqliteEventLog({ directory });
   let newest = START;
   for await (const event of log.readAll()) {
@@ -599,12 +612,21 @@ async function playOnce(given: readonly string[]): Promise<Report> {
   });
   const ledger = new Ledger(store);
   const context = contexts(store.logId);
-  const backEnds = new BackEnds([sabotaged(local, parseSabotage(sabotage))]);
+  const vault =
+    file === '' ? undefined : new VaultProcess(readBackEnds(file), clock, join(directory, 'kept'));
+  const all = [local, ...Object.values(vault?.backEnds ?? {})];
+  const backEnds = new BackEnds(all.map((each) => sabotaged(each, parseSabotage(sabotage))));
   const worker = `crash#${systemIds.random()}`;
   const named = (name: string): string => derivedId(store.logId, 'consumer-name', 'test', name);
   const passed: string[] = [];
   let divergedAt = 0;
   const story: Story = {
+    driven:
+      file === ''
+        ? LOCAL
+        : object.includes('/keys/')
+          ? { instance: 'vault.saga', object, algorithm: 'ES256' }
+          : { instance: 'vault.saga-kv', object, algorithm: 'HS256' },
     diverged: () => {
       divergedAt = passed.length;
     },
@@ -624,6 +646,11 @@ async function playOnce(given: readonly string[]): Promise<Report> {
   };
   const played = SCENARIOS[scenario];
   if (played === undefined) throw new Error(`there is no scenario ${scenario}`);
+  // On a server each case has an object of its own, so that no template can hold its first version.
+  if (vault !== undefined) {
+    await setUp(story);
+    await play(story, await request(story, 'first', GRACEFUL), 'first', []);
+  }
   observeFailpoints((name) => {
     passed.push(name);
   });
@@ -637,6 +664,8 @@ async function playOnce(given: readonly string[]): Promise<Report> {
     const events = (streams[event.stream] ??= []);
     events.push({ type: event.type, provenance: event.provenance, data: event.data });
   }
+  const kids = vault?.served(story.ids.family)?.toSorted();
+  await vault?.close();
   local.close();
   await log.close();
   const custody = openDatabase(join(directory, 'custody.sqlite'), { readOnly: true });
@@ -654,7 +683,10 @@ async function playOnce(given: readonly string[]): Promise<Report> {
     divergedAt,
     streams,
     effects,
-    served: [story.ids.family, story.ids.cutover].map((id) => servedDocument(directory, id)),
+    served:
+      vault === undefined
+        ? [story.ids.family, story.ids.cutover].map((id) => servedDocument(directory, id))
+        : [kids],
   };
   return report;
 }

@@ -37,12 +37,22 @@ export class VaultDriver {
     return driver;
   }
 
+  /** As the file of KEYTURN_BACK_ENDS says it. */
+  get settings(): {
+    readonly login: { readonly kind: 'token-file'; readonly file: string };
+    readonly fence: { readonly role: string; readonly policies: readonly string[] };
+  } {
+    return {
+      login: { kind: 'token-file', file: this.#file },
+      fence: { role: this.role, policies: [this.role] },
+    };
+  }
+
   /** Whom a client is to the server. */
   identity(client: VaultClient): Identity {
     const own = new VaultIdentity({
       client,
-      login: { kind: 'token-file', file: this.#file },
-      fence: { role: this.role, policies: [this.role] },
+      ...this.settings,
       clock: systemClock,
     });
     return {

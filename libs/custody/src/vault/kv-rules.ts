@@ -85,13 +85,15 @@ export function isContaining({ pending }: ObjectDocument): boolean {
 export function requireExplained(document: ObjectDocument, state: KvState): void {
   if (isExplained(document, state)) return;
   const { object, current, note } = state;
-  const restore =
+  const [, mount = '', path = ''] = /^(.+?)\/data\/(.+)$/.exec(object) ?? [];
+  // Writing back is one KV version more.
+  const [restore, good] =
     note === undefined
-      ? 'write back the KV version that Keyturn wrote last (kv rollback)'
-      : 'see to it that its values are those Keyturn wrote last';
+      ? ['write back the KV version that Keyturn wrote last (kv rollback)', current + 1]
+      : [`see to it that its values are those of KV version ${note.written}, which Keyturn wrote`, current];
   throw refuse(
     'config',
-    `${object}: somebody else wrote its KV version ${current}; nothing is written over it. To go on, ${restore}, and confirm its newest KV version with the custom metadata ${CONFIRMED}=<its number>`,
+    `${object}: somebody else wrote its KV version ${current}; nothing is written over it. To go on, ${restore}, and confirm what stands there then: kv metadata patch -mount=${mount} -custom-metadata=${CONFIRMED}=${good} ${path}`,
   );
 }
 

@@ -1,0 +1,51 @@
+import { derivedId } from '#platform';
+import { ENDED, type RotationState } from '#rotation';
+import { ask, playScript, type Played, type Script, type Stage } from '../support/scripts.js';
+
+/** More often than that a person does not look. */
+const MOST_LOOKS = 12;
+
+interface Helped extends Played {
+  /** Why people were asked, in the order they were. */
+  readonly asked: readonly string[];
+}
+
+/**
+ * Plays a script to its end though it waits for people on the way: `mend` is what they do about it, then they have it tried again.
+ * Where they have nothing to do, what it waits for is thrown.
+ */
+export async function playHelped(
+  stage: Stage,
+  script: Script,
+  mend: (waitsFor: string) => Promise<boolean> = async () => false,
+): Promise<Helped> {
+  const asked: string[] = [];
+  for (;;) {
+    try {
+      return { ...(await playScript(stage, script)), asked };
+    } catch (error) {
+      if (!(error instanceof Error) || asked.length >= MOST_LOOKS) throw error;
+      const suspended = await suspendedOf(stage, script);
+      const why = suspended?.suspended?.reason ?? error.message;
+      asked.push(why);
+      const mended = await mend(why);
+      if (suspended === undefined && !mended) throw error;
+      if (suspended !== undefined)
+        await ask(stage, suspended.rotationId, {
+          type: 'RetryRotation',
+          reason: `looked at it, ${asked.length}`,
+        });
+    }
+  }
+}
+
+async function suspendedOf(stage: Stage, script: Script): Promise<RotationState | undefined> {
+  const { ledger, familyId } = stage;
+  const first = derivedId(ledger.logId, stage.context(script.name).commandId);
+  const { state: family } = await ledger.family(familyId);
+  for (const id of new Set([family.slot?.rotation ?? first, first])) {
+    const { state } = await ledger.rotation(id);
+    if (state.suspended !== undefined && !ENDED.includes(state.phase)) return state;
+  }
+  return undefined;
+}
