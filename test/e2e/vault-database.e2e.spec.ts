@@ -86,9 +86,9 @@ interface Login {
       shown === undefined
         ? `${rolesOf(object)[0]}@`
         : (shown.data.data.versions.find(({ emittingShare }) => emittingShare === 100)?.engine ?? '');
-    const found = await pairs.credential(engine.slice(0, engine.lastIndexOf('@')));
-    passwords.add(found.password);
-    return found;
+    const { username, password } = await pairs.credential(engine.slice(0, engine.lastIndexOf('@')));
+    passwords.add(password);
+    return { username, password };
   }
 
   async function getsIn({ username, password }: Login): Promise<boolean> {
