@@ -91,6 +91,11 @@ export class VaultProcess {
 /** Between two looks at a server that is away, as whoever looks in the background makes them. */
 const AWAY_MS = 100;
 
+/** Why nothing is begun there now. */
+export function awayText(backEnd: KeyBackend): string | undefined {
+  return backEnd.unavailable?.({ object: '', effect: 'probe', versions: [] });
+}
+
 /** As if the server's clock leapt with the test's; one that is away is looked at, in real time. */
 export function following(
   backEnd: KeyBackend,
@@ -103,7 +108,7 @@ export function following(
       if (typeof value !== 'function') return value;
       if (property !== 'observe') return value.bind(target);
       return async (...given: Parameters<KeyBackend['observe']>): Promise<Observation> => {
-        if (target.unavailable?.() !== undefined && vault !== undefined) {
+        if (awayText(target) !== undefined && vault !== undefined) {
           await new Promise((done) => setTimeout(done, AWAY_MS));
           await vault.look();
         }

@@ -10,6 +10,7 @@ import { workerOf } from '../support/barrier.js';
 import { ground as scriptGround } from '../support/script-stage.js';
 import type { Script, Stage } from '../support/scripts.js';
 import {
+  awayText,
   following,
   VAULT_ENGINES,
   VAULT_SCRIPTS,
@@ -131,7 +132,7 @@ function drawer(seed: number): (below: number) => number {
     const wrong: string[] = [];
     const runner = workerOf(world, `chaos#${seed}`, undefined, true, backEnd);
     const look = async <T>(turn: () => Promise<T>): Promise<T> => {
-      if (backEnd.unavailable?.() !== undefined) await process.vault.look();
+      if (awayText(backEnd) !== undefined) await process.vault.look();
       const wake = await turn();
       await heal((turns) => turns <= 0);
       if (between && ill.length === 0) wrong.push(...(await brokenNow(ground, process, base)));

@@ -49,6 +49,7 @@ export async function databaseFaults(
     host: '127.0.0.1',
     port: postgres.port,
     database: 'postgres',
+    tls: undefined,
     withinMs: PROBE_WITHIN_MS,
   });
   const options = (settlesAfterMs: number): DatabaseEngineOptions => ({

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { jest } from '@jest/globals';
@@ -10,6 +10,7 @@ import { CONNECTION, DatabasePairs, rolesOf } from '../testing/database-pairs.js
 import { Attempts } from '../testing/key-backend.contract.js';
 import { OpenBao } from '../testing/openbao.js';
 import { Postgres } from '../testing/postgres.js';
+import { setUpVault } from '../testing/set-up-vault.js';
 import { DatabaseEngine } from './database-engine.js';
 import { PostgresProbe } from './database-postgres.js';
 import { KeptDocuments } from './kept-documents.js';
@@ -23,11 +24,12 @@ jest.setTimeout(120_000);
 const real = haveRealPart('openbao', 3) && haveRealPart('postgres', 3);
 
 (real ? describe : describe.skip)('the policies of database pairs, on a real server', () => {
-  const NAMES = ['database-driver', 'database-once', 'database-probe'] as const;
+  const NAMES = ['driver', 'fence', 'probe'] as const;
   const folder = mkdtempSync(join(tmpdir(), 'keyturn-policy-'));
   let bao: OpenBao;
   let postgres: Postgres;
   let pairs: DatabasePairs;
+  let object: string;
   let client: VaultClient | undefined;
   let backend: KeyBackend;
   let driver: string;
@@ -43,30 +45,15 @@ const real = haveRealPart('openbao', 3) && haveRealPart('postgres', 3);
   };
   beforeAll(async () => {
     [bao, postgres] = await Promise.all([OpenBao.start(), Postgres.start()]);
-    for (const name of NAMES)
-      await bao.api('PUT', `sys/policies/acl/keyturn-${name}`, {
-        policy: readFileSync(`deploy/vault/${name}.hcl`, 'utf8'),
-      });
-    await bao.api('POST', 'auth/token/roles/keyturn-database', {
-      token_type: 'service',
-      token_num_uses: 1,
-      orphan: true,
-      renewable: false,
-      token_no_default_policy: true,
-      token_explicit_max_ttl: '60s',
-      allowed_policies: ['keyturn-database-once'],
-    });
-    await bao.api('POST', 'sys/mounts/secret', { type: 'kv', options: { version: '2' } });
-    // A fresh mount upgrades itself first and answers 400 meanwhile.
-    for (let tries = 0; ; tries += 1) {
-      const set = bao.api('POST', 'secret/config', { cas_required: true });
-      const failed = await set.catch((error: unknown) => error);
-      if (failed === undefined) break;
-      if (tries === 100) throw failed;
-      await new Promise((done) => setTimeout(done, 50));
-    }
     pairs = await DatabasePairs.open(bao, postgres, 'database');
-    [driver, probe] = await Promise.all([token('database-driver'), token('database-probe')]);
+    object = await pairs.make();
+    setUpVault(bao, folder, [], {
+      PAIRS: rolesOf(object).join('/'),
+      DB_HOST: '127.0.0.1',
+      DB_PORT: String(postgres.port),
+      DB_NAME: 'postgres',
+    });
+    [driver, probe] = await Promise.all([token('driver'), token('probe')]);
     const file = join(folder, 'token');
     writeFileSync(file, driver, { mode: 0o600 });
     const asking = new VaultClient({ instance: 'vault.test', address: bao.address });
@@ -74,7 +61,7 @@ const real = haveRealPart('openbao', 3) && haveRealPart('postgres', 3);
     identity = new VaultIdentity({
       client: asking,
       login: { kind: 'token-file', file },
-      fence: { role: 'keyturn-database', policies: ['keyturn-database-once'] },
+      fence: { role: 'keyturn-fence', policies: ['keyturn-fence'] },
       clock: systemClock,
     });
     const asked = new PostgresProbe({
@@ -87,8 +74,8 @@ const real = haveRealPart('openbao', 3) && haveRealPart('postgres', 3);
       instance: 'vault.test',
       store: new ObjectStore({
         client: asking,
-        mount: 'secret',
-        folder: 'keyturn',
+        mount: 'keyturn',
+        folder: 'objects',
         token: () => identity.token(),
       }),
       identity: {
@@ -109,7 +96,6 @@ const real = haveRealPart('openbao', 3) && haveRealPart('postgres', 3);
   });
 
   it('are enough for a whole turn', async () => {
-    const object = await pairs.make();
     const [blue] = rolesOf(object);
     const attempts = new Attempts({ object, familyId: randomUUID() });
     const old = `${blue}@${new Date(await pairs.lastRotation(blue)).toISOString()}`;
@@ -145,41 +131,37 @@ const real = haveRealPart('openbao', 3) && haveRealPart('postgres', 3);
     ['GET', 'database/creds/ROLE'],
     ['LIST', 'database/roles'],
     ['GET', 'secret/data/orders'],
-    ['GET', 'secret/data/keyturn/transit/keys/jwt'],
+    ['GET', 'keyturn/data/objects/transit/keys/jwt'],
     ['POST', 'secret/data/orders', { options: { cas: 0 }, data: { a: 1 } }],
-    ['DELETE', 'secret/data/keyturn/database/static-roles/a/b'],
-    ['POST', 'secret/destroy/keyturn/database/static-roles/a/b', { versions: [1] }],
-    ['DELETE', 'secret/metadata/keyturn/database/static-roles/a/b'],
-    ['LIST', 'secret/metadata/keyturn'],
+    ['DELETE', 'keyturn/data/objects/database/static-roles/a/b'],
+    ['POST', 'keyturn/destroy/objects/database/static-roles/a/b', { versions: [1] }],
+    ['DELETE', 'keyturn/metadata/objects/database/static-roles/a/b'],
+    ['LIST', 'keyturn/metadata/objects'],
     ['GET', 'transit/keys/jwt'],
-    ['POST', 'auth/token/create', { policies: ['keyturn-database-driver'] }],
+    ['POST', 'auth/token/create', { policies: ['keyturn-driver'] }],
     ['POST', 'auth/token/create/another', { ttl: '30s' }],
-    ['POST', 'auth/token/create/keyturn-database', { ttl: '30s', policies: ['root'] }],
-    [
-      'POST',
-      'auth/token/create/keyturn-database',
-      { ttl: '30s', num_uses: 9, policies: ['keyturn-database-once'] },
-    ],
-    ['POST', 'auth/token/create/keyturn-database', { policies: ['keyturn-database-once'] }],
-    ['GET', 'sys/policies/acl/keyturn-database-driver'],
-    ['PUT', 'sys/policies/acl/keyturn-database-driver', { policy: '' }],
+    ['POST', 'auth/token/create/keyturn-fence', { ttl: '20s', policies: ['root'] }],
+    ['POST', 'auth/token/create/keyturn-fence', { ttl: '30s', num_uses: 9, policies: ['keyturn-fence'] }],
+    ['POST', 'auth/token/create/keyturn-fence', { policies: ['keyturn-fence'] }],
+    ['GET', 'sys/policies/acl/keyturn-driver'],
+    ['PUT', 'sys/policies/acl/keyturn-driver', { policy: '' }],
     ['GET', 'sys/mounts'],
     ['PUT', 'sys/seal'],
     ['GET', 'sys/leases/lookup/database'],
   ];
   const OWN: Readonly<Record<(typeof NAMES)[number], readonly (readonly [string, string, unknown?])[]>> = {
-    'database-driver': [['GET', 'database/static-roles/ROLE']],
-    'database-once': [['POST', 'database/rotate-role/ROLE', {}]],
-    'database-probe': [['GET', 'database/static-creds/ROLE']],
+    driver: [['GET', 'database/static-roles/ROLE']],
+    fence: [['POST', 'database/rotate-role/ROLE', {}]],
+    probe: [['GET', 'database/static-creds/ROLE']],
   };
 
   it.each(NAMES)('%s: what it is for is allowed, and everything else is 403', async (name) => {
-    const [role] = rolesOf(await pairs.make());
+    const [role] = rolesOf(object);
     const status = async (method: string, path: string, body?: unknown): Promise<number> => {
       const used =
-        name === 'database-driver'
+        name === 'driver'
           ? driver
-          : name === 'database-probe'
+          : name === 'probe'
             ? probe
             : (await identity.once(20)).reveal().toString('utf8');
       const answer = await fetch(new URL(`/v1/${path.replace('ROLE', role)}`, bao.address), {
@@ -200,7 +182,7 @@ const real = haveRealPart('openbao', 3) && haveRealPart('postgres', 3);
     for (const [method, path, body] of [...EVERYTHING, ...others]) {
       const found = await status(method, path, body);
       // A policy the token role does not allow is refused by it, not by ours.
-      const refused = JSON.stringify(body ?? {}).includes('"root"') && name === 'database-driver' ? 400 : 403;
+      const refused = JSON.stringify(body ?? {}).includes('"root"') && name === 'driver' ? 400 : 403;
       expect([method, path, found]).toEqual([method, path, refused]);
     }
   });

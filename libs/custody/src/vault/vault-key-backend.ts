@@ -14,7 +14,6 @@ import {
   type Receipt,
 } from '../key-backend.js';
 import type { ServedDocument } from '../jwks-document.js';
-import type { SecretValue } from '#platform';
 import { refuse, requireNotAborted } from '../requirements.js';
 import { beforeBegun, onceBegun } from './effect-phases.js';
 import type { KeptDocuments } from './kept-documents.js';
