@@ -67,7 +67,7 @@ const COMMANDS = [...PAGE.matchAll(/^```sh( terminal)?\n([\s\S]*?)^```$/gm)].map
       text.replaceAll(/\b(?:8200|8201|7411|5432)\b/g, (port) => String(ports.get(port)));
     const path = programs(home);
     const environment = {
-      PATH: `${path}:${process.env['PATH'] ?? ''}`,
+      PATH: `${path}:/usr/local/bin:/usr/bin:/bin`,
       HOME: home,
       PGPASSWORD: postgres.rootPassword,
     };
