@@ -83,7 +83,7 @@ export class TransitConsumers implements Consumers {
       }),
     );
     return {
-      refused: byVerifier instanceof errors.JWKSNoMatchingKey && /too old/.test(String(byEngine)),
+      refused: byVerifier instanceof errors.JWKSNoMatchingKey && isTooOld(byEngine),
       how: `a token of the old version: verifiers ${wordsOf(byVerifier)}, transit ${wordsOf(byEngine)}`,
     };
   }
@@ -122,15 +122,20 @@ export class TransitConsumers implements Consumers {
 }
 
 /** What a call was refused with; `undefined`: it was not. */
-async function refusalOf(call: Promise<unknown>): Promise<unknown> {
+async function refusalOf(call: Promise<unknown>): Promise<Error | undefined> {
   return call.then(
     () => undefined,
-    (error: unknown) => error,
+    (error: unknown) => (error instanceof Error ? error : new Error('something that is no error was thrown')),
   );
 }
 
-function wordsOf(refusal: unknown): string {
+function wordsOf(refusal: Error | undefined): string {
   if (refusal === undefined) return 'accepted it';
   if (refusal instanceof errors.JWKSNoMatchingKey) return 'know no such key';
-  return /too old/.test(String(refusal)) ? 'refused it as too old' : `said ${String(refusal)}`;
+  return isTooOld(refusal) ? 'refused it as too old' : `said ${refusal.message}`;
+}
+
+/** The server's own words for a version below min_decryption_version. */
+function isTooOld(refusal: Error | undefined): boolean {
+  return refusal?.message.includes('too old') === true;
 }
