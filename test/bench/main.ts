@@ -20,6 +20,7 @@ Measures what Keyturn costs against the ground it stands on: medians and ratios,
   --ten-million   only start and timeline with 10 M events: an hour, and 25 GB where --directory is
   --smoke         only that it runs: tiny sizes, numbers that say nothing
   --only A,B      of append, http, growth, sweep, vault; docs/benchmarks.md keeps the other rows as they were
+  --due N         families of a Vault that are due at once, instead of 1,000; 0: only requests are counted
   --json FILE     the rows as JSON: [{name, ours, baseline, unit, ratio, better, goal}]
   --directory DIR where the logs are made, and removed again; the system's temporary directory unless told
   --keep DIR      with --ten-million: the log stays in DIR, and is looked at again where it is there already
@@ -32,6 +33,7 @@ const { values } = parseArgs({
     'ten-million': { type: 'boolean', default: false },
     smoke: { type: 'boolean', default: false },
     only: { type: 'string' },
+    due: { type: 'string' },
     json: { type: 'string' },
     directory: { type: 'string', default: tmpdir() },
     keep: { type: 'string' },
@@ -50,6 +52,12 @@ function scaleOf(): Scale {
   return values.quick ? SCALES.quick : SCALES.full;
 }
 
+function dueIn(scale: Scale): number {
+  const due = values.due === undefined ? scale.due : Number(values.due);
+  if (!Number.isSafeInteger(due) || due < 0) throw new Error('--due is a number of families');
+  return due;
+}
+
 const began = performance.now();
 function tell(text: string): void {
   process.stderr.write(`${String(Math.round((performance.now() - began) / 1_000)).padStart(5)} s  ${text}\n`);
@@ -65,7 +73,7 @@ async function measure(scale: Scale, directory: (name: string) => string): Promi
           ['http', () => measureHttp(scale, directory)],
           ['sweep', () => measureSweep(scale, directory)],
           ['growth', () => measureGrowth(scale, directory, tell)],
-          ['vault', () => measureVault(scale, directory)],
+          ['vault', () => measureVault(dueIn(scale), directory)],
         ];
   const rows: Row[] = [];
   for (const [name, work] of parts) {
