@@ -1,5 +1,6 @@
-import { mkdirSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { fetchOpenBao } from './fetch-openbao.js';
 import { NOTES } from './summary-reporter.js';
 
@@ -8,4 +9,9 @@ export default function setUp() {
   mkdirSync(dirname(NOTES), { recursive: true });
   rmSync(NOTES, { force: true });
   fetchOpenBao();
+  const folder = mkdtempSync(join(tmpdir(), 'keyturn-servers-'));
+  // PostgreSQL, which does not run as root, has its data below; what is secret is closed by itself.
+  chmodSync(folder, 0o711);
+  // What the specs of one worker share lies there (libs/custody/src/testing/servers.ts); jest-teardown.js ends it.
+  process.env.KEYTURN_REAL_SERVERS = folder;
 }

@@ -5,6 +5,7 @@ import {
   chownSync,
   constants,
   cpSync,
+  existsSync,
   mkdtempSync,
   rmSync,
   statSync,
@@ -15,26 +16,63 @@ import { tmpdir } from 'node:os';
 import { Client } from 'pg';
 import { POSTGRES } from '#platform/testing';
 import { freePort } from './free-port.js';
+import { SETPRIV, type LeftRunning } from './openbao.js';
 
 const READY_MS = 20_000;
 /** It refuses to run as root. */
 const NOBODY = 65_534;
 const SUPERUSER = 'postgres';
 
-/** One PostgreSQL on loopback, with a data folder of its own, that wants a password from everybody. Ended by its process id. */
-export class Postgres {
-  #child: ChildProcess | undefined;
-
-  private constructor(
+/** What a spec may do that shares a PostgreSQL with others: users of its own. */
+export class PostgresFace {
+  constructor(
     readonly port: number,
-    private readonly home: string,
-    private readonly program: string,
     /** Of the superuser, for whom an operator or a secrets engine signs in. */
     readonly rootPassword: string,
   ) {}
 
-  static async start(): Promise<Postgres> {
-    const home = mkdtempSync(join(tmpdir(), 'keyturn-postgres-'));
+  /** One statement, as the operator; on a connection of its own. */
+  async query(statement: string): Promise<readonly Record<string, unknown>[]> {
+    const client = new Client({ ...this.#place(), user: SUPERUSER, password: this.rootPassword });
+    client.on('error', () => undefined);
+    await client.connect();
+    try {
+      const { rows }: { rows: Record<string, unknown>[] } = await client.query(statement);
+      return rows;
+    } finally {
+      await client.end();
+    }
+  }
+
+  /** An application's session, open until it ends it. */
+  async session(user: string, password: string): Promise<Client> {
+    const client = new Client({ ...this.#place(), user, password });
+    client.on('error', () => undefined);
+    await client.connect();
+    return client;
+  }
+
+  #place(): { readonly host: string; readonly port: number; readonly database: string; readonly ssl: false } {
+    return { host: '127.0.0.1', port: this.port, database: 'postgres', ssl: false };
+  }
+}
+
+/** One PostgreSQL on loopback, with a data folder of its own, that wants a password from everybody. Ended by its process id. */
+export class Postgres extends PostgresFace {
+  #child: ChildProcess | undefined;
+
+  private constructor(
+    port: number,
+    private readonly home: string,
+    private readonly program: string,
+    rootPassword: string,
+  ) {
+    super(port, rootPassword);
+  }
+
+  /** `under`: where its home is made. */
+  static async start(under = tmpdir()): Promise<Postgres> {
+    const home = mkdtempSync(join(under, 'keyturn-postgres-'));
     const postgres = new Postgres(
       await freePort(),
       home,
@@ -60,27 +98,6 @@ export class Postgres {
     );
     await postgres.resume();
     return postgres;
-  }
-
-  /** One statement, as the operator; on a connection of its own. */
-  async query(statement: string): Promise<readonly Record<string, unknown>[]> {
-    const client = new Client({ ...this.#place(), user: SUPERUSER, password: this.rootPassword });
-    client.on('error', () => undefined);
-    await client.connect();
-    try {
-      const { rows }: { rows: Record<string, unknown>[] } = await client.query(statement);
-      return rows;
-    } finally {
-      await client.end();
-    }
-  }
-
-  /** An application's session, open until it ends it. */
-  async session(user: string, password: string): Promise<Client> {
-    const client = new Client({ ...this.#place(), user, password });
-    client.on('error', () => undefined);
-    await client.connect();
-    return client;
   }
 
   /** Does something the moment a user has another password than now; what is returned resolves once it watches. */
@@ -143,19 +160,25 @@ export class Postgres {
     rmSync(this.home, { recursive: true, force: true });
   }
 
+  /** Left to others: whoever started it does not wait for its end. */
+  left(): LeftRunning {
+    this.#child?.unref();
+    return { pid: this.#child?.pid ?? 0, home: this.home };
+  }
+
   get #data(): string {
     return join(this.home, 'data');
   }
 
-  #place(): { readonly host: string; readonly port: number; readonly database: string; readonly ssl: false } {
-    return { host: '127.0.0.1', port: this.port, database: 'postgres', ssl: false };
-  }
-
   #spawn(): void {
     const settings = ['unix_socket_directories=', 'shared_buffers=16MB', 'max_connections=40'];
+    const [command = '', ...first] = existsSync(SETPRIV)
+      ? [SETPRIV, '--pdeathsig', 'INT', this.program]
+      : [this.program];
     this.#child = spawn(
-      this.program,
+      command,
       [
+        ...first,
         '-D',
         this.#data,
         '-h',

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { TransitEngine } from '../vault/transit-engine.js';
 import type { VaultClient } from '../vault/vault-client.js';
 import type { EngineFacts } from './fault-matrix.js';
-import type { Operated } from './openbao.js';
+import type { Served } from './openbao.js';
 import type { VaultDriver } from './vault-driver.js';
 import { VaultHarness } from './vault-harness.js';
 
@@ -13,7 +13,7 @@ export interface TransitMount {
   readonly documents: string;
 }
 
-export async function transitOn(bao: Operated): Promise<TransitMount> {
+export async function transitOn(bao: Served): Promise<TransitMount> {
   return {
     transit: await bao.mount('transit'),
     documents: await bao.mount('kv', { options: { version: '2' } }),
@@ -29,7 +29,7 @@ export function openTransit(
     address,
     engine = (client) => new TransitEngine(client),
   }: {
-    readonly bao: Operated;
+    readonly bao: Served;
     readonly driver: VaultDriver;
     readonly address: URL;
     readonly engine?: (client: VaultClient) => TransitEngine;
@@ -50,7 +50,7 @@ const NO_KEY: Readonly<Record<string, unknown>> = {};
 
 /** A key as the server shows it; empty where there is none. */
 export async function transitKeyOf(
-  bao: Operated,
+  bao: Served,
   object: string,
 ): Promise<Readonly<Record<string, unknown>>> {
   try {
@@ -63,7 +63,7 @@ export async function transitKeyOf(
 }
 
 /** What an effect leaves in the engine. Where `min_encryption_version` is does not matter: it lets nobody sign who could not. */
-export async function transitFacts(bao: Operated, object: string): Promise<EngineFacts> {
+export async function transitFacts(bao: Served, object: string): Promise<EngineFacts> {
   const { latest_version, min_decryption_version, min_available_version } = await transitKeyOf(bao, object);
   return { made: Number(latest_version ?? 0), limits: { min_decryption_version, min_available_version } };
 }

@@ -1,5 +1,5 @@
 import { jest } from '@jest/globals';
-import { byDepth, haveRealPart, inSlice, sliceText } from '#platform/testing';
+import { byDepth, footingOn, inSlice, sliceText } from '#platform/testing';
 import { BackendError, type KeyBackend } from '../key-backend.js';
 import { ChaosProxy, deadAddress } from '../testing/chaos-proxy.js';
 import {
@@ -15,7 +15,7 @@ import {
   type FaultedEngine,
   type Ground,
 } from '../testing/fault-matrix.js';
-import { OpenBao } from '../testing/openbao.js';
+import { ownServer } from '../testing/servers.js';
 import { VaultDriver } from '../testing/vault-driver.js';
 import { openTransit, transitFacts, transitOn } from '../testing/vault-transit.js';
 import { TransitEngine } from './transit-engine.js';
@@ -28,12 +28,12 @@ type TransitWanted = TransitEngine extends VaultEngine<infer _State, infer Wante
 /** The check takes each effect × each class once; the whole product is each request of each effect × each class. */
 jest.setTimeout(byDepth({ check: 600_000, slice: 1_200_000, full: 3_600_000 }));
 
-const real = haveRealPart('openbao', ROWS.length * CLASSES.length);
+const footing = footingOn('openbao');
 
-(real ? describe : describe.skip)('between Keyturn and a server', () => {
+describe(`between Keyturn and ${footing.name}`, () => {
   let ground: Ground;
   beforeAll(async () => {
-    const bao = await OpenBao.start();
+    const bao = await ownServer(footing);
     ground = {
       bao,
       proxy: await ChaosProxy.start(bao.address),
