@@ -98,6 +98,10 @@ function keptIn<T>({ folder, worker }: Place, part: string): (T & LeftRunning) |
 }
 
 /** For the owner's eyes only: the root token is in it. */
-function keep({ folder, worker }: Place, part: string, state: LeftRunning & Readonly<Record<string, unknown>>): void {
+function keep(
+  { folder, worker }: Place,
+  part: string,
+  state: LeftRunning & Readonly<Record<string, unknown>>,
+): void {
   writeFileSync(join(folder, `${part}-${worker}.json`), JSON.stringify(state), { mode: 0o600 });
 }

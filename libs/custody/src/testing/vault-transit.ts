@@ -49,10 +49,7 @@ export function openTransit(
 const NO_KEY: Readonly<Record<string, unknown>> = {};
 
 /** A key as the server shows it; empty where there is none. */
-export async function transitKeyOf(
-  bao: Served,
-  object: string,
-): Promise<Readonly<Record<string, unknown>>> {
+export async function transitKeyOf(bao: Served, object: string): Promise<Readonly<Record<string, unknown>>> {
   try {
     const { data } = await bao.api<{ data: Record<string, unknown> }>('GET', object);
     return data;

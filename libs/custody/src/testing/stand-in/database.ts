@@ -102,8 +102,7 @@ export class DatabaseEngine implements Engine {
       throw Refusal.of(400, 'cannot update static account username');
     if (username === '') throw Refusal.of(400, 'username is a required field to create a static account');
     const period = secondsOf(body['rotation_period']) ?? before?.rotation_period;
-    if (period === undefined)
-      throw Refusal.of(400, 'rotation_period is required to create static accounts');
+    if (period === undefined) throw Refusal.of(400, 'rotation_period is required to create static accounts');
     if (period < TICK_MS / 1_000) throw Refusal.of(400, 'rotation_period must be 5 seconds or more');
     const kept = { last_vault_rotation: '', password: '', ...before };
     const role: Role = { ...kept, db_name: textOf(body['db_name']), username, rotation_period: period };

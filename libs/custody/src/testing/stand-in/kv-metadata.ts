@@ -38,7 +38,13 @@ function set(ask: Ask, name: string): Answer {
   requireMetadataCas(body, before);
   const metadata = before ?? emptyMetadata(instant());
   // Whole: what is left out of it is gone.
-  put(ask, name, metadata, body, Object.hasOwn(body, 'custom_metadata') ? body['custom_metadata'] : undefined);
+  put(
+    ask,
+    name,
+    metadata,
+    body,
+    Object.hasOwn(body, 'custom_metadata') ? body['custom_metadata'] : undefined,
+  );
   return NO_CONTENT;
 }
 

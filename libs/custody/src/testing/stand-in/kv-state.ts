@@ -58,4 +58,3 @@ export function emptyMetadata(at: string): KvMetadata {
     current_metadata_version: 0,
   };
 }
-

@@ -149,7 +149,7 @@ function added({ storage }: Ask, name: string, before: KvMetadata | undefined, d
   const made: KvVersion = { created_time: at, deletion_time, destroyed: false };
   const keeps = Math.max(metadata.max_versions, config.max_versions) || KEPT_BY_DEFAULT;
   const oldest = Math.max(number - keeps + 1, 1);
-  const all = Object.entries({ ...metadata.versions, [number]: made });
+  const all = Object.entries<KvVersion>({ ...metadata.versions, [number]: made });
   for (const [old] of all) if (Number(old) < oldest) storage.remove(versionKey(name, old));
   storage.put(versionKey(name, number), data);
   storage.put(metadataKey(name), {

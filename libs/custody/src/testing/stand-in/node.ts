@@ -61,7 +61,8 @@ export class Node {
     this.#engines.set('auth/token/', new TokenMethod());
     this.#engines.set('sys/', new SysFace(['kv', 'transit', 'database', 'approle'], options.seal));
     // Roles turn by themselves from the moment the server is unsealed.
-    if (options.leads) for (const path of options.storage.keys(MOUNT)) this.#engineOf(path.slice(MOUNT.length));
+    if (options.leads)
+      for (const path of options.storage.keys(MOUNT)) this.#engineOf(path.slice(MOUNT.length));
   }
 
   stop(): void {
@@ -80,7 +81,8 @@ export class Node {
   async #answered(heard: Heard): Promise<Said | typeof HAND_ON> {
     const { storage, leads } = this.options;
     if (heard.header('x-vault-namespace') !== '') throw Refusal.of(404, 'namespace not found');
-    const method = METHODS[heard.method];
+    const listed = heard.query.get('list') === 'true' && heard.method === 'GET';
+    const method = listed ? 'LIST' : METHODS[heard.method];
     if (method === undefined) throw Refusal.of(405);
     if (!leads && this.#isBehind(heard)) {
       if (heard.header('x-vault-inconsistent') === 'forward-active-node') return HAND_ON;
@@ -96,7 +98,12 @@ export class Node {
     const asked = { method, path, query, body, signal, contentType: heard.header('content-type') };
     const ask: Ask = { ...asked, storage: work };
     const routed = this.#route(path);
-    const within = { ...ask, ...known, path: path.slice(routed.mount.length), storage: work.within(routed.prefix) };
+    const within = {
+      ...ask,
+      ...known,
+      path: path.slice(routed.mount.length),
+      storage: work.within(routed.prefix),
+    };
     if (!login && !mayAsk(routed, within, asked)) throw Refusal.several(403, PERMISSION_DENIED);
     if (routed.engine === NOWHERE)
       throw Refusal.of(404, `no handler for route "${path}". route entry not found.`);
@@ -114,7 +121,10 @@ export class Node {
   #known({ header }: Heard) {
     const { storage, leads } = this.options;
     const counting = storage.begin();
-    const token = presented(counting, header('x-vault-token') || header('authorization').replace('Bearer ', ''));
+    const token = presented(
+      counting,
+      header('x-vault-token') || header('authorization').replace('Bearer ', ''),
+    );
     if (counting.writes && !leads) return HAND_ON;
     if (token === undefined) throw Refusal.of(403, PERMISSION_DENIED);
     counting.commit();
@@ -123,8 +133,13 @@ export class Node {
   }
 
   #route(path: string): Routed {
-    const mounts = [...this.#engines.keys(), ...this.options.storage.keys(MOUNT).map((key) => key.slice(MOUNT.length))];
-    const [mount] = mounts.filter((each) => path.startsWith(each)).sort((one, other) => other.length - one.length);
+    const mounts = [
+      ...this.#engines.keys(),
+      ...this.options.storage.keys(MOUNT).map((key) => key.slice(MOUNT.length)),
+    ];
+    const [mount] = mounts
+      .filter((each) => path.startsWith(each))
+      .sort((one, other) => other.length - one.length);
     const engine = mount === undefined ? undefined : this.#engineOf(mount);
     if (mount === undefined || engine === undefined) return { engine: NOWHERE, mount: '', prefix: '' };
     return { engine, mount, prefix: `mount/${mount}` };
@@ -226,10 +241,7 @@ function mayAsk({ engine }: Routed, ask: Ask, { path }: { readonly path: string 
 function bodyIn({ text, header }: Heard, method: Method): Body {
   const type = header('content-type');
   if (method === 'PATCH' && type !== 'application/merge-patch+json')
-    throw Refusal.of(
-      415,
-      `PATCH requires Content-Type of application/merge-patch+json, provided ${type}`,
-    );
+    throw Refusal.of(415, `PATCH requires Content-Type of application/merge-patch+json, provided ${type}`);
   if (text === '' || method === 'GET' || method === 'LIST') return {};
   try {
     const body: Body = JSON.parse(text);

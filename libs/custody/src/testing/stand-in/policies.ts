@@ -2,7 +2,8 @@ import { Refusal, bodyOf, listOf, textOf, type Body, type Method } from './face.
 
 /** Policies in the server's language, as far as deploy/vault and the specs use it; any other word is refused and not passed over. */
 
-export type Capability = 'create' | 'read' | 'update' | 'patch' | 'delete' | 'list' | 'sudo' | 'deny' | 'root';
+export type Capability =
+  'create' | 'read' | 'update' | 'patch' | 'delete' | 'list' | 'sudo' | 'deny' | 'root';
 
 interface Rule {
   readonly path: string;
@@ -91,7 +92,9 @@ function ruleOf(path: string, settings: Body): Rule {
 
 function matches(rule: string, path: string): boolean {
   const open = rule.endsWith('*');
-  const parts = (open ? rule.slice(0, -1) : rule).split('+').map((each) => each.replace(/[.*?^${}()|[\]\\]/g, '\\$&'));
+  const parts = (open ? rule.slice(0, -1) : rule)
+    .split('+')
+    .map((each) => each.replace(/[.*?^${}()|[\]\\]/g, '\\$&'));
   return new RegExp(`^${parts.join('[^/]+')}${open ? '.*' : ''}$`).test(path);
 }
 

@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { SecretValue } from '#platform';
 import { freePort } from '../free-port.js';
 import { asOperator, type Operated } from '../openbao.js';
@@ -13,6 +14,14 @@ const LONGEST_REQUEST_MS = 5_000;
 /** A standby is so far behind: measured, median. */
 const LAG_MS = 75;
 const VERSION = '2.7.2+stand-in';
+
+/** Of a request as it came, what is handed on to another node. */
+interface Asked {
+  readonly method: string;
+  /** From the first slash on. */
+  readonly url: string;
+  readonly headers: IncomingMessage['headers'];
+}
 
 interface NodeOf {
   readonly port: number;
@@ -98,7 +107,10 @@ export class StandIn implements Operated {
     const server = this.#server;
     this.#server = undefined;
     server?.closeAllConnections();
-    if (server !== undefined) await new Promise((done) => server.close(done));
+    if (server === undefined) return;
+    await new Promise((done) => server.close(done));
+    // Whoever held a connection has seen its end, as with a process of its own.
+    await new Promise((done) => setTimeout(done, 20));
   }
 
   async restart(): Promise<void> {
@@ -133,6 +145,9 @@ export class StandIn implements Operated {
         response.destroy();
       });
     });
+    server.on('clientError', (error, socket) => {
+      this.#list(error, socket).catch(() => socket.destroy());
+    });
     server.listen(this.#of.port, '127.0.0.1');
     await once(server, 'listening');
     this.#server = server;
@@ -141,7 +156,6 @@ export class StandIn implements Operated {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const parts: Buffer[] = [];
     for await (const part of request) parts.push(Buffer.from(part));
-    const url = new URL(request.url ?? '/', this.address);
     const gone = new AbortController();
     const late = setTimeout(() => {
       gone.abort();
@@ -150,19 +164,48 @@ export class StandIn implements Operated {
       clearTimeout(late);
       gone.abort();
     });
+    const { status, headers, body } = await this.#answer(
+      { method: request.method ?? 'GET', url: request.url ?? '/', headers: request.headers },
+      Buffer.concat(parts).toString('utf8'),
+      gone.signal,
+    );
+    response.writeHead(status, headers);
+    response.end(body);
+  }
+
+  /** The one method that the HTTP of Node does not know. It has no body. */
+  async #list(error: Error, socket: Duplex): Promise<void> {
+    const raw =
+      'rawPacket' in error && Buffer.isBuffer(error.rawPacket) ? error.rawPacket.toString('utf8') : '';
+    const [, url, lines] = /^LIST (\S+) HTTP\/1\.1\r\n([^]*)$/.exec(raw) ?? [];
+    if (url === undefined || lines === undefined) throw error;
+    const given = lines.split('\r\n').map((line) => /^([^:]+):\s*(.*)$/.exec(line));
+    const headers = Object.fromEntries(
+      given.map((found) => [found?.[1]?.toLowerCase() ?? '', found?.[2] ?? '']),
+    );
+    const said = await this.#answer({ method: 'LIST', url, headers }, '', new AbortController().signal);
+    const all = {
+      ...said.headers,
+      'Content-Length': String(Buffer.byteLength(said.body)),
+      Connection: 'close',
+    };
+    const shown = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+    socket.end(`HTTP/1.1 ${said.status} OK\r\n${shown.join('')}\r\n${said.body}`);
+  }
+
+  async #answer(asked: Asked, text: string, signal: AbortSignal) {
+    const url = new URL(asked.url, this.address);
     const heard: Heard = {
-      method: request.method ?? 'GET',
+      method: asked.method,
       path: decodeURIComponent(url.pathname.replace(/^\/v1\//, '')),
       query: url.searchParams,
-      header: (name) => String(request.headers[name] ?? ''),
-      text: Buffer.concat(parts).toString('utf8'),
-      signal: gone.signal,
+      header: (name) => String(asked.headers[name] ?? ''),
+      text,
+      signal,
     };
-    const { status, headers, body } =
-      this.#ofItself(heard) ?? (await this.#answered(heard, request.url ?? '/', request.headers));
-    const text = body === undefined ? '' : JSON.stringify(body);
-    response.writeHead(status, { ...(text === '' ? {} : { 'Content-Type': 'application/json' }), ...headers });
-    response.end(text);
+    const { status, headers, body } = this.#ofItself(heard) ?? (await this.#answered(heard, asked));
+    const said = body === undefined ? '' : JSON.stringify(body);
+    return { status, headers: { 'Content-Type': 'application/json', ...headers }, body: said };
   }
 
   /** What a server answers sealed or not, and to anybody. */
@@ -204,14 +247,14 @@ export class StandIn implements Operated {
     });
   }
 
-  async #answered(heard: Heard, url: string, headers: IncomingMessage['headers']): Promise<Said> {
+  async #answered(heard: Heard, asked: Asked): Promise<Said> {
     const said = await this.#node?.answer(heard);
     if (said === undefined) return { status: 503, headers: {}, body: { errors: ['Vault is sealed'] } };
-    return said === HAND_ON ? this.#handOn(heard, url, headers) : said;
+    return said === HAND_ON ? this.#handOn(heard, asked) : said;
   }
 
   /** To the leader, as it came; where that one is down, whoever asks is sent there nevertheless. */
-  async #handOn(heard: Heard, url: string, headers: IncomingMessage['headers']): Promise<Said> {
+  async #handOn(heard: Heard, { url, headers }: Asked): Promise<Said> {
     const { leader = this.address } = this.#of;
     const kept = Object.entries(headers).filter(([name]) => !HOP_BY_HOP.has(name));
     try {

@@ -33,7 +33,9 @@ const LONGEST = 2_764_800;
 const letters = (bytes: number): string => randomBytes(bytes).toString('base64url').replace(/[-_]/g, 'x');
 const keyOf = (id: string): string => `token/${id}`;
 
-export type Wanted = Partial<Omit<Token, 'id' | 'createdAt' | 'endsAt'>> & { readonly policies: readonly string[] };
+export type Wanted = Partial<Omit<Token, 'id' | 'createdAt' | 'endsAt'>> & {
+  readonly policies: readonly string[];
+};
 
 export function issue(storage: Transaction, wanted: Wanted): Token {
   const ttl = wanted.ttl ?? LONGEST;

@@ -161,7 +161,8 @@ export class TransitEngine implements Engine {
     const after = {
       minDecryption,
       minEncryption,
-      deletionAllowed: body['deletion_allowed'] === undefined ? key.deletionAllowed : body['deletion_allowed'] === true,
+      deletionAllowed:
+        body['deletion_allowed'] === undefined ? key.deletionAllowed : body['deletion_allowed'] === true,
       autoRotate: secondsOf(body['auto_rotate_period']) ?? key.autoRotate,
     };
     const changes = Object.entries(after).some(([name, value]) => Reflect.get(key, name) !== value);
@@ -262,7 +263,10 @@ function versionFor(key: Key, body: Body, what: string): readonly [number, Versi
   const asked = body['key_version'];
   const number = asked === true ? 1 : Number(asked ?? 0) || key.latest;
   if (number < key.minEncryption)
-    throw Refusal.several(500, `requested version for ${what} is less than the minimum encryption key version`);
+    throw Refusal.several(
+      500,
+      `requested version for ${what} is less than the minimum encryption key version`,
+    );
   if (number > key.latest)
     throw Refusal.several(500, `requested version for ${what} is higher than the latest key version`);
   const version = key.versions[number];
