@@ -81,18 +81,22 @@ export async function mountOn(
 ): Promise<string> {
   const path = `${type}-${randomUUID().slice(0, 8)}`;
   await server.api('POST', `sys/mounts/${path}`, { type, ...options });
-  // KV v2 answers 400 in its first moments.
+  if (type === 'kv') await upgraded(server, path);
+  return path;
+}
+
+/** KV v2 answers 400 in its first moments. */
+async function upgraded(server: Pick<Served, 'api'>, mount: string): Promise<void> {
   const end = Date.now() + READY_MS;
-  while (type === 'kv') {
+  for (;;) {
     try {
-      await server.api('GET', `${path}/config`);
-      break;
+      await server.api('GET', `${mount}/config`);
+      return;
     } catch (error) {
       if (Date.now() > end) throw error;
       await new Promise((done) => setTimeout(done, 20));
     }
   }
-  return path;
 }
 
 /** One node on loopback with storage of its own. Ended by its process id; its data go with it. */

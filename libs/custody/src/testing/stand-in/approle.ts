@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import {
   NO_CONTENT,
   NOT_THERE,
-  Refusal,
   bodyOf,
   found,
   listOf,
@@ -13,6 +12,7 @@ import {
   type Ask,
   type Engine,
 } from './face.js';
+import { Refusal } from './refusal.js';
 import { authOf, issue } from './tokens.js';
 
 interface Role {

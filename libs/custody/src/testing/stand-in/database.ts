@@ -4,7 +4,6 @@ import { Client, escapeIdentifier } from 'pg';
 import {
   NO_CONTENT,
   NOT_THERE,
-  Refusal,
   found,
   instant,
   secondsOf,
@@ -15,6 +14,7 @@ import {
   type Body,
   type Engine,
 } from './face.js';
+import { Refusal } from './refusal.js';
 import type { Transaction } from './storage.js';
 
 interface Role {

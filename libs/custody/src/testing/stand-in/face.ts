@@ -1,3 +1,4 @@
+import { Refusal } from './refusal.js';
 import type { Transaction } from './storage.js';
 
 /** How requests and answers look between the HTTP face of the stand-in and its engines. */
@@ -63,27 +64,6 @@ export interface Engine {
   stop?(): void;
 }
 
-/** An answer of 400 and more, in the server's words. */
-export class Refusal extends Error {
-  constructor(
-    readonly status: number,
-    readonly errors: readonly string[],
-    readonly headers: Readonly<Record<string, string>> = {},
-  ) {
-    super(errors.join('\n'));
-    this.name = 'Refusal';
-  }
-
-  static of(status: number, ...errors: readonly string[]): Refusal {
-    return new Refusal(status, errors);
-  }
-
-  /** As the server puts errors of its own layers. */
-  static several(status: number, error: string): Refusal {
-    return new Refusal(status, [`1 error occurred:\n\t* ${error}\n\n`]);
-  }
-}
-
 export const NO_CONTENT: Answer = { status: 204 };
 export const NOT_THERE: Refusal = Refusal.of(404);
 
@@ -115,6 +95,8 @@ export function listOf(value: unknown): readonly string[] {
     .filter((each) => each !== '');
 }
 
+/** As nanoseconds they are 64 bits. */
+const LONGEST_SECONDS = 9_223_372_036;
 const SECONDS = { s: 1, m: 60, h: 3_600, d: 86_400 } as const;
 
 /** `20s`, `1h30m`, or a number of seconds; `undefined`: none was given. */
@@ -123,12 +105,13 @@ export function secondsOf(value: unknown): number | undefined {
   const text = textOf(value);
   if (/^\d+$/.test(text)) return Number(text);
   const parts = [...text.matchAll(/(\d+)([smhd])/g)];
-  if (parts.map(([whole]) => whole).join('') !== text)
-    throw Refusal.of(400, `error converting input ${text}: time: invalid duration`);
-  return parts.reduce(
+  const seconds = parts.reduce(
     (sum, [, number, unit]) => sum + Number(number) * (SECONDS[unit as keyof typeof SECONDS] ?? 0),
     0,
   );
+  if (parts.map(([whole]) => whole).join('') !== text || seconds > LONGEST_SECONDS)
+    throw Refusal.of(400, `error converting input: time: invalid duration "${text}"`);
+  return seconds;
 }
 
 let lastNanos = 0n;

@@ -1,4 +1,5 @@
-import { NO_CONTENT, NOT_THERE, Refusal, bodyOf, found, instant, unsupported } from './face.js';
+import { NO_CONTENT, NOT_THERE, bodyOf, found, instant, unsupported } from './face.js';
+import { Refusal } from './refusal.js';
 import type { Answer, Ask, Body } from './face.js';
 import { durationOf, emptyMetadata, merged, metadataKey, versionKey, type KvMetadata } from './kv-state.js';
 
@@ -50,6 +51,7 @@ function set(ask: Ask, name: string): Answer {
 
 function patch(ask: Ask, name: string): Answer {
   const { body, storage } = ask;
+  if (Object.keys(body).length === 0) return NO_CONTENT;
   const before = storage.read<KvMetadata>(metadataKey(name));
   if (before === undefined) return { status: 404, plain: '' };
   requireMetadataCas(body, before);

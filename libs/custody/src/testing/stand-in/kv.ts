@@ -1,4 +1,5 @@
-import { Refusal, NO_CONTENT, NOT_THERE, bodyOf, found, instant, secondsOf, unsupported } from './face.js';
+import { NO_CONTENT, NOT_THERE, bodyOf, found, instant, secondsOf, unsupported } from './face.js';
+import { Refusal } from './refusal.js';
 import type { Answer, Ask, Body, Engine } from './face.js';
 import { answerMetadata } from './kv-metadata.js';
 import {

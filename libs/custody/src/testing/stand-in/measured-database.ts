@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from '@jest/globals';
-import { CONNECTION, DatabasePairs } from '../database-pairs.js';
+import { CONNECTION, type DatabasePairs } from '../database-pairs.js';
 import type { Postgres } from '../postgres.js';
-import { Measured, several } from './measured.js';
+import { several, type Measured } from './measured.js';
 
 export interface DatabaseGround {
   readonly on: Measured;
@@ -42,7 +42,7 @@ export const DATABASE_LINES: readonly DatabaseLine[] = [
       const role = await roleOn(ground);
       expect(await getsIn(ground, role, 'before')).toBe(false);
       const { password } = await pairs.credential(role);
-      await pairs.role(role, { username: role, rotation_period: '3000000h' });
+      await pairs.role(role, { username: role, rotation_period: '2500000h' });
       expect((await pairs.credential(role)).password).toBe(password);
       const at = `${pairs.mount}/static-roles/`;
       expect((await on.ask('GET', `${at}${role}`)).data).not.toHaveProperty('password');
@@ -53,6 +53,8 @@ export const DATABASE_LINES: readonly DatabaseLine[] = [
         400,
         'rotation_period is required to create static accounts',
       ]);
+      const [, tooLong] = await told('new', { username: 'x', rotation_period: '3000000h' });
+      expect(tooLong).toContain('time: invalid duration');
       expect(await told('new', { username: 'x', rotation_period: '1s' })).toEqual([
         400,
         'rotation_period must be 5 seconds or more',

@@ -53,7 +53,7 @@ export const SERVER_LINES: readonly Line[] = [
       expect(await on.told('POST', 'auth/token/create/nobody', {})).toEqual([400, 'unknown role nobody']);
       const token = await on.token({ ttl: '20s' }, role);
       const both = await Promise.all([1, 2, 3].map(() => on.told('POST', data, { data: {} }, { token })));
-      expect(both.map(([status]) => status).sort()).toEqual([200, 403, 403]);
+      expect(both.filter(([status]) => status === 200)).toHaveLength(1);
     },
   ],
   [

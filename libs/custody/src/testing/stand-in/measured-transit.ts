@@ -52,7 +52,7 @@ export const TRANSIT_LINES: readonly Line[] = [
       try {
         proxy.plan({ answer: 'cut' });
         const path = `${at(on, 'keys', name)}/rotate`;
-        await expect(on.ask('POST', path, {}, { at: proxy.address })).rejects.toThrow();
+        await expect(on.ask('POST', path, {}, { at: proxy.address })).rejects.toThrow('fetch failed');
         expect((await keyOf(on, name))['latest_version']).toBe(4);
         const dead = { status: 307, headers: { Location: 'http://127.0.0.1:9/v1/x' } };
         proxy.plan({ answer: dead });

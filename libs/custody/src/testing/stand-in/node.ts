@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { AppRole } from './approle.js';
 import { DatabaseEngine } from './database.js';
-import { Refusal, secondsOf, type Answer, type Ask, type Body, type Engine, type Method } from './face.js';
+import { secondsOf, type Answer, type Ask, type Body, type Engine, type Method } from './face.js';
+import { Refusal } from './refusal.js';
 import { KvEngine } from './kv.js';
 import { isAllowed } from './policies.js';
 import type { Storage, Transaction } from './storage.js';

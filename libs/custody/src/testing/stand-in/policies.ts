@@ -1,4 +1,5 @@
-import { Refusal, bodyOf, listOf, textOf, type Body, type Method } from './face.js';
+import { bodyOf, listOf, textOf, type Body, type Method } from './face.js';
+import { Refusal } from './refusal.js';
 
 /** Policies in the server's language, as far as deploy/vault and the specs use it; any other word is refused and not passed over. */
 

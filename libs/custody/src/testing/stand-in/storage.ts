@@ -1,4 +1,4 @@
-import { Refusal } from './face.js';
+import { Refusal } from './refusal.js';
 
 /** What lasts, key by key, as the storage of a raft node: every change has a number, what is not in here is gone with the process. */
 export class Storage {

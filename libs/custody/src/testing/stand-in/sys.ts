@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import {
   NO_CONTENT,
   NOT_THERE,
-  Refusal,
   bodyOf,
   found,
   instant,
@@ -15,6 +14,7 @@ import {
   type Body,
   type Engine,
 } from './face.js';
+import { Refusal } from './refusal.js';
 import { capabilitiesOf, rulesOf } from './policies.js';
 import type { Transaction } from './storage.js';
 

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import {
   NO_CONTENT,
   NOT_THERE,
-  Refusal,
   found,
   instant,
   listOf,
@@ -15,6 +14,7 @@ import {
   type Engine,
   type Token,
 } from './face.js';
+import { Refusal } from './refusal.js';
 import type { Transaction } from './storage.js';
 
 interface Role {
@@ -161,7 +161,7 @@ function refused(error: Refusal): never {
 /** What is left out stays as it was. */
 function roleSet({ path, body, storage }: Ask): Answer {
   const before = storage.read<Role>(path);
-  const flag = (name: keyof Role & string, otherwise: boolean): boolean =>
+  const flag = (name: keyof Role, otherwise: boolean): boolean =>
     Object.hasOwn(body, name) ? [true, 'true'].includes(body[name] as boolean | string) : otherwise;
   const role: Role = {
     token_type: textOf(body['token_type'] ?? before?.token_type ?? 'service'),

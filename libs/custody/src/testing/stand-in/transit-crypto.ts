@@ -10,7 +10,8 @@ import {
   type KeyObject,
 } from 'node:crypto';
 import { promisify } from 'node:util';
-import { Refusal, textOf, type Body } from './face.js';
+import { textOf, type Body } from './face.js';
+import { Refusal } from './refusal.js';
 
 /** Keys and signatures as transit makes them. */
 

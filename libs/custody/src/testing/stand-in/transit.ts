@@ -1,4 +1,5 @@
-import { NO_CONTENT, NOT_THERE, Refusal, found, instant, secondsOf, textOf, unsupported } from './face.js';
+import { NO_CONTENT, NOT_THERE, found, instant, secondsOf, textOf, unsupported } from './face.js';
+import { Refusal } from './refusal.js';
 import type { Answer, Ask, Body, Engine } from './face.js';
 import {
   hmacOf,
