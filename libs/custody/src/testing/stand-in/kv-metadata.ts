@@ -35,6 +35,7 @@ function listed({ storage }: Ask, name: string): Answer {
 function set(ask: Ask, name: string): Answer {
   if (name === '') throw unsupported(ask);
   const { body, storage } = ask;
+  if (setsNothing(body)) return NO_CONTENT;
   const before = storage.read<KvMetadata>(metadataKey(name));
   requireMetadataCas(body, before);
   const metadata = before ?? emptyMetadata(instant());
@@ -51,7 +52,7 @@ function set(ask: Ask, name: string): Answer {
 
 function patch(ask: Ask, name: string): Answer {
   const { body, storage } = ask;
-  if (Object.keys(body).length === 0) return NO_CONTENT;
+  if (setsNothing(body)) return NO_CONTENT;
   const before = storage.read<KvMetadata>(metadataKey(name));
   if (before === undefined) return { status: 404, plain: '' };
   requireMetadataCas(body, before);
@@ -60,6 +61,12 @@ function patch(ask: Ask, name: string): Answer {
     throw Refusal.several(500, "'custom_metadata' expected type 'string', got unconvertible type");
   put(ask, name, before, body, merged(before.custom_metadata ?? {}, custom));
   return NO_CONTENT;
+}
+
+const SETTINGS = ['max_versions', 'cas_required', 'delete_version_after', 'custom_metadata'] as const;
+
+function setsNothing(body: Body): boolean {
+  return !SETTINGS.some((name) => Object.hasOwn(body, name));
 }
 
 function requireMetadataCas(body: Body, before: KvMetadata | undefined): void {
