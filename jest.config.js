@@ -39,5 +39,6 @@ export default {
   testTimeout: TIME_LIMIT_MS,
   maxWorkers: 2,
   globalSetup: '<rootDir>/test/support/jest-setup.js',
+  globalTeardown: '<rootDir>/test/support/jest-teardown.js',
   reporters: ['default', '<rootDir>/test/support/summary-reporter.js'],
 };

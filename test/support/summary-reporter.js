@@ -12,8 +12,9 @@ export default class SummaryReporter {
     const notes = existsSync(NOTES)
       ? [...new Set(readFileSync(NOTES, 'utf8').split('\n').filter(Boolean))]
       : [];
+    const said = [...standIns(results), ...notes];
     const lines =
-      notes.length === 0 ? ['Not proved on the real part: nothing; every part was the real one.'] : notes;
+      said.length === 0 ? ['Not proved on the real part: nothing; every part was the real one.'] : said;
     const { numPassedTests, numFailedTests, numPendingTests, numRuntimeErrorTestSuites } = results;
     const failed = numFailedTests + numRuntimeErrorTestSuites;
     const counts = `${numPassedTests} passed, ${failed} failed, ${numPendingTests} skipped`;
@@ -22,4 +23,17 @@ export default class SummaryReporter {
       writeSync(1, `\n${lines.join('\n')}\n${counts}\n`);
     });
   }
+}
+
+/** Counted by what ran: a suite on a stand-in says so in a title (`footingOn`). */
+function standIns({ testResults }) {
+  const cases = new Map();
+  for (const { ancestorTitles, status } of testResults.flatMap((file) => file.testResults)) {
+    const part = /\bon a stand-in for (\w+)/.exec(ancestorTitles.join(' '))?.[1];
+    if (part !== undefined && ['passed', 'failed'].includes(status))
+      cases.set(part, (cases.get(part) ?? 0) + 1);
+  }
+  return [...cases].map(
+    ([part, count]) => `Not proved on a real server: ${count} cases ran on a stand-in, for want of ${part}.`,
+  );
 }

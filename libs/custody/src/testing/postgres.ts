@@ -6,6 +6,7 @@ import {
   closeSync,
   constants,
   cpSync,
+  existsSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -18,28 +19,70 @@ import { tmpdir } from 'node:os';
 import { Client } from 'pg';
 import { POSTGRES } from '#platform/testing';
 import { freePort } from './free-port.js';
+import { SETPRIV, type LeftRunning } from './openbao.js';
 
 const READY_MS = 20_000;
 /** It refuses to run as root. */
 const NOBODY = 65_534;
 const SUPERUSER = 'postgres';
 
+/** What a spec may do that shares a PostgreSQL with others: users of its own. */
+export class PostgresFace {
+  constructor(
+    readonly port: number,
+    /** Of the superuser, for whom an operator or a secrets engine signs in. */
+    readonly rootPassword: string,
+  ) {}
+
+  /** One statement, as the operator; on a connection of its own. */
+  async query(statement: string): Promise<readonly Record<string, unknown>[]> {
+    const client = new Client({ ...this.#place(), user: SUPERUSER, password: this.rootPassword });
+    client.on('error', () => undefined);
+    await client.connect();
+    try {
+      const { rows }: { rows: Record<string, unknown>[] } = await client.query(statement);
+      return rows;
+    } finally {
+      await client.end();
+    }
+  }
+
+  /** An application's session, open until it ends it. */
+  async session(user: string, password: string): Promise<Client> {
+    const client = new Client({ ...this.#place(), user, password });
+    client.on('error', () => undefined);
+    await client.connect();
+    return client;
+  }
+
+  #place(): { readonly host: string; readonly port: number; readonly database: string; readonly ssl: false } {
+    return { host: '127.0.0.1', port: this.port, database: 'postgres', ssl: false };
+  }
+}
+
 /** One PostgreSQL on loopback, with a data folder of its own, that wants a password from everybody. Ended by its process id. */
-export class Postgres {
+export class Postgres extends PostgresFace {
   #child: ChildProcess | undefined;
 
   private constructor(
-    readonly port: number,
+    port: number,
     private readonly home: string,
     private readonly program: string,
-    /** Of the superuser, for whom an operator or a secrets engine signs in. */
-    readonly rootPassword: string,
+    rootPassword: string,
     private readonly log: boolean,
-  ) {}
+  ) {
+    super(port, rootPassword);
+  }
 
-  /** `log`: it writes every statement down, passwords too, in its own folder, for {@link passwordChanges}. */
-  static async start({ log = false }: { readonly log?: boolean } = {}): Promise<Postgres> {
-    const home = mkdtempSync(join(tmpdir(), 'keyturn-postgres-'));
+  /**
+   * `under`: where its home is made. `log`: it writes every statement down, passwords too, in its own folder, for
+   * {@link passwordChanges}.
+   */
+  static async start({
+    under = tmpdir(),
+    log = false,
+  }: { readonly under?: string; readonly log?: boolean } = {}): Promise<Postgres> {
+    const home = mkdtempSync(join(under, 'keyturn-postgres-'));
     const postgres = new Postgres(
       await freePort(),
       home,
@@ -66,27 +109,6 @@ export class Postgres {
     );
     await postgres.resume();
     return postgres;
-  }
-
-  /** One statement, as the operator; on a connection of its own. */
-  async query(statement: string): Promise<readonly Record<string, unknown>[]> {
-    const client = new Client({ ...this.#place(), user: SUPERUSER, password: this.rootPassword });
-    client.on('error', () => undefined);
-    await client.connect();
-    try {
-      const { rows }: { rows: Record<string, unknown>[] } = await client.query(statement);
-      return rows;
-    } finally {
-      await client.end();
-    }
-  }
-
-  /** An application's session, open until it ends it. */
-  async session(user: string, password: string): Promise<Client> {
-    const client = new Client({ ...this.#place(), user, password });
-    client.on('error', () => undefined);
-    await client.connect();
-    return client;
   }
 
   /** Takes connections by TLS as well from now on, with this certificate; without one, no more. */
@@ -190,21 +212,27 @@ export class Postgres {
     return join(this.home, 'log');
   }
 
-  get #data(): string {
-    return join(this.home, 'data');
+  /** Left to others: whoever started it does not wait for its end. */
+  left(): LeftRunning {
+    this.#child?.unref();
+    return { pid: this.#child?.pid ?? 0, home: this.home };
   }
 
-  #place(): { readonly host: string; readonly port: number; readonly database: string; readonly ssl: false } {
-    return { host: '127.0.0.1', port: this.port, database: 'postgres', ssl: false };
+  get #data(): string {
+    return join(this.home, 'data');
   }
 
   #spawn(): void {
     const settings = ['unix_socket_directories=', 'shared_buffers=16MB', 'max_connections=40'];
     if (this.log) settings.push('log_min_duration_statement=0', 'log_line_prefix=%x|');
     const written = this.log ? openSync(this.#logFile, 'a', 0o600) : undefined;
+    const [command = '', ...first] = existsSync(SETPRIV)
+      ? [SETPRIV, '--pdeathsig', 'INT', this.program]
+      : [this.program];
     this.#child = spawn(
-      this.program,
+      command,
       [
+        ...first,
         '-D',
         this.#data,
         '-h',

@@ -6,7 +6,7 @@ import { systemClock } from '#platform';
 import type { VaultClient } from '../vault/vault-client.js';
 import type { Identity } from '../vault/vault-engine.js';
 import { VaultIdentity } from '../vault/vault-identity.js';
-import type { Operated } from './openbao.js';
+import type { Served } from './openbao.js';
 
 const POLICY = 'path "*" { capabilities = ["create", "read", "update", "patch", "delete", "list", "sudo"] }';
 
@@ -18,11 +18,11 @@ export class VaultDriver {
   readonly #folder = mkdtempSync(join(tmpdir(), 'keyturn-driver-'));
 
   private constructor(
-    private readonly bao: Operated,
+    private readonly bao: Served,
     private readonly role: string,
   ) {}
 
-  static async on(bao: Operated): Promise<VaultDriver> {
+  static async on(bao: Served): Promise<VaultDriver> {
     const role = `keyturn-${randomUUID().slice(0, 8)}`;
     await bao.api('PUT', `sys/policies/acl/${role}`, { policy: POLICY });
     await bao.api('POST', `auth/token/roles/${role}`, {

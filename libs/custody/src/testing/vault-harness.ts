@@ -11,10 +11,10 @@ import { VaultKeyBackend } from '../vault/vault-key-backend.js';
 import type { EngineState, Identity, VaultEngine } from '../vault/vault-engine.js';
 import { formsOf } from './local-harness.js';
 import type { KeyBackendHarness } from './key-backend.contract.js';
-import type { Operated } from './openbao.js';
+import type { Served } from './openbao.js';
 
 export interface VaultHarnessOptions<State extends EngineState, Wanted> {
-  readonly bao: Operated;
+  readonly bao: Served;
   readonly algorithm: Algorithm;
   /** KV v2 mount of the documents. */
   readonly documents: string;
@@ -66,7 +66,7 @@ export function asRoot(_client: VaultClient, root: Identity): Identity {
   return { ...root, once: () => root.token() };
 }
 
-/** A back end of one engine on a real server, for specs: as root, with fences of one use, unless told. */
+/** A back end of one engine on a server, for specs: as root, with fences of one use, unless told. */
 export class VaultHarness<State extends EngineState, Wanted> implements KeyBackendHarness {
   readonly algorithm: Algorithm;
   readonly directory = mkdtempSync(join(tmpdir(), 'keyturn-vault-'));

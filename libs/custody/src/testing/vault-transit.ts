@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { TransitEngine } from '../vault/transit-engine.js';
 import type { VaultClient } from '../vault/vault-client.js';
 import type { EngineFacts } from './fault-matrix.js';
-import type { Operated } from './openbao.js';
+import type { Served } from './openbao.js';
 import type { VaultDriver } from './vault-driver.js';
 import { asRoot, VaultHarness } from './vault-harness.js';
 
@@ -13,7 +13,7 @@ export interface TransitMount {
   readonly documents: string;
 }
 
-export async function transitOn(bao: Operated): Promise<TransitMount> {
+export async function transitOn(bao: Served): Promise<TransitMount> {
   return {
     transit: await bao.mount('transit'),
     documents: await bao.mount('kv', { options: { version: '2' } }),
@@ -29,7 +29,7 @@ export function openTransit(
     address,
     engine = (client) => new TransitEngine(client),
   }: {
-    readonly bao: Operated;
+    readonly bao: Served;
     /** Absent: root, and nothing fences it. */
     readonly driver?: VaultDriver;
     readonly address: URL;
@@ -50,10 +50,7 @@ export function openTransit(
 const NO_KEY: Readonly<Record<string, unknown>> = {};
 
 /** A key as the server shows it; empty where there is none. */
-export async function transitKeyOf(
-  bao: Operated,
-  object: string,
-): Promise<Readonly<Record<string, unknown>>> {
+export async function transitKeyOf(bao: Served, object: string): Promise<Readonly<Record<string, unknown>>> {
   try {
     const { data } = await bao.api<{ data: Record<string, unknown> }>('GET', object);
     return data;
@@ -64,7 +61,7 @@ export async function transitKeyOf(
 }
 
 /** What an effect leaves in the engine. Where `min_encryption_version` is does not matter: it lets nobody sign who could not. */
-export async function transitFacts(bao: Operated, object: string): Promise<EngineFacts> {
+export async function transitFacts(bao: Served, object: string): Promise<EngineFacts> {
   const { latest_version, min_decryption_version, min_available_version } = await transitKeyOf(bao, object);
   return { made: Number(latest_version ?? 0), limits: { min_decryption_version, min_available_version } };
 }

@@ -14,7 +14,8 @@ import { readBackEnds } from './vault-config.js';
 jest.setTimeout(60_000);
 
 const CASES = 4;
-const real = haveRealPart('openbao', CASES) && haveRealPart('postgres', 1);
+// deploy/vault/setup.sh makes canaries with it.
+const real = haveRealPart('openbao', CASES) && haveRealPart('openssl', CASES) && haveRealPart('postgres', 1);
 
 (real ? describe : describe.skip)('what keyturn doctor says of a real server', () => {
   let bao: OpenBao;
@@ -116,7 +117,12 @@ const real = haveRealPart('openbao', CASES) && haveRealPart('postgres', 1);
       expect(fine.filter(({ state }) => state !== 'fine')).toEqual([]);
       expect(fine.map(({ id }) => id)).toContain('back-end.vault.all-db.pairs');
       const missing = 'database/static-roles/none-1/none-2';
-      const found = Object.fromEntries((await look([short, missing, 'database/static-roles/other-1/other-2'])).map((each) => [each.id, each]));
+      const found = Object.fromEntries(
+        (await look([short, missing, 'database/static-roles/other-1/other-2'])).map((each) => [
+          each.id,
+          each,
+        ]),
+      );
       expect(found[`back-end.vault.all-db.${short}`]).toMatchObject({
         state: 'problem',
         text: expect.stringContaining('set its rotation_period to 77760000s or more'),

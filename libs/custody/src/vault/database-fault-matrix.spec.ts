@@ -1,18 +1,18 @@
 import { jest } from '@jest/globals';
-import { byDepth, haveRealPart } from '#platform/testing';
+import { byDepth, footingOn, haveRealPart } from '#platform/testing';
 import { databaseFaults } from '../testing/database-faults.js';
 import { faultContract, FaultGround } from '../testing/fault-contract.js';
 import { REFUSED_OF_A_PAIR, ROWS_OF_A_PAIR } from '../testing/fault-matrix.js';
-import { OpenBao } from '../testing/openbao.js';
 import { Postgres } from '../testing/postgres.js';
+import { ownServer } from '../testing/servers.js';
 import { DatabaseEngine } from './database-engine.js';
 import type { ObjectDocument } from './object-document.js';
 
 jest.setTimeout(byDepth({ check: 600_000, slice: 1_800_000, full: 7_200_000 }));
 
 const COMMITTED_CASES = { check: 227, slice: 590, full: 2_496 };
-const real =
-  haveRealPart('openbao', COMMITTED_CASES.check) && haveRealPart('postgres', COMMITTED_CASES.check);
+const footing = footingOn('openbao');
+const database = haveRealPart('postgres', COMMITTED_CASES.check);
 
 class BlindPair extends DatabaseEngine {
   override happened(): boolean {
@@ -24,12 +24,12 @@ class BlindPair extends DatabaseEngine {
   }
 }
 
-(real ? describe : describe.skip)('between Keyturn, a server and its database', () => {
+(database ? describe : describe.skip)(`between Keyturn, ${footing.name} and its database`, () => {
   let ground: FaultGround;
   let postgres: Postgres;
   beforeAll(async () => {
     postgres = await Postgres.start({ log: true });
-    ground = await FaultGround.before(await OpenBao.start());
+    ground = await FaultGround.before(await ownServer(footing));
   });
   afterAll(async () => {
     await ground.close();

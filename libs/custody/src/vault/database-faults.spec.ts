@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { jest } from '@jest/globals';
-import { haveRealPart } from '#platform/testing';
+import { footingOn, haveRealPart } from '#platform/testing';
 import { BackendError, type Attempt, type BackendErrorClass } from '../key-backend.js';
 import { DatabaseBench, type DatabaseHarness } from '../testing/database-bench.js';
 import { rolesOf } from '../testing/database-pairs.js';
@@ -14,10 +14,11 @@ jest.setTimeout(180_000);
 const BACKGROUND_MS = 16_000;
 
 const CASES = 9;
-const real = haveRealPart('openbao', CASES) && haveRealPart('postgres', CASES);
+const footing = footingOn('openbao');
+const database = haveRealPart('postgres', CASES);
 
-(real ? describe : describe.skip)('a pair when something breaks', () => {
-  let bench: DatabaseBench;
+(database ? describe : describe.skip)(`a pair when something breaks, on ${footing.name}`, () => {
+  let bench: Awaited<ReturnType<typeof DatabaseBench.start>>;
   let harness: DatabaseHarness;
   let object: string;
   let attempts: Attempts;
@@ -26,7 +27,7 @@ const real = haveRealPart('openbao', CASES) && haveRealPart('postgres', CASES);
   /** Tokens for one request that were asked for: a rotate is never sent without one, so no more than these were. */
   let sent: number;
   beforeAll(async () => {
-    bench = await DatabaseBench.start();
+    bench = await DatabaseBench.start(footing);
   });
   beforeEach(async () => {
     object = await bench.pairs.make();

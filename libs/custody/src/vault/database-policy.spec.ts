@@ -9,7 +9,8 @@ import type { KeyBackend } from '../key-backend.js';
 import { CONNECTION, DatabasePairs, rolesOf } from '../testing/database-pairs.js';
 import { Attempts } from '../testing/key-backend.contract.js';
 import { OpenBao } from '../testing/openbao.js';
-import { Postgres } from '../testing/postgres.js';
+import type { PostgresFace } from '../testing/postgres.js';
+import { sharedPostgres, type Shared } from '../testing/servers.js';
 import { setUpVault } from '../testing/set-up-vault.js';
 import { DatabaseEngine } from './database-engine.js';
 import { PostgresProbe } from './database-postgres.js';
@@ -27,7 +28,7 @@ const real = haveRealPart('openbao', 3) && haveRealPart('postgres', 3);
   const NAMES = ['driver', 'fence', 'probe'] as const;
   const folder = mkdtempSync(join(tmpdir(), 'keyturn-policy-'));
   let bao: OpenBao;
-  let postgres: Postgres;
+  let postgres: Shared<PostgresFace>;
   let pairs: DatabasePairs;
   let object: string;
   let client: VaultClient | undefined;
@@ -44,7 +45,7 @@ const real = haveRealPart('openbao', 3) && haveRealPart('postgres', 3);
     return made.auth.client_token;
   };
   beforeAll(async () => {
-    [bao, postgres] = await Promise.all([OpenBao.start(), Postgres.start()]);
+    [bao, postgres] = await Promise.all([OpenBao.start(), sharedPostgres()]);
     pairs = await DatabasePairs.open(bao, postgres, 'database');
     object = await pairs.make();
     setUpVault(bao, folder, [], {
@@ -91,7 +92,7 @@ const real = haveRealPart('openbao', 3) && haveRealPart('postgres', 3);
   afterAll(async () => {
     await client?.close();
     await bao.stop();
-    await postgres.stop();
+    await postgres.leave();
     rmSync(folder, { recursive: true, force: true });
   });
 

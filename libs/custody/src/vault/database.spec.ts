@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { inspect } from 'node:util';
 import { jest } from '@jest/globals';
-import { haveRealPart } from '#platform/testing';
+import { footingOn, haveRealPart } from '#platform/testing';
 import { BackendError, type BackendErrorClass } from '../key-backend.js';
 import { DatabaseBench, type DatabaseHarness } from '../testing/database-bench.js';
 import { rolesOf } from '../testing/database-pairs.js';
@@ -11,13 +11,14 @@ import { formsOf } from '../testing/local-harness.js';
 jest.setTimeout(120_000);
 
 const CASES = 50;
-const real = haveRealPart('openbao', CASES) && haveRealPart('postgres', CASES);
+const footing = footingOn('openbao');
+const database = haveRealPart('postgres', CASES);
 
-(real ? describe : describe.skip)('database pairs on a real server and a real PostgreSQL', () => {
+(database ? describe : describe.skip)(`database pairs over a real PostgreSQL, on ${footing.name}`, () => {
   let bench: DatabaseBench;
   let harness: DatabaseHarness;
   beforeAll(async () => {
-    bench = await DatabaseBench.start();
+    bench = await DatabaseBench.shared(footing);
   });
   afterAll(() => bench.stop());
 
@@ -25,7 +26,7 @@ const real = haveRealPart('openbao', CASES) && haveRealPart('postgres', CASES);
     beforeEach(async () => {
       while (bench.unused.length < 3) bench.unused.push(await bench.pairs.make());
     });
-    keyBackendContract('database pairs, OpenBao and PostgreSQL', async () => bench.open({ inUse: 'none' }));
+    keyBackendContract('database pairs', async () => bench.open({ inUse: 'none' }));
   });
 
   describe('a pair', () => {

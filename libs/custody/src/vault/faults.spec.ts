@@ -1,9 +1,9 @@
 import { jest } from '@jest/globals';
-import { byDepth, haveRealPart } from '#platform/testing';
+import { byDepth, footingOn } from '#platform/testing';
 import { faultContract, FaultGround } from '../testing/fault-contract.js';
 import { outcomeOf } from '../testing/fault-matrix.js';
 import { Attempts } from '../testing/key-backend.contract.js';
-import { OpenBao } from '../testing/openbao.js';
+import { ownServer } from '../testing/servers.js';
 import { openTransit, transitFacts, transitOn } from '../testing/vault-transit.js';
 import type { ObjectDocument } from './object-document.js';
 import { TransitEngine } from './transit-engine.js';
@@ -11,7 +11,7 @@ import { TransitEngine } from './transit-engine.js';
 jest.setTimeout(byDepth({ check: 600_000, slice: 1_200_000, full: 7_200_000 }));
 
 const COMMITTED_CASES = { check: 231, slice: 520, full: 2_188 };
-const real = haveRealPart('openbao', COMMITTED_CASES.check);
+const footing = footingOn('openbao');
 
 /** Finds no version of its own again, and writes nothing down that it did not make. */
 class BlindTransit extends TransitEngine {
@@ -24,10 +24,10 @@ class BlindTransit extends TransitEngine {
   }
 }
 
-(real ? describe : describe.skip)('between Keyturn and a server', () => {
+describe(`between Keyturn and ${footing.name}`, () => {
   let ground: FaultGround;
   beforeAll(async () => {
-    ground = await FaultGround.before(await OpenBao.start());
+    ground = await FaultGround.before(await ownServer(footing));
   });
   afterAll(() => ground.close());
 

@@ -1,21 +1,21 @@
 import { randomUUID } from 'node:crypto';
 import { jest } from '@jest/globals';
-import { haveRealPart } from '#platform/testing';
+import { footingOn } from '#platform/testing';
 import type { KeyBackend } from '../key-backend.js';
 import { Attempts, keyBackendContract } from '../testing/key-backend.contract.js';
 import { kvLayoutContract, type KvOpening } from '../testing/kv-layout.contract.js';
 import { KvOperator, refusal } from '../testing/kv-operator.js';
-import { OpenBao } from '../testing/openbao.js';
+import type { Served } from '../testing/openbao.js';
+import { sharedServer, type Shared } from '../testing/servers.js';
 import { VaultHarness } from '../testing/vault-harness.js';
 import { KvDocumentEngine } from './kv-document-engine.js';
 
 jest.setTimeout(120_000);
 
-const CASES = 51;
-const real = haveRealPart('openbao', CASES);
+const footing = footingOn('openbao');
 
-(real ? describe : describe.skip)('the keyed document on a real server', () => {
-  let bao: OpenBao;
+describe(`the keyed document on ${footing.name}`, () => {
+  let bao: Shared<Served>;
   let mount: string;
   let operator: KvOperator;
   const open = (opening: KvOpening = {}) =>
@@ -29,13 +29,13 @@ const real = haveRealPart('openbao', CASES);
       ...opening,
     });
   beforeAll(async () => {
-    bao = await OpenBao.start();
+    bao = await sharedServer(footing);
     operator = new KvOperator(bao);
     mount = await bao.mount('kv', { options: { version: '2' } });
   });
-  afterAll(() => bao.stop());
+  afterAll(() => bao.leave());
 
-  keyBackendContract('KV v2, keyed document, OpenBao', async () => open());
+  keyBackendContract('KV v2, keyed document', async () => open());
   kvLayoutContract('keyed document', {
     policy: 'kv-driver',
     server: () => ({ bao, operator, mount }),

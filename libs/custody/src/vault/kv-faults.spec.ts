@@ -1,8 +1,8 @@
 import { jest } from '@jest/globals';
-import { byDepth, haveRealPart } from '#platform/testing';
+import { byDepth, footingOn } from '#platform/testing';
 import { faultContract, FaultGround } from '../testing/fault-contract.js';
 import { kvFaults } from '../testing/kv-faults.js';
-import { OpenBao } from '../testing/openbao.js';
+import { ownServer } from '../testing/servers.js';
 import { KvDocumentEngine } from './kv-document-engine.js';
 import { KvPathsEngine } from './kv-paths-engine.js';
 import type { ObjectDocument } from './object-document.js';
@@ -13,7 +13,7 @@ const COMMITTED_CASES = {
   document: { check: 232, slice: 710, full: 2_955 },
   paths: { check: 232, slice: 1_100, full: 4_514 },
 };
-const real = haveRealPart('openbao', COMMITTED_CASES.document.check + COMMITTED_CASES.paths.check);
+const footing = footingOn('openbao');
 
 class BlindDocument extends KvDocumentEngine {
   override happened(): boolean {
@@ -35,10 +35,10 @@ class BlindPaths extends KvPathsEngine {
   }
 }
 
-(real ? describe : describe.skip)('between Keyturn and KV v2', () => {
+describe(`between Keyturn and KV v2, on ${footing.name}`, () => {
   let ground: FaultGround;
   beforeAll(async () => {
-    ground = await FaultGround.before(await OpenBao.start());
+    ground = await FaultGround.before(await ownServer(footing));
   });
   afterAll(() => ground.close());
 

@@ -1,9 +1,9 @@
 import { jest } from '@jest/globals';
-import { byDepth, haveRealPart } from '#platform/testing';
+import { byDepth, footingOn } from '#platform/testing';
 import { faultContract, FaultGround } from '../testing/fault-contract.js';
 import { REFUSED_OF_ONE_VALUE, ROWS_OF_ONE_VALUE } from '../testing/fault-matrix.js';
 import { kvFaults } from '../testing/kv-faults.js';
-import { OpenBao } from '../testing/openbao.js';
+import { ownServer } from '../testing/servers.js';
 import { KvFieldsEngine } from './kv-fields-engine.js';
 import { currentAndPrevious, singleValue } from './kv-fields-layout.js';
 import type { ObjectDocument } from './object-document.js';
@@ -14,7 +14,7 @@ const COMMITTED_CASES = {
   fields: { check: 231, slice: 710, full: 2_954 },
   single: { check: 156, slice: 560, full: 2_346 },
 };
-const real = haveRealPart('openbao', COMMITTED_CASES.fields.check + COMMITTED_CASES.single.check);
+const footing = footingOn('openbao');
 
 class BlindFields extends KvFieldsEngine {
   override happened(): boolean {
@@ -26,10 +26,10 @@ class BlindFields extends KvFieldsEngine {
   }
 }
 
-(real ? describe : describe.skip)('between Keyturn and KV v2, whose fields are read', () => {
+describe(`between Keyturn and KV v2, whose fields are read, on ${footing.name}`, () => {
   let ground: FaultGround;
   beforeAll(async () => {
-    ground = await FaultGround.before(await OpenBao.start());
+    ground = await FaultGround.before(await ownServer(footing));
   });
   afterAll(() => ground.close());
 

@@ -1,22 +1,22 @@
 import { randomUUID } from 'node:crypto';
 import { jest } from '@jest/globals';
-import { haveRealPart } from '#platform/testing';
+import { footingOn } from '#platform/testing';
 import type { KeyBackend } from '../key-backend.js';
 import { Attempts, keyBackendContract } from '../testing/key-backend.contract.js';
 import { kvLayoutContract, type KvLayout, type KvOpening } from '../testing/kv-layout.contract.js';
 import { KvOperator, refusal } from '../testing/kv-operator.js';
-import { OpenBao } from '../testing/openbao.js';
+import type { Served } from '../testing/openbao.js';
+import { sharedServer, type Shared } from '../testing/servers.js';
 import { VaultHarness } from '../testing/vault-harness.js';
 import { KvFieldsEngine } from './kv-fields-engine.js';
 import { currentAndPrevious, singleValue, type FieldsLayout } from './kv-fields-layout.js';
 
 jest.setTimeout(120_000);
 
-const CASES = 101;
-const real = haveRealPart('openbao', CASES);
+const footing = footingOn('openbao');
 
-(real ? describe : describe.skip)('fields of a secret on a real server', () => {
-  let bao: OpenBao;
+describe(`fields of a secret on ${footing.name}`, () => {
+  let bao: Shared<Served>;
   let mount: string;
   let operator: KvOperator;
   const open = ({ layout = currentAndPrevious(), ...rest }: KvOpening & { layout?: FieldsLayout } = {}) =>
@@ -40,14 +40,14 @@ const real = haveRealPart('openbao', CASES);
     },
   });
   beforeAll(async () => {
-    bao = await OpenBao.start();
+    bao = await sharedServer(footing);
     operator = new KvOperator(bao);
     mount = await bao.mount('kv', { options: { version: '2' } });
   });
-  afterAll(() => bao.stop());
+  afterAll(() => bao.leave());
 
-  keyBackendContract('KV v2, current and previous, OpenBao', async () => open());
-  keyBackendContract('KV v2, one value, OpenBao', async () => open({ layout: singleValue() }));
+  keyBackendContract('KV v2, current and previous', async () => open());
+  keyBackendContract('KV v2, one value', async () => open({ layout: singleValue() }));
   kvLayoutContract('current and previous', laidOut(currentAndPrevious()));
   kvLayoutContract('one value', laidOut(singleValue()));
 

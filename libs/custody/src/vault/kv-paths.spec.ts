@@ -1,21 +1,21 @@
 import { randomUUID } from 'node:crypto';
 import { jest } from '@jest/globals';
-import { haveRealPart } from '#platform/testing';
+import { footingOn } from '#platform/testing';
 import type { KeyBackend } from '../key-backend.js';
 import { Attempts, keyBackendContract } from '../testing/key-backend.contract.js';
 import { kvLayoutContract, type KvOpening } from '../testing/kv-layout.contract.js';
 import { KvOperator, refusal } from '../testing/kv-operator.js';
-import { OpenBao } from '../testing/openbao.js';
+import type { Served } from '../testing/openbao.js';
+import { sharedServer, type Shared } from '../testing/servers.js';
 import { VaultHarness } from '../testing/vault-harness.js';
 import { KvPathsEngine } from './kv-paths-engine.js';
 
 jest.setTimeout(120_000);
 
-const CASES = 52;
-const real = haveRealPart('openbao', CASES);
+const footing = footingOn('openbao');
 
-(real ? describe : describe.skip)('two paths on a real server', () => {
-  let bao: OpenBao;
+describe(`two paths on ${footing.name}`, () => {
+  let bao: Shared<Served>;
   let mount: string;
   let operator: KvOperator;
   const secrets = (object: string) => [object, `${object}/blue`, `${object}/green`];
@@ -30,13 +30,13 @@ const real = haveRealPart('openbao', CASES);
       ...opening,
     });
   beforeAll(async () => {
-    bao = await OpenBao.start();
+    bao = await sharedServer(footing);
     operator = new KvOperator(bao);
     mount = await bao.mount('kv', { options: { version: '2' } });
   });
-  afterAll(() => bao.stop());
+  afterAll(() => bao.leave());
 
-  keyBackendContract('KV v2, two paths, OpenBao', async () => open());
+  keyBackendContract('KV v2, two paths', async () => open());
   const pointerOf = async (object: string) => {
     const { keyturn: _note, ...pointer } = (await operator.read(object))?.data ?? {};
     return pointer;

@@ -1,19 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { jest } from '@jest/globals';
-import { haveRealPart } from '#platform/testing';
+import { footingOn } from '#platform/testing';
 import { BackendError, type KeyBackend } from '../key-backend.js';
 import { Attempts, keyBackendContract } from '../testing/key-backend.contract.js';
-import { OpenBao } from '../testing/openbao.js';
+import type { Served } from '../testing/openbao.js';
+import { ownServer, sharedServer, type Shared } from '../testing/servers.js';
 import { VaultHarness } from '../testing/vault-harness.js';
 import { TransitEngine } from './transit-engine.js';
 
 jest.setTimeout(120_000);
 
-const CASES = 40;
-const real = haveRealPart('openbao', CASES);
+const footing = footingOn('openbao');
 
-(real ? describe : describe.skip)('transit on a real server', () => {
-  let bao: OpenBao;
+describe(`transit on ${footing.name}`, () => {
+  let bao: Shared<Served>;
   let transit: string;
   let documents: string;
   let harness: ReturnType<typeof open>;
@@ -27,7 +27,7 @@ const real = haveRealPart('openbao', CASES);
       object: () => `${transit}/keys/${randomUUID()}`,
     });
   beforeAll(async () => {
-    bao = await OpenBao.start();
+    bao = await sharedServer(footing);
     transit = await bao.mount('transit');
     documents = await bao.mount('kv', { options: { version: '2' } });
   });
@@ -36,10 +36,10 @@ const real = haveRealPart('openbao', CASES);
     backend = harness.backend;
   });
   afterEach(() => harness.close());
-  afterAll(() => bao.stop());
+  afterAll(() => bao.leave());
 
   const fresh = () => new Attempts(harness.fresh());
-  keyBackendContract('transit, OpenBao', async () => open());
+  keyBackendContract('transit', async () => open());
 
   const engineOf = async (object: string) =>
     (
@@ -134,12 +134,28 @@ const real = haveRealPart('openbao', CASES);
     });
   });
 
-  it('keeps what it made over a SIGKILL of the server', async () => {
-    const attempts = fresh();
-    const versionId = await emitting(attempts);
-    const before = (await backend.observe(attempts.object)).versions;
-    await bao.crash();
-    expect((await backend.observe(attempts.object)).versions).toEqual(before);
-    expect(before.map((version) => version.versionId)).toEqual([versionId]);
+  it('keeps what it made over a SIGKILL of a server', async () => {
+    const mortal = await ownServer(footing);
+    try {
+      const own = new VaultHarness({
+        bao: mortal,
+        algorithm: 'ES256',
+        documents: await mortal.mount('kv', { options: { version: '2' } }),
+        engine: (client) => new TransitEngine(client),
+        object: () => `transit-mortal/keys/${randomUUID()}`,
+      });
+      await mortal.api('POST', 'sys/mounts/transit-mortal', { type: 'transit' });
+      await harness.close();
+      harness = own;
+      ({ backend } = own);
+      const attempts = fresh();
+      const versionId = await emitting(attempts);
+      const before = (await backend.observe(attempts.object)).versions;
+      await mortal.crash();
+      expect((await backend.observe(attempts.object)).versions).toEqual(before);
+      expect(before.map((version) => version.versionId)).toEqual([versionId]);
+    } finally {
+      await mortal.stop();
+    }
   });
 });

@@ -1,5 +1,5 @@
 export { byDepth, DEPTH, inSlice, SEED, sliceText, someOf, type Depth } from './depth.js';
-export { haveRealPart, NOTES, POSTGRES } from './real-parts.js';
+export { footingOn, haveRealPart, NOTES, POSTGRES, sharedFolder, type Footing } from './real-parts.js';
 import type { Clock, Instant } from '../clock.js';
 
 /** A clock that stands still until a test moves it; wall and monotonic time move together unless `leap` is used. */

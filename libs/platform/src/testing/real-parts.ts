@@ -16,6 +16,7 @@ const PROBES = {
   qpdf: ['qpdf', '--version'],
   // It must be here and must be allowed to trace.
   strace: ['strace', '-f', '-o', '/dev/null', 'true'],
+  openssl: ['openssl', 'version'],
   // The shells whose completion is asked for.
   fish: ['fish', '--no-config', '-c', 'exit 0'],
   zsh: ['zsh', '-f', '-c', 'exit 0'],
@@ -27,6 +28,28 @@ export type RealPart = keyof typeof PROBES;
 
 /** Whether a real part is here; where it is not, the run says so in its last lines, or fails where it is required. */
 export function haveRealPart(part: RealPart, cases: number): boolean {
+  if (isHere(part)) return true;
+  appendFileSync(
+    NOTES,
+    `Not proved on the real part: ${cases} cases want ${part}, which is not on this machine.\n`,
+  );
+  return false;
+}
+
+/** What a suite runs on that has a stand-in for its real part. */
+export interface Footing {
+  readonly real: boolean;
+  /** For the title of its outermost `describe`: by it the run's last lines count what ran on a stand-in. */
+  readonly name: string;
+}
+
+/** The real part where it is here, and a stand-in where it is not; where it is required, its absence fails. */
+export function footingOn(part: RealPart): Footing {
+  const real = isHere(part);
+  return { real, name: real ? `a real server (${part})` : `a stand-in for ${part}` };
+}
+
+function isHere(part: RealPart): boolean {
   const [command, ...args] = PROBES[part];
   try {
     execFileSync(command, args, { stdio: 'ignore' });
@@ -38,10 +61,13 @@ export function haveRealPart(part: RealPart, cases: number): boolean {
         `${part} is required by KEYTURN_REQUIRE_REAL and is not here (${command} cannot be run)`,
       );
     }
-    appendFileSync(
-      NOTES,
-      `Not proved on the real part: ${cases} cases want ${part}, which is not on this machine.\n`,
-    );
     return false;
   }
+}
+
+/** Where the specs of one worker of this run keep what they share (test/support/jest-setup.js); `undefined`: they share nothing. */
+export function sharedFolder(): { readonly folder: string; readonly worker: string } | undefined {
+  const folder = process.env['KEYTURN_REAL_SERVERS'];
+  const worker = process.env['JEST_WORKER_ID'];
+  return folder === undefined || folder === '' || worker === undefined ? undefined : { folder, worker };
 }
