@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { jest } from '@jest/globals';
 import { haveRealPart } from '#platform/testing';
-import { InventoryReconciler, type FamilyView, type PolicyView } from '#rotation';
+import type { FamilyView, PolicyView } from '#rotation';
 import { startService, type StartedService } from '../../apps/service/src/testing/started-service.js';
+import { ClockProxy } from '../../libs/custody/src/testing/clock-proxy.js';
 import { DatabasePairs, rolesOf } from '../../libs/custody/src/testing/database-pairs.js';
 import { formsOf } from '../../libs/custody/src/testing/local-harness.js';
 import { OpenBao } from '../../libs/custody/src/testing/openbao.js';
@@ -31,6 +32,7 @@ interface Login {
 /** With the policies that setup.sh writes, from the file that it prints. */
 (real ? describe : describe.skip)('a service that drives database pairs on a real server', () => {
   let bao: OpenBao;
+  let proxy: ClockProxy;
   let postgres: Postgres;
   let pairs: DatabasePairs;
   let object: string;
@@ -53,9 +55,13 @@ interface Login {
       DB_PORT: String(postgres.port),
       DB_NAME: 'postgres',
     };
-    writeFileSync(file, setUpVault(bao, out, [], asked));
-    service = await startService({ KEYTURN_BACK_ENDS: file }, Date.now());
-    await service.keyturn.vault.look();
+    const now = Date.now();
+    let clock: Pick<StartedService['clock'], 'now'> = { now: () => now };
+    proxy = await ClockProxy.before(bao.address, () => clock.now());
+    const settings = setUpVault(bao, out, [], asked);
+    writeFileSync(file, settings.replace(bao.address.origin, proxy.address.origin));
+    service = await startService({ KEYTURN_BACK_ENDS: file }, now);
+    ({ clock } = service);
     stage = await Stage.on(service);
     const body = policyBody(stage.now, { selector: { environment: 'staging' } });
     const policy = bodyOf<PolicyView>(await stage.post('/policies', body), 201);
@@ -63,6 +69,7 @@ interface Login {
   });
   afterAll(async () => {
     await service.stop();
+    await proxy.close();
     await bao.stop();
     await postgres.stop();
     rmSync(out, { recursive: true, force: true });
@@ -97,23 +104,8 @@ interface Login {
     return session !== undefined;
   }
 
-  /** A family of a pair whose first role an application logs in with: that is looked at, and a person says that it is so. */
-  async function inUse(named: string): Promise<FamilyView> {
-    const { id } = await stage.family(on(named));
-    const { ledger, backEnds, readModel } = service.keyturn;
-    await new InventoryReconciler(ledger, backEnds).reconcile(INSTANCE, [id]);
-    await readModel.caughtUp();
-    const found = bodyOf<FamilyView & { drift: { id: string } | null }>(
-      await stage.get(`/families/${id}`),
-      200,
-    );
-    expect(found.drift?.id).toBeTruthy();
-    const body = { drift: found.drift?.id, reason: 'the application logs in with its first role' };
-    return bodyOf(await stage.post(`/families/${id}/drift/accept`, body), 200);
-  }
-
   it('turns a pair: open sessions go on, the old password is refused, the new one let in', async () => {
-    family = await inUse(object);
+    family = await stage.family(on(object));
     const before = await login();
     expect(before.username).toBe(`${rolesOf(object)[0]}-user`);
     const session = await postgres.session(before.username, before.password);

@@ -39,6 +39,7 @@ export const STATUS_OF: Readonly<Record<string, number>> = {
   'back-end.quota': 503,
   'back-end.transient': 503,
   'back-end.unknown': 502,
+  'back-end.unseen': 503,
   'blackout.ends-before-it-begins': 422,
   'body.too-large': 413,
   'cohorts.faster-than-policy': 422,

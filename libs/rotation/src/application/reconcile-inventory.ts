@@ -151,10 +151,8 @@ export class InventoryReconciler {
     seen: Observation,
   ): Promise<void> {
     const { kind } = state.details?.authority ?? { kind: 'keyturn' };
-    // Of what is declared and was never rotated, what is there was in use before: nobody went past Keyturn.
-    const isNew = state.versions.length === 0 && state.slot === undefined;
     const events =
-      isNew || kind === 'back-end' || kind === 'pipeline'
+      isUnseen(state) || kind === 'back-end' || kind === 'pipeline'
         ? observedRotation(differences, seen)
         : familyDecider.decide({ type: 'RecordDrift', differences }, state);
     await this.#append(history, events);
@@ -169,6 +167,11 @@ export class InventoryReconciler {
     const cause: Cause = { actor: SYSTEM_ACTOR, correlationId: id, causationId: id, origin: { via: 'kit' } };
     await store.append(at, events, cause, { eventIds });
   }
+}
+
+/** Declared and never rotated: what its object holds was in use before, and nobody went past Keyturn with it. */
+export function isUnseen({ versions, slot }: FamilyState): boolean {
+  return versions.length === 0 && slot === undefined;
 }
 
 /** A rotation of whoever the family's authority is, or what was there before it was declared: each version that differs, as it is seen now. */

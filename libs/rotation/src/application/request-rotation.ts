@@ -14,9 +14,10 @@ import { mergeVersions } from '../domain/versions.js';
 import type { VersionSnapshot } from '../domain/vocabulary.js';
 import type { BackEnds } from './back-ends.js';
 import { boundPolicy } from './bound-policy.js';
-import { causeOf, isRepeat, type CommandContext, type Ledger } from './ledger.js';
+import { causeOf, isRepeat, type CommandContext, type Ledger, type Loaded } from './ledger.js';
 import type { Placed } from './placed.js';
 import type { PolicyDirectory } from './policy-directory.js';
+import { InventoryReconciler, isUnseen } from './reconcile-inventory.js';
 import { completeOpening, completeSuperseded, plannedRotation } from './rotation-opening.js';
 import { incomingVersionId, rotationStream } from './streams.js';
 
@@ -230,7 +231,7 @@ export class RequestRotationHandler {
     const stream = rotationStream(id);
     const begun = await this.ledger.rotation(id);
     if (begun.state.exists) return { id, stream, revision: begun.history.revision, changed: false };
-    const family = await this.ledger.family(familyId);
+    const family = await this.#seen(familyId, wish);
     // It opened its slot, died, and an emergency took the slot: it is not opened a second time.
     if (isRepeat(context, family.history.stream) && family.state.slot?.rotation !== id) {
       if (await completeSuperseded(this.ledger, familyId, id)) {
@@ -276,6 +277,21 @@ export class RequestRotationHandler {
       await completeOpening(this.ledger, opened.state, opened.state.slot);
     const { history } = await this.ledger.rotation(id);
     return { id, stream, revision: history.revision, changed: state.slot?.rotation !== id };
+  }
+
+  /** The family, with what its object held before it was declared: a plan that does not know it would never revoke it. */
+  async #seen(familyId: string, { strategy }: RotationWish): Promise<Loaded<FamilyState>> {
+    const family = await this.ledger.family(familyId);
+    if (!family.state.exists || !isUnseen(family.state)) return family;
+    const { ledger, backEnds } = this;
+    const read = await new InventoryReconciler(ledger, backEnds).look(familyId);
+    // An emergency waits for nobody; it names what it knows.
+    if (!read && strategy !== 'emergency')
+      throw new DomainError(
+        'back-end.unseen',
+        'what the family’s object holds already cannot be seen now, and a plan that does not know it would never revoke it: ask again once its back end answers (keyturn doctor)',
+      );
+    return ledger.family(familyId);
   }
 }
 
