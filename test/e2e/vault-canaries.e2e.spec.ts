@@ -186,7 +186,8 @@ const canary = (of: string): string => `canary-${of}-${randomBytes(12).toString(
         const path = `/api/v1/families/${familyId}/rotations`;
         const response = await send('POST', path, token, { ...wish(), ...change });
         const text = await response.text();
-        if (response.status === 409 && Date.now() < giveUp) {
+        // Nor is one planned before it is seen what its object holds.
+        if ([409, 503].includes(response.status) && Date.now() < giveUp) {
           await aMoment(200);
           continue;
         }
