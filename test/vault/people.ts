@@ -1,5 +1,6 @@
 import { derivedId } from '#platform';
-import { ENDED, type RotationState } from '#rotation';
+import { emergencyContainmentId, ENDED, type RotationState } from '#rotation';
+import { AskContainment, AskContainmentHandler } from '#rotation/application';
 import { ask, playScript, type Played, type Script, type Stage } from '../support/scripts.js';
 
 /** More often than that a person does not look. */
@@ -28,7 +29,7 @@ export async function playHelped(
       const suspended = await suspendedOf(stage, script);
       const why = suspended?.suspended?.reason ?? error.message;
       asked.push(why);
-      const mended = await mend(why);
+      const mended = (await retryContainments(stage, script, asked.length)) || (await mend(why));
       if (suspended === undefined && !mended) throw error;
       if (suspended !== undefined)
         await ask(stage, suspended.rotationId, {
@@ -39,11 +40,33 @@ export async function playHelped(
   }
 }
 
-async function suspendedOf(stage: Stage, script: Script): Promise<RotationState | undefined> {
-  const { ledger, familyId } = stage;
-  const first = derivedId(ledger.logId, stage.context(script.name).commandId);
+async function rotationsOf(
+  { ledger, familyId, context }: Stage,
+  script: Script,
+): Promise<ReadonlySet<string>> {
+  const first = derivedId(ledger.logId, context(script.name).commandId);
   const { state: family } = await ledger.family(familyId);
-  for (const id of new Set([family.slot?.rotation ?? first, first])) {
+  return new Set([family.slot?.rotation ?? first, first]);
+}
+
+/** Whether one of an emergency's containments waited for somebody: it is to be tried again now. */
+async function retryContainments(stage: Stage, script: Script, times: number): Promise<boolean> {
+  const { ledger } = stage;
+  let retried = false;
+  for (const rotation of await rotationsOf(stage, script)) {
+    const id = emergencyContainmentId(ledger.logId, rotation);
+    if ((await ledger.containment(id)).state.status !== 'suspended') continue;
+    await new AskContainmentHandler(ledger).execute(
+      new AskContainment(stage.context(`${id} looked at ${times}`), id, { type: 'retry' }),
+    );
+    retried = true;
+  }
+  return retried;
+}
+
+async function suspendedOf(stage: Stage, script: Script): Promise<RotationState | undefined> {
+  const { ledger } = stage;
+  for (const id of await rotationsOf(stage, script)) {
     const { state } = await ledger.rotation(id);
     if (state.suspended !== undefined && !ENDED.includes(state.phase)) return state;
   }

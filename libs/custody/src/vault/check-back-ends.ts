@@ -1,20 +1,12 @@
 import { z } from 'zod';
 import type { Clock, SecretValue } from '#platform';
 import { BackendError } from '../key-backend.js';
+import type { BackEndFinding } from './back-end-finding.js';
 import { checkPairs } from './check-database.js';
 import { needsOf, type BackEndSettings } from './engines.js';
 import { openServer, type Server } from './open-vault.js';
 import type { BackEndsSettings } from './vault-config.js';
 import type { Needs } from './vault-engine.js';
-
-/** One thing that was looked at, in words for whoever mends it. */
-export interface BackEndFinding {
-  /** Stable: `back-end.prod-eu.login`. */
-  readonly id: string;
-  readonly state: 'fine' | 'warning' | 'problem';
-  readonly text: string;
-  readonly mend?: string;
-}
 
 /** The server's clock and ours (contracts, Clocks). */
 const TOLERANCE_MS = 30_000;

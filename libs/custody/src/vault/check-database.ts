@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { BackendError } from '../key-backend.js';
-import type { BackEndFinding } from './check-back-ends.js';
+import type { BackEndFinding } from './back-end-finding.js';
 import { databaseNeeds } from './database-pair.js';
 import type { DatabaseSettings } from './database-settings.js';
 import { databaseEngine } from './engines.js';

@@ -276,7 +276,10 @@ path "auth/token/*" { capabilities = ["read", "update"] }`;
     const one = identityOf(driver);
     expect(textOf(await one.probe())).toBe(textOf(await one.token()));
     const error = await refusal(one.destroyer('transit/keys/x'));
-    expect([error.errorClass, error.message]).toEqual(['auth', expect.stringContaining('keyturn destruction token')]);
+    expect([error.errorClass, error.message]).toEqual([
+      'auth',
+      expect.stringContaining('keyturn destruction token'),
+    ]);
   });
 
   it('never calls a login unknown: sealed, away or cut off, it is tried again', async () => {
