@@ -10,8 +10,8 @@ import type { ObjectDocument } from './object-document.js';
 jest.setTimeout(byDepth({ check: 600_000, slice: 1_200_000, full: 7_200_000 }));
 
 const COMMITTED_CASES = {
-  document: { check: 232, slice: 710, full: 2_955 },
-  paths: { check: 232, slice: 1_100, full: 4_514 },
+  document: { check: 36, slice: 230, full: 2_955 },
+  paths: { check: 36, slice: 350, full: 4_514 },
 };
 const footing = footingOn('openbao');
 
@@ -45,6 +45,7 @@ describe(`between Keyturn and KV v2, on ${footing.name}`, () => {
   faultContract('KV v2, a keyed document', {
     ground: () => ground,
     turn: { place: 1, of: 4 },
+    oneOf: 8,
     committed: COMMITTED_CASES.document,
     open: (bao) =>
       kvFaults(bao, {
@@ -57,6 +58,7 @@ describe(`between Keyturn and KV v2, on ${footing.name}`, () => {
   faultContract('KV v2, two paths', {
     ground: () => ground,
     turn: { place: 2, of: 4 },
+    oneOf: 8,
     committed: COMMITTED_CASES.paths,
     open: (bao) =>
       kvFaults(bao, {

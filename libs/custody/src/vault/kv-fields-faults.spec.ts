@@ -11,8 +11,8 @@ import type { ObjectDocument } from './object-document.js';
 jest.setTimeout(byDepth({ check: 600_000, slice: 1_200_000, full: 7_200_000 }));
 
 const COMMITTED_CASES = {
-  fields: { check: 231, slice: 710, full: 2_954 },
-  single: { check: 156, slice: 560, full: 2_346 },
+  fields: { check: 36, slice: 230, full: 2_954 },
+  single: { check: 25, slice: 180, full: 2_346 },
 };
 const footing = footingOn('openbao');
 
@@ -36,6 +36,7 @@ describe(`between Keyturn and KV v2, whose fields are read, on ${footing.name}`,
   faultContract('KV v2, current and previous', {
     ground: () => ground,
     turn: { place: 3, of: 4 },
+    oneOf: 8,
     committed: COMMITTED_CASES.fields,
     open: (bao) =>
       kvFaults(bao, {
@@ -48,6 +49,7 @@ describe(`between Keyturn and KV v2, whose fields are read, on ${footing.name}`,
   faultContract('KV v2, one value', {
     ground: () => ground,
     turn: { place: 0, of: 4 },
+    oneOf: 8,
     committed: COMMITTED_CASES.single,
     rows: ROWS_OF_ONE_VALUE,
     refuses: REFUSED_OF_ONE_VALUE,
