@@ -289,7 +289,8 @@ export class DatabaseEngine implements VaultEngine<State, Wanted> {
     const pair = this.#pair(object);
     const name = `${pair.mount}/${role}`;
     if (this.#turning.has(name))
-      throw refuse('transient', `${object}: ${role} is being turned now; nothing was sent`);
+      // Of this one nothing was sent; what came of the other one is not known, and what was begun stays begun.
+      throw new BackendError('unknown', `${object}: ${role} is being turned by an earlier request`);
     this.#turning.add(name);
     try {
       const withinMs = this.#rotateWithinMs;

@@ -13,7 +13,7 @@ jest.setTimeout(180_000);
 /** The server tries once again by itself, 10 to 15 s after the database failed it. */
 const BACKGROUND_MS = 16_000;
 
-const CASES = 9;
+const CASES = 10;
 const footing = footingOn('openbao');
 const database = haveRealPart('postgres', CASES);
 
@@ -98,6 +98,33 @@ const database = haveRealPart('postgres', CASES);
   }
 
   describe('rotates that overlap', () => {
+    it('in one process do not: what comes beside one that is under way is unknown, and what was begun stays begun', async () => {
+      let open = (): void => undefined;
+      const gate = new Promise<void>((done) => {
+        open = done;
+      });
+      let asked = 0;
+      harness = bench.open({ settlesAfterMs: 1 }, (root) => ({
+        once: async (seconds) => {
+          asked += 1;
+          if (asked === 1) await gate;
+          return root.once(seconds);
+        },
+      }));
+      const first = attempts.next();
+      const slow = generate(first).catch((thrown: unknown) => thrown);
+      await until(() => asked === 1);
+      await pause(1_100);
+      expect(await refusal(generate(again(first)))).toEqual([
+        'unknown',
+        expect.stringContaining('is being turned by an earlier request'),
+      ]);
+      expect(asked).toBe(1);
+      expect(await bench.document(object)).toMatchObject({ pending: { effect: 'generate', key: first.key } });
+      open();
+      await slow;
+    });
+
     it('break a credential with no error: it is found, recorded, and mended by one more alone', async () => {
       let broken = 0;
       for (let tries = 0; tries < 8 && broken < 2; tries += 1) {
