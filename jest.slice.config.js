@@ -5,12 +5,16 @@ import base from './jest.config.js';
 
 const seed = Number(process.env.KEYTURN_SEED ?? 20_261_121);
 
+/** On real servers: the check has them at its own depth, and a slice of them is longer than a slice may be. */
+const LEFT_TO_THE_CHECK = /^(?:libs\/custody\/src\/vault|test\/vault)\//;
+
 /** A proof whose size goes by depth asks for it. */
 const proofs = ['libs', 'test'].flatMap((folder) =>
   readdirSync(folder, { recursive: true })
     .filter((name) => name.endsWith('.spec.ts'))
     .map((name) => join(folder, name))
-    .filter((path) => /\b(?:byDepth|someOf)\(/.test(readFileSync(path, 'utf8'))),
+    .filter((path) => !LEFT_TO_THE_CHECK.test(path))
+  .filter((path) => /\b(?:byDepth|someOf)\(/.test(readFileSync(path, 'utf8'))),
 );
 
 console.log(

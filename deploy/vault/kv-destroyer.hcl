@@ -5,3 +5,8 @@ path "secret/destroy/app/*" {
   capabilities        = ["update"]
   required_parameters = ["versions"]
 }
+
+# Keyturn ends it once it has done what it was for.
+path "auth/token/revoke-self" {
+  capabilities = ["update"]
+}

@@ -4,3 +4,8 @@ path "TRANSIT/keys/+/trim" {
   allowed_parameters  = { "min_available_version" = [] }
   required_parameters = ["min_available_version"]
 }
+
+# Keyturn ends it once it has done what it was for.
+path "auth/token/revoke-self" {
+  capabilities = ["update"]
+}

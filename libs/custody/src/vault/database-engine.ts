@@ -92,6 +92,7 @@ export class DatabaseEngine implements VaultEngine<State, Wanted> {
   } as const;
   readonly classes = CLASSES;
   readonly pointOfNoReturn: Effect = 'withdraw';
+  readonly destroysItself = true;
   readonly longestRequestMs: number;
   readonly settlesAfterMs: number;
   readonly #options: DatabaseEngineOptions;

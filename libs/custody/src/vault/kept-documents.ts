@@ -36,8 +36,10 @@ export class KeptDocuments {
     for (const name of readdirSync(folder)) {
       const path = join(folder, name);
       if (name.endsWith(TEMPORARY)) rmSync(path, { force: true });
-      else if (name.endsWith('.json'))
-        this.#remember(keptSchema.parse(JSON.parse(readFileSync(path, 'utf8'))));
+      else if (name.endsWith('.json')) {
+        const kept = keptIn(path);
+        if (kept !== undefined) this.#remember(kept);
+      }
     }
   }
 
@@ -58,6 +60,15 @@ export class KeptDocuments {
   leaveOut(object: string, containment: string, versions: readonly string[]): void {
     const known = this.#kept.get(object) ?? { object, cas: 0, document: emptyDocument };
     this.#keep({ ...known, ...stillAhead(known.document, { ...known.ahead, [containment]: [...versions] }) });
+  }
+
+  /** A containment that was lifted leaves nothing out, also one that the document never knew: people had applied it by hand. */
+  takeBack(object: string, containment: string): void {
+    const known = this.#kept.get(object);
+    if (known?.ahead?.[containment] === undefined) return;
+    const { [containment]: _lifted, ...ahead } = known.ahead;
+    const { ahead: _ahead, ...rest } = known;
+    this.#keep({ ...rest, ...stillAhead(known.document, ahead) });
   }
 
   /** Whether one of these is in what verifiers are served. */
@@ -82,7 +93,7 @@ export class KeptDocuments {
     return (
       served?.etag === body?.etag &&
       served?.maxAgeSeconds === body?.maxAgeSeconds &&
-      readIfThere(this.#path(object))?.equals(bytesOf(wanted)) === true
+      fileIs(this.#path(object), bytesOf(wanted))
     );
   }
 
@@ -90,7 +101,11 @@ export class KeptDocuments {
     this.#remember(kept);
     const body = bytesOf(kept);
     const path = this.#path(kept.object);
-    if (readIfThere(path)?.equals(body) !== true) replaceFile(path, body);
+    try {
+      if (readIfThere(path)?.equals(body) !== true) replaceFile(path, body);
+    } catch {
+      // A disk that refuses the file stops no effect: memory serves what is so, the server has it, and `agrees` says that this file does not.
+    }
   }
 
   #remember(kept: Kept): void {
@@ -110,6 +125,23 @@ export class KeptDocuments {
 
 function bytesOf(kept: Kept): Buffer {
   return Buffer.from(JSON.stringify(kept), 'utf8');
+}
+
+function fileIs(path: string, body: Buffer): boolean {
+  try {
+    return readIfThere(path)?.equals(body) === true;
+  } catch {
+    return false;
+  }
+}
+
+/** A file that cannot be read is a copy that is missing: the next look at the server makes it anew. */
+function keptIn(path: string): Kept | undefined {
+  try {
+    return keptSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch {
+    return undefined;
+  }
 }
 
 /** Without what the document knows of by itself: done there, perhaps lifted since. */

@@ -181,6 +181,11 @@ export class TransitEngine implements VaultEngine<State, Limits> {
     versions: readonly DocumentVersion[],
   ): Promise<void> {
     const left = document.versions.filter(({ destroyed }) => !destroyed).map(({ engine }) => Number(engine));
+    if (left.length === 0)
+      throw refuse(
+        'config',
+        `${object}: transit keeps its newest version: make another one before all of these are destroyed`,
+      );
     const oldest = Math.min(...left);
     const kept = versions.filter(({ engine }) => Number(engine) > oldest);
     if (kept.length > 0)

@@ -69,6 +69,8 @@ export interface VaultEngine<State extends EngineState, Wanted> {
   readonly capabilities: BackendDeclaration['capabilities'];
   readonly classes: Readonly<Record<Effect, EffectClass>>;
   readonly pointOfNoReturn: Effect;
+  /** Nothing is deleted but what its own effects make useless: no approver has to supply a token for it. */
+  readonly destroysItself?: true;
   /** After so long no request of an effect can still take effect: milliseconds. */
   readonly longestRequestMs: number;
   /**

@@ -34,6 +34,7 @@ import {
   type ObjectDocument,
 } from './object-document.js';
 import type { ObjectStore, Stored } from './object-store.js';
+import { TokenRefusedError } from './vault-answer.js';
 import { noDestroyerText } from './vault-identity.js';
 import type { EngineCall, EngineState, Identity, MadeVersion, VaultEngine } from './vault-engine.js';
 
@@ -162,12 +163,8 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
 
   leaveOut(attempt: Attempt, { versions }: { readonly versions: readonly string[] }): void {
     requireNotAborted(attempt.signal);
-    if (!this.#options.kept.lists(attempt.object, versions)) return;
-    try {
+    if (this.#options.kept.lists(attempt.object, versions))
       this.#options.kept.leaveOut(attempt.object, attempt.key, versions);
-    } catch {
-      // The disk refused the file; memory went first, and the server is told next.
-    }
   }
 
   async #contain(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt> {
@@ -207,7 +204,9 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     attempt: Attempt,
     input: { readonly versions: readonly string[]; readonly containedBy: string },
   ): Promise<Receipt> {
-    return this.#move(attempt, { effect: 'lift', ...input });
+    const receipt = await this.#move(attempt, { effect: 'lift', ...input });
+    this.#options.kept.takeBack(attempt.object, input.containedBy);
+    return receipt;
   }
 
   async destroy(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt> {
@@ -292,7 +291,8 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     const away = this.#options.away?.();
     if (away !== undefined) return away;
     const { destroyers } = this.#options.identity;
-    return effect === 'destroy' && destroyers !== undefined && destroyers.of(object) === undefined
+    const lacks = destroyers !== undefined && destroyers.of(object) === undefined;
+    return effect === 'destroy' && lacks && this.#engine.destroysItself !== true
       ? `${this.declaration.instance}: ${noDestroyerText(object)}`
       : undefined;
   }
@@ -356,8 +356,10 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     }
     const wanted = this.#engine.wanted(after, state);
     let last: Stored = opened;
-    if (wanted !== undefined) {
+    // The record is not written over what another effect began and whose end is not known, either.
+    if (wanted !== undefined || (opened.document.pending ?? attempt).key !== attempt.key)
       await this.#requireSettled(attempt.object, opened.document, state);
+    if (wanted !== undefined) {
       last = await this.#begin(attempt, effect, versions, state, opened);
       await this.#send(attempt, effect, () => this.#engine.hold(call, wanted));
     }
@@ -446,7 +448,11 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     requireNotAborted(attempt.signal);
     try {
       await run();
-    } catch (error) {
+    } catch (thrown) {
+      // A token for one request that is not known may have been used up by this very request, sent twice by whoever stands between.
+      const once = this.#engine.classes[effect] !== 'compare-and-swap';
+      const error =
+        thrown instanceof TokenRefusedError && once ? new BackendError('unknown', thrown.message) : thrown;
       if (error instanceof BackendError && error.errorClass !== 'unknown')
         await this.#change(attempt, effect, (document) => withoutPending(document, attempt)).catch(
           () => undefined,

@@ -77,8 +77,8 @@ export class InventoryWatch {
     for (const family of directory.unknown()) {
       if (this.#stopping.signal.aborted) return;
       if (clock.now() < (this.#again.get(family) ?? 0)) continue;
-      const answered = await reconciler.look(family);
-      this.#again.set(family, answered ? Number.POSITIVE_INFINITY : clock.now() + LOOK_MS);
+      const looked = await reconciler.look(family);
+      this.#again.set(family, looked === 'read' ? Number.POSITIVE_INFINITY : clock.now() + LOOK_MS);
     }
   }
 }

@@ -77,11 +77,11 @@ export class InventoryReconciler {
     return (await this.ledger.inventory(instance)).state.last?.at;
   }
 
-  /** One family's object alone: while something of it waits. `false`: it could not be read. */
-  async look(familyId: string): Promise<boolean> {
+  /** One family's object alone: while something of it waits. What came of it. */
+  async look(familyId: string): Promise<Look['kind']> {
     const { state } = await this.ledger.family(familyId);
     const backEnd = this.backEnds.find(state.details?.backEnd?.instance ?? '');
-    return backEnd === undefined || (await this.#look(backEnd, familyId)).kind !== 'unreadable';
+    return backEnd === undefined ? 'passed-over' : (await this.#look(backEnd, familyId)).kind;
   }
 
   async #look(backEnd: KeyBackend, familyId: string): Promise<Look> {
@@ -103,7 +103,7 @@ export class InventoryReconciler {
     }
     // What was recorded while it was looked at may explain what was seen.
     if ((await this.#read(familyId)).moved !== before.moved) return { kind: 'passed-over' };
-    const shown = shownOf(seen);
+    const shown = shownOf(seen, backEnd, before.family.state);
     const differences = differencesOf(before.family.state.versions, shown, before.underWay);
     try {
       await this.#record(before.family, shown, differences, seen);
@@ -188,7 +188,20 @@ function observedRotation(
     });
 }
 
-function shownOf({ versions, told = [] }: Observation): Shown {
+function shownOf(
+  { versions: seen, told = [] }: Observation,
+  { declaration }: KeyBackend,
+  { versions: recorded }: FamilyState,
+): Shown {
+  // Where revoking takes the material with it, what is revoked on record is as it should be.
+  const revoked = new Set(
+    declaration.pointOfNoReturn === 'withdraw'
+      ? recorded.flatMap(({ versionId, accepted }) => (accepted ? [] : [versionId]))
+      : [],
+  );
+  const versions = seen.map((version) =>
+    revoked.has(version.versionId) ? { ...version, destroyed: false } : version,
+  );
   return { versions, told: told.map((detail) => ({ kind: 'told', detail: detail.slice(0, 500) })) };
 }
 

@@ -219,6 +219,9 @@ function requirePerformable(backEnds: BackEnds, family: FamilyState, request: Ro
   }
 }
 
+/** Of a family that is written at the very moment its object is looked at. */
+const MOST_LOOKS = 5;
+
 export class RequestRotationHandler {
   constructor(
     private readonly ledger: Ledger,
@@ -231,7 +234,7 @@ export class RequestRotationHandler {
     const stream = rotationStream(id);
     const begun = await this.ledger.rotation(id);
     if (begun.state.exists) return { id, stream, revision: begun.history.revision, changed: false };
-    const family = await this.#seen(familyId, wish);
+    const { family, expected } = await this.#seen(familyId, wish, expectedRevision);
     // It opened its slot, died, and an emergency took the slot: it is not opened a second time.
     if (isRepeat(context, family.history.stream) && family.state.slot?.rotation !== id) {
       if (await completeSuperseded(this.ledger, familyId, id)) {
@@ -269,7 +272,7 @@ export class RequestRotationHandler {
       },
       () => causeOf(context),
       // A repeat after a crash finds its own slot: the revision it was decided on is behind it.
-      family.state.slot?.rotation === id ? undefined : expectedRevision,
+      family.state.slot?.rotation === id ? undefined : expected,
     );
     failpoint('seam:slot-opened');
     const opened = await this.ledger.family(familyId);
@@ -280,18 +283,33 @@ export class RequestRotationHandler {
   }
 
   /** The family, with what its object held before it was declared: a plan that does not know it would never revoke it. */
-  async #seen(familyId: string, { strategy }: RotationWish): Promise<Loaded<FamilyState>> {
-    const family = await this.ledger.family(familyId);
-    if (!family.state.exists || !isUnseen(family.state)) return family;
+  async #seen(
+    familyId: string,
+    { strategy }: RotationWish,
+    expected: number | undefined,
+  ): Promise<{ readonly family: Loaded<FamilyState>; readonly expected: number | undefined }> {
     const { ledger, backEnds } = this;
-    const read = await new InventoryReconciler(ledger, backEnds).look(familyId);
+    const family = await ledger.family(familyId);
+    const { instance } = family.state.details?.backEnd ?? {};
+    const performs = backEnds.find(instance ?? '')?.declaration.capabilities.performs === true;
+    if (!family.state.exists || !performs || !isUnseen(family.state)) return { family, expected };
+    const reconciler = new InventoryReconciler(ledger, backEnds);
+    let looked = await reconciler.look(familyId);
+    // Somebody else wrote the family meanwhile: what it holds was not compared.
+    for (let tries = 1; looked === 'passed-over' && tries < MOST_LOOKS; tries += 1)
+      looked = await reconciler.look(familyId);
     // An emergency waits for nobody; it names what it knows.
-    if (!read && strategy !== 'emergency')
+    if (looked !== 'read' && strategy !== 'emergency')
       throw new DomainError(
         'back-end.unseen',
         'what the family’s object holds already cannot be seen now, and a plan that does not know it would never revoke it: ask again once its back end answers (keyturn doctor)',
       );
-    return ledger.family(familyId);
+    const seen = await ledger.family(familyId);
+    // What we have just put on record changed nothing that whoever asks had decided on.
+    return {
+      family: seen,
+      expected: expected === family.history.revision ? seen.history.revision : expected,
+    };
   }
 }
 

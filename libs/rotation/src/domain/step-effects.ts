@@ -113,7 +113,8 @@ export function alreadySo(
         versions.out.every((id) => of(id)?.accepted !== true)
       );
     case 'contain':
-      return every((version) => version?.contained === true);
+      // A deny set says nothing of what enforces it, and another containment's is not ours: it is done again, which changes nothing.
+      return false;
     case 'lift':
       return every((version) => version?.contained !== true);
     case 'destroy':
