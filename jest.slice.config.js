@@ -14,7 +14,7 @@ const proofs = ['libs', 'test'].flatMap((folder) =>
     .filter((name) => name.endsWith('.spec.ts'))
     .map((name) => join(folder, name))
     .filter((path) => !LEFT_TO_THE_CHECK.test(path))
-  .filter((path) => /\b(?:byDepth|someOf)\(/.test(readFileSync(path, 'utf8'))),
+    .filter((path) => /\b(?:byDepth|someOf)\(/.test(readFileSync(path, 'utf8'))),
 );
 
 console.log(
