@@ -1,7 +1,7 @@
 import { Catch, Inject, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { Keyturn } from '../composition.js';
 import { KEYTURN } from '../injection-tokens.js';
-import { answerTo, type Answer } from './problems.js';
+import { answerTo, OF_BACK_ENDS, type Answer } from './problems.js';
 import { contextOf, type HttpReply, type HttpRequest } from './request-context.js';
 
 /** Answers every error as a problem (RFC 9457), and writes down what was nobody's fault but ours. */
@@ -17,8 +17,8 @@ export class ProblemDetailsFilter implements ExceptionFilter {
     const reply = http.getResponse<HttpReply>();
     const correlationId = contextOf(request)?.correlationId ?? this.keyturn.ids.random();
     const answer = answerTo(error, { correlationId, ifMatch: request.headers['if-match'] !== undefined });
-    if (answer.problem.status >= 500) {
-      const { code } = answer.problem;
+    const { status, code } = answer.problem;
+    if (status >= 500 && !OF_BACK_ENDS.includes(code)) {
       const stack = error instanceof Error ? error.stack : undefined;
       this.#logger.error('request failed', { code, correlationId, route: request.routeOptions.url, stack });
     }

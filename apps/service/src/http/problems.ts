@@ -132,13 +132,14 @@ export const STATUS_OF: Readonly<Record<string, number>> = {
 
 /** When to ask again, for what passes by itself. */
 const RETRY_AFTER_SECONDS = 1;
+/** A back end that is away is nobody's fault here; readiness and metrics say it. */
+export const OF_BACK_ENDS: readonly string[] = ['back-end.transient', 'back-end.quota', 'back-end.unseen'];
 const PASSING = [
   'log.unavailable',
   'read-model.behind',
   'service.not-ready',
   'service.stopping',
-  'back-end.transient',
-  'back-end.quota',
+  ...OF_BACK_ENDS,
 ];
 
 export interface Circumstances {
