@@ -1,5 +1,5 @@
 import { BackendError } from '#custody';
-import { DomainError } from '#eventlog';
+import { DomainError, formatInstant } from '#eventlog';
 import { SecretValue } from '#platform';
 import { ManualClock } from '#platform/testing';
 import { destructionStream, type Wake } from '#rotation';
@@ -228,7 +228,7 @@ describe('destroying key material', () => {
       const [event] = (await world.facts(destructionStream(id))).slice(-1);
       expect(event).toMatchObject({
         type: 'DestructionTokenSupplied',
-        data: { endsAt: '2026-03-02T09:10:00.000Z' },
+        data: { endsAt: formatInstant(clock.now() + 600_000) },
       });
       await approve(id);
       expect(await advance(id)).toEqual({ finished: true });
