@@ -34,6 +34,10 @@ function isAttempt(value: unknown): value is Attempt {
   return typeof value === 'object' && value !== null && 'attemptId' in value;
 }
 
+function isKeyed(options: unknown): boolean {
+  return typeof options === 'object' && options !== null && 'key' in options;
+}
+
 /** Longer than any test: a worker that stands still does not notice that its time is over. */
 const NEVER_MS = 3_600_000;
 
@@ -150,10 +154,11 @@ export class Barrier {
         if (typeof value !== 'function') return value;
         const name = String(property);
         // Asked and answered from memory, at once.
-        if (name === 'unavailable') return value.bind(target);
+        if (['unavailable', 'leaveOut', 'claims'].includes(name)) return value.bind(target);
         return async (first: unknown, ...rest: readonly unknown[]): Promise<unknown> => {
           const acts = EFFECTS.includes(name);
           if (acts && this.place === 'before-effect') await this.#standStill();
+          if (name === 'probe' && this.place === 'observed') await this.#standStill();
           const given =
             isAttempt(first) && first.attemptId === this.#caught?.id ? await this.sends(first) : first;
           const leave = acts ? this.#arrive(first) : undefined;
@@ -161,8 +166,7 @@ export class Barrier {
           const answer: unknown = await calling.finally(() => leave?.());
           if (acts && this.place === 'after-effect') await this.#standStill();
           // Only the observation of an attempt; the one before a decision comes without a key.
-          if (name === 'observe' && this.place === 'observed' && rest[0] !== undefined)
-            await this.#standStill();
+          if (name === 'observe' && this.place === 'observed' && isKeyed(rest[0])) await this.#standStill();
           return answer;
         };
       },
