@@ -196,11 +196,12 @@ describe('the watch of all back ends', () => {
   let families: ReadonlyMap<string, readonly string[]>;
   let underWay: readonly string[];
   let unknown: readonly string[] = [];
+  let unserved: readonly string[] = [];
   const watch = (): InventoryWatch => {
     const reconciler = new InventoryReconciler(world.ledger, world.backEnds);
     return new InventoryWatch({
       reconciler: {
-        lastAt: (instance) => reconciler.lastAt(instance),
+        last: (instance) => reconciler.last(instance),
         reconcile: async (instance, which, signal) => {
           looks.push(`all of ${instance}`);
           return reconciler.reconcile(instance, which, signal);
@@ -210,7 +211,12 @@ describe('the watch of all back ends', () => {
           return reconciler.look(family);
         },
       },
-      directory: { byBackEnd: () => families, underWay: () => underWay, unknown: () => unknown },
+      directory: {
+        byBackEnd: () => families,
+        underWay: () => underWay,
+        unknown: () => unknown,
+        unserved: () => unserved,
+      },
       clock,
       onError: (error) => {
         throw error;
@@ -249,6 +255,41 @@ describe('the watch of all back ends', () => {
     await newcomers.newcomers();
     expect(looks).toEqual(['one', 'one']);
     unknown = [];
+  });
+
+  it('looks again within the hour at a back end that could not be read, with no event for it, and then once a day', async () => {
+    const { familyId } = await rotating(world);
+    families = new Map([['local', [familyId]]]);
+    underWay = [];
+    clock.advance(DAY);
+    looks.length = 0;
+    unreadable = 'connection refused';
+    const outage = watch();
+    await outage.round();
+    const recorded = await recordedInventories();
+    for (let round = 0; round < 24; round += 1) {
+      clock.advance(5 * MINUTE);
+      await outage.round();
+    }
+    expect(looks).toHaveLength(3);
+    expect(await recordedInventories()).toBe(recorded);
+    unreadable = undefined;
+    for (let round = 0; round < 24; round += 1) {
+      clock.advance(5 * MINUTE);
+      await outage.round();
+    }
+    expect(looks).toHaveLength(4);
+  });
+
+  it('looks at once at what verifiers are served nothing of, until they are', async () => {
+    const { familyId } = await rotating(world);
+    unserved = [familyId];
+    looks.length = 0;
+    const after = watch();
+    await after.newcomers();
+    await after.newcomers();
+    expect(looks).toEqual(['one']);
+    unserved = [];
   });
 
   it('goes back on a drift that is gone, without a person', async () => {

@@ -5,7 +5,6 @@ import { openDatabase, openSqliteEventLog } from '#eventlog/sqlite';
 import { openEventStore } from '#eventlog/kit';
 import { BackendError, type Algorithm, type Attempt, type KeyBackend } from '#custody';
 import { loadMasterKey, openLocalKeyBackend } from '#custody/local';
-import { readBackEnds } from '#custody/vault';
 import { armFailpoint, derivedId, observeFailpoints, systemIds, type Clock, type Instant } from '#platform';
 import {
   BackEnds,
@@ -57,7 +56,7 @@ import {
   type RotationWish,
 } from '#rotation/application';
 import { COMPLETE_RUNBOOK } from '../../support/runbook.js';
-import { VaultProcess } from '../../support/vault-custody.js';
+import type { VaultProcess } from '../../support/vault-custody.js';
 import { playScript, SCRIPT_FAMILY, SCRIPTS, type Script, type Stage } from '../../support/scripts.js';
 
 /**
@@ -576,6 +575,15 @@ export interface Report {
   readonly served: readonly unknown[];
 }
 
+/** Loaded where it is needed alone: what a server is asked with would be a third of a child's life. */
+async function vaultOf(file: string, clock: Clock, kept: string): Promise<VaultProcess> {
+  const [{ readBackEnds }, support] = await Promise.all([
+    import('#custody/vault'),
+    import('../../support/vault-custody.js'),
+  ]);
+  return new support.VaultProcess(readBackEnds(file), clock, kept);
+}
+
 /** One playing, from opening the directory to closing it; every one is a new incarnation of the worker. */
 async function playOnce(given: readonly string[]): Promise<Report> {
   const [directory = '', scenario = '', failpointName = '', hit = '1', sabotage = 'none'] = given;
@@ -612,8 +620,7 @@ async function playOnce(given: readonly string[]): Promise<Report> {
   });
   const ledger = new Ledger(store);
   const context = contexts(store.logId);
-  const vault =
-    file === '' ? undefined : new VaultProcess(readBackEnds(file), clock, join(directory, 'kept'));
+  const vault = file === '' ? undefined : await vaultOf(file, clock, join(directory, 'kept'));
   const all = [local, ...Object.values(vault?.backEnds ?? {})];
   const backEnds = new BackEnds(all.map((each) => sabotaged(each, parseSabotage(sabotage))));
   const worker = `crash#${systemIds.random()}`;

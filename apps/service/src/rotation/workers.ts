@@ -59,7 +59,7 @@ export function startWorkers(keyturn: Keyturn): { stop(): Promise<void> } {
   });
   const inventory = new InventoryWatch({
     reconciler: new InventoryReconciler(keyturn.ledger, keyturn.backEnds),
-    directory: inventoryDirectory(keyturn.readModel),
+    directory: inventoryDirectory(keyturn),
     clock: keyturn.clock,
     onError: (error) => {
       logger.error('back ends could not be compared with the record; it is tried again', {

@@ -1,6 +1,6 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { KeptDocuments } from './kept-documents.js';
 import { applied, done, emptyDocument, type Change, type ObjectDocument } from './object-document.js';
 
@@ -86,6 +86,13 @@ describe('what verifiers are served while the server is away', () => {
     const lift = { effect: 'lift', versions: ['k1'], containedBy: 'c/contain' } as const;
     kept.put(OBJECT, 5, done(known, by('c/lift'), lift, AT));
     expect(kids()).toEqual(['k2']);
+  });
+
+  it('says which version of an object was seen last, and which file it is in', () => {
+    expect([kept.newest(OBJECT), kept.newest('transit/keys/other')]).toEqual([3, 0]);
+    kept.put(OBJECT, 2, both);
+    expect(new KeptDocuments(folder).newest(OBJECT)).toBe(3);
+    expect(existsSync(join(dirname(folder), kept.nameOf(OBJECT)))).toBe(true);
   });
 
   it('holds for an object that this machine has never seen', () => {

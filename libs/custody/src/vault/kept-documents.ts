@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { renderJwks, type ServedDocument } from '../jwks-document.js';
 import { readIfThere, replaceFile, TEMPORARY } from '../replace-file.js';
@@ -79,6 +79,16 @@ export class KeptDocuments {
       ({ versionId, publicJwk, accepted, contained }) =>
         versions.includes(versionId) && publicJwk !== undefined && accepted && !contained,
     );
+  }
+
+  /** As which version the server had the object's document when it was last seen; 0: never. */
+  newest(object: string): number {
+    return this.#kept.get(object)?.cas ?? 0;
+  }
+
+  /** The file of the object, in the folder of the back ends' copies. */
+  nameOf(object: string): string {
+    return join(basename(this.#folder), basename(this.#path(object)));
   }
 
   served(familyId: string): ServedDocument | undefined {

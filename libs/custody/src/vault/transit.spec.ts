@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { jest } from '@jest/globals';
 import { footingOn } from '#platform/testing';
 import { BackendError, type KeyBackend } from '../key-backend.js';
@@ -103,6 +105,26 @@ describe(`transit on ${footing.name}`, () => {
     const stale = attempts.next({ fence: { slot: 0, step: 0 } });
     const error = await backend.generate(stale, input).catch((thrown: unknown) => thrown);
     expect(error instanceof BackendError && error.errorClass).toBe('fenced');
+  });
+
+  it('goes on from no older record than the one it has seen, and says what to do; a containment waits for nothing', async () => {
+    const attempts = fresh();
+    const one = await emitting(attempts);
+    const two = await emitting(attempts);
+    await bao.api('DELETE', `${documents}/metadata/keyturn/${attempts.object}`);
+    const told = await backend.observe(attempts.object).catch((error: unknown) => String(error));
+    expect(told).toMatch(/its record in the server is gone, and version \d+ of it was read before/);
+    await expect(backend.withdraw(attempts.next(), { versions: [one] })).rejects.toThrow('its record in the');
+    expect((await engineOf(attempts.object)).min_decryption_version).toBe(1);
+    const served = () => harness.servedKids(backend, attempts.familyId);
+    expect(await served()).toEqual([one, two]);
+    await expect(backend.contain(attempts.next(), { versions: [one] })).rejects.toThrow('leaves');
+    expect(await served()).toEqual([two]);
+    // As it says.
+    const [, file = ''] = /delete back-ends\/(\S+)/.exec(String(told)) ?? [];
+    rmSync(join(harness.directory, file));
+    backend = await harness.reopen();
+    expect(await states(attempts.object)).toEqual({ 1: [true, 0, false], 2: [true, 100, false] });
   });
 
   it('takes in a key that was in use before Keyturn came', async () => {

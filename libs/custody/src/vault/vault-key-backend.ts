@@ -234,6 +234,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     const { store, kept, identity, clock } = this.#options;
     const { key: asked, raise, clockOnly } = options;
     this.#engine.requireNamed(object);
+    const newest = kept.newest(object);
     const stored =
       raise === undefined
         ? await store.read(object)
@@ -244,6 +245,8 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
       const exists = stored.document.versions.length > 0;
       return { object, exists, versions: [], clock: await clock() };
     }
+    // Whoever looks for an effect's end is told what is there; a look at the object itself must not pass it as read.
+    if (asked === undefined) this.#requireNotPutBack(object, newest, stored);
     // After the document: what the engine shows then is what an attempt that was fenced out left.
     const state = await this.#engine.look(object, identity);
     if (stored.cas > 0) kept.put(object, stored.cas, stored.document);
@@ -379,10 +382,19 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
   }> {
     this.#engine.requireNamed(attempt.object);
     requireNotAborted(attempt.signal);
-    const inside = await this.#change(attempt, effect, (document) => {
-      repeatOf(document, attempt, effect, versions);
-      return document;
-    });
+    const newest = this.#options.kept.newest(attempt.object);
+    const read = await this.#options.store.read(attempt.object, attempt.signal);
+    // It waits for nobody, not even for that.
+    if (effect !== 'contain') this.#requireNotPutBack(attempt.object, newest, read);
+    const inside = await this.#change(
+      attempt,
+      effect,
+      (document) => {
+        repeatOf(document, attempt, effect, versions);
+        return document;
+      },
+      read,
+    );
     // After the fence: nobody older writes the engine from here on.
     const state = await this.#engine.look(attempt.object, this.#options.identity);
     const opened = await this.#change(
@@ -476,6 +488,19 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     throw refuse(
       'transient',
       `${object}: ${pending.effect} was begun at ${pending.at} and may still take effect: nothing is sent there before ${new Date(until).toISOString()}`,
+    );
+  }
+
+  /**
+   * A document is never older than it was when it was last seen, unless somebody put an old copy back, or deleted or moved it: whatever
+   * came after is lost there, and an effect would be decided on what was so once.
+   */
+  #requireNotPutBack(object: string, newest: number, { cas }: Stored): void {
+    if (cas >= newest) return;
+    const found = cas === 0 ? 'is gone' : `is version ${cas}`;
+    throw refuse(
+      'config',
+      `${object}: its record in the server ${found}, and version ${newest} of it was read before: the server was put back from an older copy, or the record deleted or moved. Give it the newer one back; or, where that is lost for good, stop Keyturn, delete back-ends/${this.#options.kept.nameOf(object)} in its data directory and start it again: it goes on from what the server has`,
     );
   }
 

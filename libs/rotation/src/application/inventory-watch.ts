@@ -6,6 +6,8 @@ import type { InventoryReconciler } from './reconcile-inventory.js';
 const LOOK_MS = 300_000;
 /** How soon what was just declared is looked at: what its object holds already belongs on record before it is rotated. */
 const NEW_MS = 10_000;
+/** How soon a look that some object could not be read in is made again. */
+const UNREADABLE_MS = 3_600_000;
 
 /** Whom to look at; says nothing about what is there. */
 export interface InventoryDirectory {
@@ -15,10 +17,12 @@ export interface InventoryDirectory {
   underWay(): readonly string[];
   /** Families with an object, of which no version is on record as accepted. */
   unknown(): readonly string[];
+  /** Families whose verifiers should be served, and nothing is kept of what: after a backup was restored, or the copies were lost. */
+  unserved(): readonly string[];
 }
 
 export interface InventoryWatchOptions {
-  readonly reconciler: Pick<InventoryReconciler, 'reconcile' | 'look' | 'lastAt'>;
+  readonly reconciler: Pick<InventoryReconciler, 'reconcile' | 'look' | 'last'>;
   readonly directory: InventoryDirectory;
   readonly clock: Clock;
   /** Told of a look that failed by itself; it is made again. */
@@ -32,6 +36,8 @@ export class InventoryWatch {
   #timers: readonly NodeJS.Timeout[] = [];
   /** When a family whose versions are unknown is looked at again; what answered, never. */
   readonly #again = new Map<string, number>();
+  /** When a back end was last looked at by this process: where the record says what was found already, it says nothing of a further look. */
+  readonly #lookedAt = new Map<string, number>();
   #looking: Promise<void> = Promise.resolve();
 
   constructor(options: InventoryWatchOptions) {
@@ -60,9 +66,13 @@ export class InventoryWatch {
     const looked = new Set<string>();
     for (const [instance, families] of directory.byBackEnd()) {
       if (signal.aborted) return;
-      const lastAt = await reconciler.lastAt(instance);
-      if (lastAt !== undefined && clock.now() - lastAt < AT_LEAST_EVERY_MS) continue;
+      const last = await reconciler.last(instance);
+      if (last !== undefined) {
+        const lookedAt = Math.max(last.at, this.#lookedAt.get(instance) ?? 0);
+        if (clock.now() - lookedAt < (last.unreadable > 0 ? UNREADABLE_MS : AT_LEAST_EVERY_MS)) continue;
+      }
       await reconciler.reconcile(instance, families, signal);
+      this.#lookedAt.set(instance, clock.now());
       for (const family of families) looked.add(family);
     }
     for (const family of directory.underWay()) {
@@ -71,10 +81,13 @@ export class InventoryWatch {
     }
   }
 
-  /** What was never on record, once: its object may have been in use long before it was declared. */
+  /**
+   * What was never on record, once: its object may have been in use long before it was declared. And what verifiers would be served
+   * nothing of until the next day.
+   */
   async newcomers(): Promise<void> {
     const { reconciler, directory, clock } = this.#options;
-    for (const family of directory.unknown()) {
+    for (const family of [...directory.unknown(), ...directory.unserved()]) {
       if (this.#stopping.signal.aborted) return;
       if (clock.now() < (this.#again.get(family) ?? 0)) continue;
       const looked = await reconciler.look(family);

@@ -4,7 +4,7 @@ import type { Cause, StreamPosition } from '#eventlog/kit';
 import { differencesOf, type Shown } from '../domain/drift.js';
 import { familyDecider, type FamilyState } from '../domain/family.decider.js';
 import type { NewFamilyEvent } from '../domain/family.events.js';
-import { decideInventory, MOST_LISTED } from '../domain/inventory.js';
+import { decideInventory, MOST_LISTED, type InventoryState } from '../domain/inventory.js';
 import type { Inventory } from '../domain/inventory.events.js';
 import type { VersionSnapshot } from '../domain/vocabulary.js';
 import type { BackEnds } from './back-ends.js';
@@ -72,9 +72,9 @@ export class InventoryReconciler {
     return inventory;
   }
 
-  /** When this back end was last reconciled, on record. */
-  async lastAt(instance: string): Promise<number | undefined> {
-    return (await this.ledger.inventory(instance)).state.last?.at;
+  /** What the last look at this back end found that is on record, and when. */
+  async last(instance: string): Promise<InventoryState['last']> {
+    return (await this.ledger.inventory(instance)).state.last;
   }
 
   /** One family's object alone: while something of it waits. What came of it. */
