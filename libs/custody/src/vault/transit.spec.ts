@@ -9,6 +9,7 @@ import type { Served } from '../testing/openbao.js';
 import { ownServer, sharedServer, type Shared } from '../testing/servers.js';
 import { VaultHarness } from '../testing/vault-harness.js';
 import { TransitEngine } from './transit-engine.js';
+import type { Identity } from './vault-engine.js';
 
 jest.setTimeout(120_000);
 
@@ -20,9 +21,10 @@ describe(`transit on ${footing.name}`, () => {
   let documents: string;
   let harness: ReturnType<typeof open>;
   let backend: KeyBackend;
-  const open = () =>
+  const open = (as: (root: Identity) => Identity = (root) => root) =>
     new VaultHarness({
       bao,
+      identity: (_client, root) => as(root),
       algorithm: 'ES256',
       documents,
       engine: (client) => new TransitEngine(client),
@@ -125,6 +127,38 @@ describe(`transit on ${footing.name}`, () => {
     rmSync(join(harness.directory, file));
     backend = await harness.reopen();
     expect(await states(attempts.object)).toEqual({ 1: [true, 0, false], 2: [true, 100, false] });
+  });
+
+  it('contains beside an effect that is under way, or dead: the engine refuses it at once, and after that effect, too', async () => {
+    const attempts = fresh();
+    const one = await emitting(attempts);
+    const two = await emitting(attempts);
+    let asked = 0;
+    const other = open(({ once, ...root }) => ({
+      ...root,
+      once: async (seconds) => {
+        asked += 1;
+        // The version is made; the numbers that are to be sent next were read before this.
+        if (asked === 2) {
+          await backend.contain(attempts.next(), { versions: [one] });
+          expect((await engineOf(attempts.object)).min_decryption_version).toBe(2);
+        }
+        return once(seconds);
+      },
+    }));
+    const made = await other.backend.generate(attempts.next(), {
+      versionId: randomUUID(),
+      algorithm: 'ES256',
+    });
+    await other.close();
+    expect(asked).toBeGreaterThan(1);
+    expect((await engineOf(attempts.object)).min_decryption_version).toBe(2);
+    expect(await states(attempts.object)).toEqual({
+      [one]: [true, 0, true],
+      [two]: [true, 100, false],
+      [made.versionId]: [false, 0, false],
+    });
+    expect((await backend.observe(attempts.object)).told).toBeUndefined();
   });
 
   it('takes in a key that was in use before Keyturn came', async () => {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { SecretValue } from '#platform';
 import {
   BackendError,
@@ -115,6 +116,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
       made: { ...made, versionId, ...(lost ? { adopted: true as const } : {}) },
     };
     const [document, entry] = await onceBegun(() => this.#commit(attempt, change, begun));
+    await this.#holdDenied(attempt, opened.document, document);
     return generatedOf(document, entry);
   }
 
@@ -172,31 +174,29 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     const { state, opened } = await beforeBegun(() => this.#enter(attempt, 'contain', input.versions));
     if (opened.repeat !== undefined) return { at: opened.repeat.at };
     // It waits for nobody: what is denied in the document is out of what we serve before the engine is asked at all. Beside another
-    // effect that is under way, whoever moves next holds the engine to it.
-    let last: Stored = opened;
-    const free = ({ pending }: ObjectDocument): boolean =>
-      pending === undefined || pending.key === attempt.key;
-    if (free(opened.document)) {
-      const pending = await this.#pending(attempt, 'contain', input.versions, state?.newest ?? '0');
-      last = await this.#change(
-        attempt,
-        'contain',
+    // effect that is under way the engine is told, too; whoever that is tells it once more (`#holdDenied`).
+    const pending = await this.#pending(attempt, 'contain', input.versions, state?.newest ?? '0');
+    const last = await this.#change(
+      attempt,
+      'contain',
+      (document) => {
         // Done meanwhile by a newer attempt, and perhaps lifted since: denied once, not again.
-        (document) =>
-          free(document) && ledgerEntryOf(document, attempt.key) === undefined
-            ? applied(withPending(document, pending), attempt, change)
-            : document,
-        opened,
-      );
-      this.#options.kept.put(attempt.object, last.cas, last.document);
-    }
-    const denied = last.document.pending?.attemptId === attempt.attemptId;
-    const commit = async (): Promise<Committed> => {
-      const wanted = denied ? this.#engine.wanted(last.document, state) : undefined;
+        if (ledgerEntryOf(document, attempt.key) !== undefined) return document;
+        const denied = applied(document, attempt, change);
+        return (document.pending ?? attempt).key === attempt.key ? withPending(denied, pending) : denied;
+      },
+      opened,
+    );
+    this.#options.kept.put(attempt.object, last.cas, last.document);
+    const done = ledgerEntryOf(last.document, attempt.key);
+    if (done !== undefined) return { at: done.at };
+    // Where it could not be told whose turn it was, nothing is sent beside it.
+    const free = last.document.pending?.key === attempt.key || this.#engine.settlesAfterMs === 0;
+    const [, entry] = await onceBegun(async () => {
+      const wanted = free ? this.#engine.wanted(withPending(last.document, pending), state) : undefined;
       if (wanted !== undefined) await this.#engine.hold(this.#call(attempt), wanted);
       return this.#commit(attempt, change, last);
-    };
-    const [, entry] = await (denied ? onceBegun(commit) : commit());
+    });
     return { at: entry.at };
   }
 
@@ -367,7 +367,8 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
       await this.#send(attempt, effect, () => this.#engine.hold(call, wanted));
     }
     const commit = (): Promise<Committed> => this.#commit(attempt, change, last);
-    const [, entry] = await (wanted === undefined ? commit() : onceBegun(commit));
+    const [document, entry] = await (wanted === undefined ? commit() : onceBegun(commit));
+    await this.#holdDenied(attempt, after, document);
     return { at: entry.at };
   }
 
@@ -569,6 +570,16 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     if (entry === undefined)
       throw new BackendError('unknown', `${attempt.object}: its record does not show ${attempt.key}`);
     return [document, entry];
+  }
+
+  /** What an effect told the engine may have come after a containment that passed beside it, and knew nothing of that one. */
+  async #holdDenied(attempt: Attempt, before: ObjectDocument, document: ObjectDocument): Promise<void> {
+    if (isDeepStrictEqual(before.denied, document.denied)) return;
+    await onceBegun(async () => {
+      const state = await this.#engine.look(attempt.object, this.#options.identity);
+      const wanted = this.#engine.wanted(document, state);
+      if (wanted !== undefined) await this.#engine.hold(this.#call(attempt), wanted);
+    });
   }
 
   #call({ object, key, attemptId, signal }: Attempt): EngineCall {
