@@ -613,7 +613,8 @@ const canary = (of: string): string => `canary-${of}-${randomBytes(12).toString(
       ])
         expect([type, events.includes(`keyturn.${type}"`)]).toEqual([type, true]);
       const kinds = (of: RegExp): number => [...canaries.keys()].filter((name) => of.test(name)).length;
-      expect(kinds(/^a value/)).toBeGreaterThanOrEqual(8);
+      // One of each secret that was turned, and the one that two fields began with.
+      expect(kinds(/^a value/)).toBeGreaterThanOrEqual(5);
       expect(kinds(/^a token /)).toBeGreaterThanOrEqual(20);
       expect([...canaries.values()].every((each) => each.length >= 16)).toBe(true);
       expect(answers).toBeGreaterThan(100);
