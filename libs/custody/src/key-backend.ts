@@ -242,7 +242,7 @@ export interface KeyBackend {
     options?: {
       readonly key?: string;
       readonly raise?: { readonly fence: Fence; readonly attemptId: string };
-      /** Only whether it answers, and its clock, are asked for: what is there may be left out. */
+      /** Only whether it answers, and its clock, are asked for: nothing else of what comes back is known. */
       readonly clockOnly?: boolean;
     },
   ): Promise<Observation>;

@@ -53,6 +53,7 @@ export class VaultBackEnds {
         store: new ObjectStore({ client, ...server.settings.documents, token: () => identity.token() }),
         kept: new KeptDocuments(join(directory, backEnd.instance)),
         clock: () => health.now(),
+        answering: () => health.answering(),
         away: () => {
           const reason = health.shut();
           return reason === undefined ? undefined : `${backEnd.instance}: ${reason}`;

@@ -5,6 +5,8 @@ import type { VaultClient, Watch } from './vault-client.js';
 
 /** While it answers. */
 const LOOKED_EVERY_MS = 10_000;
+/** So long an answer of any kind says that it is there. */
+const HEARD_LATELY_MS = 15_000;
 /** While it does not: as soon as it does, steps go on. */
 const LOOKED_AWAY_EVERY_MS = 5_000;
 const WITHIN_MS = 5_000;
@@ -44,6 +46,8 @@ export class ServerHealth implements Watch {
   readonly #options: ServerHealthOptions;
   #shut: { readonly state: 'sealed' | 'away'; readonly reason: string } | undefined;
   #answeredAt: Instant | undefined;
+  /** The same by the monotonic clock. */
+  #heard = Number.NEGATIVE_INFINITY;
   #version: string | undefined;
   /** The server's clock and our monotonic one at the same moment. */
   #time: { readonly theirs: number; readonly ours: number } | undefined;
@@ -72,6 +76,7 @@ export class ServerHealth implements Watch {
 
   heard(): void {
     this.#answeredAt = this.#options.clock.now();
+    this.#heard = this.#options.clock.monotonic();
   }
 
   failed(reason: string): void {
@@ -101,6 +106,15 @@ export class ServerHealth implements Watch {
         `${this.#options.client.instance}: ${this.#shut?.reason ?? 'its clock is not known'}`,
       );
     return this.#time.theirs + Math.round(this.#options.clock.monotonic() - this.#time.ours);
+  }
+
+  /** The same of a server that answered a moment ago: what is about to begin there is worth a record. */
+  async answering(): Promise<number> {
+    const { clock, client } = this.#options;
+    if (clock.monotonic() - this.#heard > HEARD_LATELY_MS) await this.look();
+    if (this.#shut !== undefined)
+      throw new BackendError('transient', `${client.instance}: ${this.#shut.reason}`);
+    return this.now();
   }
 
   /** Asks it now. One look at a time; whoever wants another one waits for it. */

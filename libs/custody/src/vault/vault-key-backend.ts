@@ -50,9 +50,26 @@ export interface VaultBackendOptions {
   readonly kept: KeptDocuments;
   /** The server's clock, milliseconds. */
   readonly clock: () => Promise<number>;
+  /** The same of a server that answered a moment ago, and throws where it does not; absent: `clock`. */
+  readonly answering?: () => Promise<number>;
   /** Why no step should begin there now; absent: nobody watches. */
   readonly away?: () => string | undefined;
 }
+
+/** What an effect finds. */
+interface Opened extends Stored {
+  /** What it is, where nothing of the effect is on record yet, its fence neither: its first write is decided on this and on nothing newer. */
+  readonly read?: ObjectDocument;
+  readonly repeat: LedgerEntry | undefined;
+}
+
+interface Found<State> {
+  readonly state: State | undefined;
+  readonly opened: Opened;
+}
+
+/** Somebody wrote the record between an effect's look and its first write: nothing of the effect has happened. */
+class MovedError extends Error {}
 
 /** The document an effect stands in, and its row. */
 type Committed = readonly [ObjectDocument, LedgerEntry];
@@ -96,7 +113,15 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
         'config',
         `${this.declaration.instance} makes no ${input.algorithm} key: take ${engine.algorithms.join(', ')}`,
       );
-    const { state, opened } = await beforeBegun(() => this.#enter(attempt, 'generate', undefined));
+    return this.#effect(attempt, 'generate', undefined, (found) => this.#generate(attempt, input, found));
+  }
+
+  async #generate(
+    attempt: Attempt,
+    input: GenerateInput,
+    { state, opened }: Found<State>,
+  ): Promise<GeneratedVersion & Receipt> {
+    const engine = this.#engine;
     if (opened.repeat !== undefined) return generatedOf(opened.document, opened.repeat);
     if (opened.document.versions.some(({ versionId }) => versionId === input.versionId))
       throw refuse('config', `Version ${input.versionId} exists already in ${attempt.object}`);
@@ -210,8 +235,15 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
   }
 
   async destroy(attempt: Attempt, input: { readonly versions: readonly string[] }): Promise<Receipt> {
+    return this.#effect(attempt, 'destroy', input.versions, (found) => this.#destroy(attempt, input, found));
+  }
+
+  async #destroy(
+    attempt: Attempt,
+    input: { readonly versions: readonly string[] },
+    { state, opened }: Found<State>,
+  ): Promise<Receipt> {
     const change: Change = { effect: 'destroy', ...input };
-    const { state, opened } = await beforeBegun(() => this.#enter(attempt, 'destroy', input.versions));
     if (opened.repeat !== undefined) return { at: opened.repeat.at };
     const after = applied(opened.document, attempt, change);
     await this.#requireSettled(attempt.object, opened.document, state);
@@ -231,9 +263,10 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
       readonly clockOnly?: boolean;
     } = {},
   ): Promise<Observation> {
-    const { store, kept, identity, clock } = this.#options;
-    const { key: asked, raise, clockOnly } = options;
+    const { store, kept, identity, clock, answering = clock } = this.#options;
+    const { key: asked, raise } = options;
     this.#engine.requireNamed(object);
+    if (options.clockOnly === true) return { object, exists: true, versions: [], clock: await answering() };
     const newest = kept.newest(object);
     const stored =
       raise === undefined
@@ -241,10 +274,6 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
         : await store.change(object, (document) => raised(document, object, raise), {
             isOurs: ({ fence }) => fence?.attemptId === raise.attemptId,
           });
-    if (clockOnly === true) {
-      const exists = stored.document.versions.length > 0;
-      return { object, exists, versions: [], clock: await clock() };
-    }
     // Whoever looks for an effect's end is told what is there; a look at the object itself must not pass it as read.
     if (asked === undefined) this.#requireNotPutBack(object, newest, stored);
     // After the document: what the engine shows then is what an attempt that was fenced out left.
@@ -346,9 +375,18 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     attempt: Attempt,
     change: Exclude<Change, { effect: 'generate' | 'contain' | 'destroy' }>,
   ): Promise<Receipt> {
+    return this.#effect(attempt, change.effect, versionsOf(change), (found) =>
+      this.#moved(attempt, change, found),
+    );
+  }
+
+  async #moved(
+    attempt: Attempt,
+    change: Exclude<Change, { effect: 'generate' | 'contain' | 'destroy' }>,
+    { state, opened }: Found<State>,
+  ): Promise<Receipt> {
     const { effect } = change;
     const versions = versionsOf(change);
-    const { state, opened } = await beforeBegun(() => this.#enter(attempt, effect, versions));
     if (opened.repeat !== undefined) return { at: opened.repeat.at };
     if (effect === 're-accept') this.#requireReturn(attempt.object, opened.document, versions);
     const after = applied(opened.document, attempt, change);
@@ -358,7 +396,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
       await this.#engine.requireGood(call, named);
     }
     const wanted = this.#engine.wanted(after, state);
-    let last: Stored = opened;
+    let last: Stored | Opened = opened;
     // The record is not written over what another effect began and whose end is not known, either.
     if (wanted !== undefined || (opened.document.pending ?? attempt).key !== attempt.key)
       await this.#requireSettled(attempt.object, opened.document, state);
@@ -372,21 +410,51 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     return { at: entry.at };
   }
 
+  /**
+   * Runs an effect on what it finds. Where nothing is under way, its fence goes on record with the first thing that it writes there; where
+   * somebody wrote meanwhile, the fence alone goes first, and it is looked at again.
+   */
+  async #effect<T>(
+    attempt: Attempt,
+    effect: Effect,
+    versions: readonly string[] | undefined,
+    act: (found: Found<State>) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await act(await beforeBegun(() => this.#look(attempt, effect, versions)));
+    } catch (error) {
+      if (!(error instanceof MovedError)) throw error;
+    }
+    return act(await beforeBegun(() => this.#enter(attempt, effect, versions)));
+  }
+
+  /** Finds a repeat, and what is there, and writes nothing. */
+  async #look(
+    attempt: Attempt,
+    effect: Effect,
+    versions: readonly string[] | undefined,
+  ): Promise<Found<State>> {
+    const { object } = attempt;
+    const read = await this.#read(attempt);
+    const document = entered(read.document, attempt, effect);
+    const repeat = repeatOf(document, attempt, effect, versions);
+    if (repeat !== undefined) return { state: undefined, opened: { ...read, repeat } };
+    // Whoever began it may be about to write the engine: it is fenced out first.
+    if (document.pending !== undefined) return this.#enter(attempt, effect, versions, read);
+    const state = await this.#engine.look(object, this.#options.identity);
+    this.#options.kept.put(object, read.cas, read.document);
+    const seen = this.#engine.seen(document, state);
+    return { state, opened: { cas: read.cas, document: seen, read: read.document, repeat } };
+  }
+
   /** Passes the fence, on record; finds a repeat. What the engine has had all along and the document does not know is taken in first. */
   async #enter(
     attempt: Attempt,
     effect: Effect,
     versions: readonly string[] | undefined,
-  ): Promise<{
-    readonly state: State | undefined;
-    readonly opened: Stored & { readonly repeat: LedgerEntry | undefined };
-  }> {
-    this.#engine.requireNamed(attempt.object);
-    requireNotAborted(attempt.signal);
-    const newest = this.#options.kept.newest(attempt.object);
-    const read = await this.#options.store.read(attempt.object, attempt.signal);
-    // It waits for nobody, not even for that.
-    if (effect !== 'contain') this.#requireNotPutBack(attempt.object, newest, read);
+    from?: Stored,
+  ): Promise<Found<State>> {
+    const read = from ?? (await this.#read(attempt, effect));
     const inside = await this.#change(
       attempt,
       effect,
@@ -408,12 +476,22 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     return { state, opened: { ...opened, repeat: repeatOf(opened.document, attempt, effect, versions) } };
   }
 
+  async #read({ object, signal }: Attempt, effect?: Effect): Promise<Stored> {
+    this.#engine.requireNamed(object);
+    requireNotAborted(signal);
+    const newest = this.#options.kept.newest(object);
+    const read = await this.#options.store.read(object, signal);
+    // It waits for nobody, not even for that.
+    if (effect !== 'contain') this.#requireNotPutBack(object, newest, read);
+    return read;
+  }
+
   /** Asks the engine for one version more, on record before it is sent. */
   async #ask(
     attempt: Attempt,
     input: GenerateInput,
     state: State | undefined,
-    from: Stored,
+    from: Stored | Opened,
   ): Promise<{ readonly made: MadeVersion; readonly begun: Stored }> {
     const { object } = attempt;
     await this.#requireSettled(object, from.document, state);
@@ -520,7 +598,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     effect: Effect,
     versions: readonly string[],
     state: State | undefined,
-    from: Stored,
+    from: Stored | Opened,
     before = state?.newest ?? '0',
   ): Promise<Stored> {
     const pending = await this.#pending(attempt, effect, versions, before);
@@ -544,22 +622,22 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     attempt: Attempt,
     effect: Effect,
     decide: (document: ObjectDocument) => ObjectDocument,
-    from?: Stored,
+    from?: Stored | Opened,
   ): Promise<Stored> {
     return this.#options.store.change(
       attempt.object,
-      (document) => decide(entered(document, attempt, effect)),
+      (document) => decide(entered(asLookedAt(document, attempt, from), attempt, effect)),
       { signal: attempt.signal, ...(from === undefined ? {} : { from }) },
     );
   }
 
-  async #commit(attempt: Attempt, change: Change, from: Stored): Promise<Committed> {
+  async #commit(attempt: Attempt, change: Change, from: Stored | Opened): Promise<Committed> {
     const at = new Date(await this.#options.clock()).toISOString();
     const isOurs = (document: ObjectDocument): boolean => ledgerEntryOf(document, attempt.key) !== undefined;
     const { document, cas } = await this.#options.store.change(
       attempt.object,
       (found) => {
-        const inside = entered(found, attempt, change.effect);
+        const inside = entered(asLookedAt(found, attempt, from), attempt, change.effect);
         return isOurs(inside) ? inside : done(inside, attempt, change, at);
       },
       // No signal: what was done is written down, whoever says stop now.
@@ -627,6 +705,18 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     const { keys }: { keys: { kid: string }[] } = body === undefined ? { keys: [] } : JSON.parse(body);
     return { kids: keys.map(({ kid }) => kid), agrees: kept.agrees(object, cas, document) };
   }
+}
+
+/** The document an effect's first write is decided on: what it has looked at, or what is its own already. */
+function asLookedAt(
+  document: ObjectDocument,
+  { attemptId }: Attempt,
+  from: Stored | Opened | undefined,
+): ObjectDocument {
+  if (from === undefined || !('read' in from) || document === from.document) return document;
+  if (document.fence?.attemptId === attemptId) return document;
+  if (isDeepStrictEqual(document, from.read)) return from.document;
+  throw new MovedError('its record was written meanwhile');
 }
 
 function generatedOf(document: ObjectDocument, entry: LedgerEntry): GeneratedVersion & Receipt {
