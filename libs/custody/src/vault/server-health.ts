@@ -10,6 +10,7 @@ const HEARD_LATELY_MS = 15_000;
 /** While it does not: as soon as it does, steps go on. */
 const LOOKED_AWAY_EVERY_MS = 5_000;
 const WITHIN_MS = 5_000;
+const ASKED = { withinMs: WITHIN_MS, past: true } as const;
 /** Any state is an answer; which one stands in its body. */
 const ALL_STATES = 'standbyok=true&perfstandbyok=true&sealedcode=200&uninitcode=200';
 
@@ -111,7 +112,7 @@ export class ServerHealth implements Watch {
   /** The same of a server that answered a moment ago: what is about to begin there is worth a record. */
   async answering(): Promise<number> {
     const { clock, client } = this.#options;
-    if (clock.monotonic() - this.#heard > HEARD_LATELY_MS) await this.look();
+    if (clock.monotonic() - this.#heard > HEARD_LATELY_MS) await this.#asked();
     if (this.#shut !== undefined)
       throw new BackendError('transient', `${client.instance}: ${this.#shut.reason}`);
     return this.now();
@@ -127,25 +128,43 @@ export class ServerHealth implements Watch {
   }
 
   async #look(): Promise<void> {
-    const { client, namespace, clock } = this.#options;
+    const { client, namespace, clock, signIn } = this.#options;
+    const seconds = await this.#asked();
+    if (seconds === undefined) return;
+    this.#time = { theirs: seconds * 1_000, ours: clock.monotonic() };
     try {
-      const asked = { withinMs: WITHIN_MS, past: true } as const;
-      const answer = await client.read('sys/health', { ...asked, query: ALL_STATES, outside: true });
+      // A namespace can be sealed or locked by itself.
+      if (namespace !== undefined) await client.read('auth/token/lookup-self', ASKED);
+      this.#shut = undefined;
+      // What became of it is the login's own to say.
+      await signIn?.().catch(() => undefined);
+    } catch (error) {
+      this.#went(error);
+    }
+  }
+
+  /** Its time, seconds; `undefined`: nothing can be asked of it, or it says so in another way than by its health. */
+  async #asked(): Promise<number | undefined> {
+    try {
+      const answer = await this.#options.client.read('sys/health', {
+        ...ASKED,
+        query: ALL_STATES,
+        outside: true,
+      });
       const { initialized, sealed, server_time_utc: seconds, version } = healthSchema.parse(answer?.body);
       this.heard();
       this.#version = version;
-      if (!initialized) return this.failed('it is not initialised');
-      if (sealed) return this.failed('it is sealed');
-      this.#time = { theirs: seconds * 1_000, ours: clock.monotonic() };
-      // A namespace can be sealed or locked by itself.
-      if (namespace !== undefined) await client.read('auth/token/lookup-self', asked);
-      this.#shut = undefined;
-      // What became of it is the login's own to say.
-      await this.#options.signIn?.().catch(() => undefined);
+      if (initialized && !sealed) return seconds;
+      this.failed(initialized ? 'it is sealed' : 'it is not initialised');
     } catch (error) {
-      if (error instanceof BackendError && error.errorClass !== 'transient') this.#shut = undefined;
-      else this.failed(reasonOf(error, client.instance));
+      this.#went(error);
     }
+    return undefined;
+  }
+
+  #went(error: unknown): void {
+    if (error instanceof BackendError && error.errorClass !== 'transient') this.#shut = undefined;
+    else this.failed(reasonOf(error, this.#options.client.instance));
   }
 
   #later(delay: number): void {
