@@ -2,6 +2,10 @@
 // Two busy cores: a limit is there to end what hangs, never to measure.
 const TIME_LIMIT_MS = 60_000;
 
+/** Proofs whose shortest run is minutes of waiting for real servers: a slice and the whole product have them (`*.long.spec.ts`). */
+export const LONG = '\\.long\\.(?:crash\\.|e2e\\.)?spec\\.ts$';
+const IGNORED = ['/node_modules/', LONG];
+
 const shared = {
   testTimeout: TIME_LIMIT_MS,
   testEnvironment: 'node',
@@ -31,14 +35,28 @@ export default {
       ...shared,
       displayName: 'unit',
       testMatch: ['**/*.spec.ts'],
-      testPathIgnorePatterns: ['\\.(crash|e2e)\\.spec\\.ts$', '/node_modules/'],
+      testPathIgnorePatterns: ['\\.(crash|e2e)\\.spec\\.ts$', ...IGNORED],
     },
-    { ...shared, displayName: 'crash', testMatch: ['**/*.crash.spec.ts'] },
-    { ...shared, displayName: 'e2e', testMatch: ['**/*.e2e.spec.ts'] },
+    {
+      ...shared,
+      displayName: 'crash',
+      testMatch: ['**/*.crash.spec.ts'],
+      testPathIgnorePatterns: IGNORED,
+    },
+    { ...shared, displayName: 'e2e', testMatch: ['**/*.e2e.spec.ts'], testPathIgnorePatterns: IGNORED },
   ],
   testTimeout: TIME_LIMIT_MS,
-  maxWorkers: 2,
+  // One more than the cores of the smallest machine: whoever waits for a server leaves its core to another.
+  maxWorkers: 3,
   globalSetup: '<rootDir>/test/support/jest-setup.js',
   globalTeardown: '<rootDir>/test/support/jest-teardown.js',
   reporters: ['default', '<rootDir>/test/support/summary-reporter.js'],
 };
+
+/** The projects with what only a slice and the whole product have. */
+export function withLong(projects) {
+  return projects.map((project) => ({
+    ...project,
+    testPathIgnorePatterns: project.testPathIgnorePatterns.filter((pattern) => pattern !== LONG),
+  }));
+}

@@ -1,7 +1,7 @@
 // Every proof as a whole product, beside everything the check runs (`npm run test:full`).
-import base from './jest.config.js';
+import base, { withLong } from './jest.config.js';
 
 export default {
   ...base,
-  projects: base.projects.map((project) => ({ ...project, globals: { KEYTURN_DEPTH: 'full' } })),
+  projects: withLong(base.projects).map((project) => ({ ...project, globals: { KEYTURN_DEPTH: 'full' } })),
 };

@@ -42,12 +42,12 @@ const SCRIPTED = SCRIPTS.map((script) => script.name).filter((name) => !OWN_SCEN
 const SCENARIOS = [...OWN_SCENARIOS, ...SCRIPTED];
 /** Beside the first case of every failpoint a run takes one of so many of the other ones: of a scenario's own, and of a script's. */
 const ONE_OF = byDepth({
-  check: { own: 4, script: 32 },
+  check: { own: 10, script: 100 },
   slice: { own: 1, script: 5 },
   full: { own: 1, script: 1 },
 });
 /** A matrix that shrinks fails: raise it when scenarios, steps or seams are added. */
-const COMMITTED_CASES = byDepth({ check: 130, slice: 320, full: 1_080 });
+const COMMITTED_CASES = byDepth({ check: 90, slice: 320, full: 1_080 });
 const LANES = 2;
 
 interface Ended {
