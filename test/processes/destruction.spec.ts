@@ -1,8 +1,9 @@
 import { BackendError } from '#custody';
-import { DomainError, formatInstant } from '#eventlog';
+import { DomainError, formatInstant, WrongExpectedRevisionError } from '#eventlog';
 import { SecretValue } from '#platform';
 import { ManualClock } from '#platform/testing';
 import { destructionStream, type Wake } from '#rotation';
+import { AskDestruction, AskDestructionHandler } from '#rotation/application';
 import { FaultyBackEnd } from '../support/faulty-back-end.js';
 import { World } from '../support/world.js';
 
@@ -216,15 +217,15 @@ describe('destroying key material', () => {
 
     it('is taken by the back end, and on record without a trace of it', async () => {
       const taken: string[] = [];
-      faults.supplyDestroyer = async (object, wrapped) => {
-        taken.push(`${object} ${wrapped.reveal().toString('utf8')}`);
+      faults.supplyDestroyer = async ({ object, key }, wrapped) => {
+        taken.push(`${object} ${key} ${wrapped.reveal().toString('utf8')}`);
         return 600;
       };
       const { id } = await world.destroy(family, [old]);
       expect(await refused(supply(id, world.requester))).toBe('destruction.own-approval');
       expect(taken).toEqual([]);
       await supply(id);
-      expect(taken).toEqual(['keys/session s.wrapped']);
+      expect(taken).toEqual([`keys/session ${destructionStream(id)}/destroy s.wrapped`]);
       const [event] = (await world.facts(destructionStream(id))).slice(-1);
       expect(event).toMatchObject({
         type: 'DestructionTokenSupplied',
@@ -233,6 +234,32 @@ describe('destroying key material', () => {
       await approve(id);
       expect(await advance(id)).toEqual({ finished: true });
       expect(await refused(supply(id))).toBe('destruction.not-waiting');
+    });
+
+    it('opens no wrapping for a command that is refused, and is ended where its destruction is', async () => {
+      const deeds: string[] = [];
+      faults.supplyDestroyer = async ({ key }) => {
+        deeds.push(`supplied ${key}`);
+        return 600;
+      };
+      faults.dismissDestroyer = async (key) => {
+        deeds.push(`dismissed ${key}`);
+      };
+      const { id } = await world.destroy(family, [old]);
+      const key = `${destructionStream(id)}/destroy`;
+      const stale = new AskDestruction(
+        world.context(world.approver),
+        id,
+        { type: 'supply-token', wrapped: new SecretValue('s.wrapped') },
+        7,
+      );
+      await expect(new AskDestructionHandler(world.ledger, world.backEnds).execute(stale)).rejects.toThrow(
+        WrongExpectedRevisionError,
+      );
+      expect(deeds).toEqual([]);
+      await supply(id);
+      await world.askDestruction(id, { type: 'reject', reason: 'not this one' }, world.approver);
+      expect(deeds).toEqual([`supplied ${key}`, `dismissed ${key}`]);
     });
 
     it('is refused by the back end: nothing is on record', async () => {

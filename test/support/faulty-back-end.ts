@@ -25,6 +25,7 @@ export class FaultyBackEnd implements KeyBackend {
   away = false;
   /** Where a test gives it one, it wants what deletes supplied. */
   supplyDestroyer?: NonNullable<KeyBackend['supplyDestroyer']>;
+  dismissDestroyer?: NonNullable<KeyBackend['dismissDestroyer']>;
   readonly #real: KeyBackend;
   readonly #planned = new Map<FaultyCall, Fault[]>();
 

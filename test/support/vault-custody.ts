@@ -93,7 +93,7 @@ const AWAY_MS = 100;
 
 /** Why nothing is begun there now. */
 export function awayText(backEnd: KeyBackend): string | undefined {
-  return backEnd.unavailable?.({ object: '', effect: 'probe', versions: [] });
+  return backEnd.unavailable?.({ object: '', effect: 'probe', versions: [], key: '' });
 }
 
 /** As if the server's clock leapt with the test's; one that is away is looked at, in real time. */

@@ -176,14 +176,22 @@ export interface KeyBackend {
     readonly object: string;
     readonly effect: Effect | 'probe';
     readonly versions: readonly string[];
+    /** Its idempotency key. */
+    readonly key: string;
   }): string | undefined;
 
   /**
-   * Takes what deletes key material of this object, from whoever approved it: a token for one response that holds the token (wrapped), so
-   * that somebody who saw it on its way is found out. Held in memory until it was used or is over, never written down. `config`: it is not
-   * such a token, or may do more than it should. Gives back for how many seconds it is good. Absent: the back end needs none.
+   * Takes what deletes key material of this object, for the one effect of this idempotency key, from whoever approved it: a token for one
+   * response that holds the token (wrapped), so that somebody who saw it on its way is found out. Held in memory until it was used or is
+   * over, never written down. `config`: it is not such a token, or may do more than it should. Gives back for how many seconds it is good.
+   * Absent: the back end needs none.
    */
-  supplyDestroyer?(object: string, wrapped: SecretValue): Promise<number | undefined>;
+  supplyDestroyer?(
+    of: { readonly object: string; readonly key: string },
+    wrapped: SecretValue,
+  ): Promise<number | undefined>;
+  /** Ends what was supplied for the effect of this key, where anything was: it will not be needed. */
+  dismissDestroyer?(key: string): Promise<void>;
 
   /**
    * First thing of every attempt to contain: takes the versions out of what this machine itself serves, durably and with no server asked.

@@ -8,8 +8,8 @@ import { VaultClient } from './vault-client.js';
 
 jest.setTimeout(120_000);
 
-const real = haveRealPart('openbao', 6);
-const OBJECT = 'transit/keys/jwt';
+const real = haveRealPart('openbao', 7);
+const KEY = 'destruction-1/destroy';
 
 (real ? describe : describe.skip)('what an approver supplies to destroy with', () => {
   let bao: OpenBao;
@@ -41,38 +41,48 @@ const OBJECT = 'transit/keys/jwt';
     return answer.ok;
   };
   const refusal = async (supplied: SecretValue): Promise<string> => {
-    const error: unknown = await tokens.supply(OBJECT, supplied).catch((thrown: unknown) => thrown);
+    const error: unknown = await tokens.supply(KEY, supplied).catch((thrown: unknown) => thrown);
     if (!(error instanceof BackendError)) throw new Error('it was taken');
     expect(error.message).not.toContain(supplied.reveal().toString('utf8'));
     return `${error.errorClass}: ${error.message}`;
   };
 
-  it('is opened at once, is good for that object, and is over with its time', async () => {
+  it('is opened at once, is good for that destruction, and is over with its time', async () => {
     const supplied = await wrapped();
-    expect(await tokens.supply(OBJECT, supplied)).toBe(600);
+    expect(await tokens.supply(KEY, supplied)).toBe(600);
     expect(await known(supplied)).toBe(false);
-    const held = tokens.of(OBJECT);
+    const held = tokens.of(KEY);
     expect(held !== undefined && (await known(held))).toBe(true);
-    expect(tokens.of('transit/keys/other')).toBeUndefined();
+    expect(tokens.of('destruction-2/destroy')).toBeUndefined();
     clock.advance(599_999);
-    expect(tokens.of(OBJECT)).toBe(held);
+    expect(tokens.of(KEY)).toBe(held);
     clock.advance(1);
-    expect(tokens.of(OBJECT)).toBeUndefined();
+    expect(tokens.of(KEY)).toBeUndefined();
   });
 
   it('is ended once it has done what it was for', async () => {
-    await tokens.supply(OBJECT, await wrapped());
-    const held = tokens.of(OBJECT);
-    await tokens.dismiss(OBJECT);
-    expect(tokens.of(OBJECT)).toBeUndefined();
+    await tokens.supply(KEY, await wrapped());
+    const held = tokens.of(KEY);
+    await tokens.dismiss(KEY);
+    expect(tokens.of(KEY)).toBeUndefined();
     expect(held === undefined || (await known(held))).toBe(false);
+  });
+
+  it('is ended where another one is supplied for the same destruction, and serves no other one of the object', async () => {
+    await tokens.supply(KEY, await wrapped());
+    const first = tokens.of(KEY);
+    await tokens.supply('destruction-2/destroy', await wrapped());
+    await tokens.supply(KEY, await wrapped());
+    expect(first === undefined || (await known(first))).toBe(false);
+    const [one, two] = [tokens.of(KEY), tokens.of('destruction-2/destroy')];
+    expect(one !== undefined && two !== undefined && one !== two).toBe(true);
   });
 
   it('is refused where somebody opened it before: whoever did has what was in it', async () => {
     const supplied = await wrapped();
-    await tokens.supply(OBJECT, supplied);
+    await tokens.supply(KEY, supplied);
     const other = new DestroyerTokens(client, clock);
-    const error: unknown = await other.supply(OBJECT, supplied).catch((thrown: unknown) => thrown);
+    const error: unknown = await other.supply(KEY, supplied).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({
       errorClass: 'config',
       message: expect.stringContaining('somebody has opened it already'),
@@ -91,7 +101,7 @@ const OBJECT = 'transit/keys/jwt';
 
   it('is refused, and ended, where it may do whatever it likes', async () => {
     expect(await refusal(await wrapped(['root']))).toContain('may do whatever it likes');
-    expect(tokens.of(OBJECT)).toBeUndefined();
+    expect(tokens.of(KEY)).toBeUndefined();
   });
 
   it('is refused where there is something else in it', async () => {

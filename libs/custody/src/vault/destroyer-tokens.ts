@@ -25,7 +25,7 @@ interface Held {
 }
 
 /**
- * What approvers of destructions supplied, by object: in memory alone, until it was used or is over. Keyturn's own logins delete no key
+ * What approvers of destructions supplied, each for one of them by its idempotency key: in memory alone, until it was used or is over. Keyturn's own logins delete no key
  * material; who took this process over still cannot.
  */
 export class DestroyerTokens {
@@ -40,7 +40,7 @@ export class DestroyerTokens {
    * Opens the wrapping at once: that is possible only once, so that whoever opened it on the way is found out now and not at the deletion.
    * Gives back for how many seconds the token is good. `config`: it is no such token, or may do whatever it likes.
    */
-  async supply(object: string, wrapped: SecretValue): Promise<number> {
+  async supply(key: string, wrapped: SecretValue): Promise<number> {
     const { client_token: text, lease_duration: seconds, policies } = await this.#unwrapped(wrapped);
     const token = new SecretValue(text);
     if (policies.includes('root')) {
@@ -50,23 +50,25 @@ export class DestroyerTokens {
         `${this.client.instance}: the token may do whatever it likes, and was revoked: supply one that may delete this key and nothing else (${HOW})`,
       );
     }
-    this.#held.set(object, { token, endsAt: this.clock.monotonic() + seconds * 1_000 });
+    // Of two for the same one the newer is meant.
+    await this.dismiss(key);
+    this.#held.set(key, { token, endsAt: this.clock.monotonic() + seconds * 1_000 });
     return seconds;
   }
 
   /** `undefined`: nobody supplied one, or it is over. */
-  of(object: string): SecretValue | undefined {
-    const held = this.#held.get(object);
+  of(key: string): SecretValue | undefined {
+    const held = this.#held.get(key);
     if (held === undefined) return undefined;
     if (this.clock.monotonic() < held.endsAt) return held.token;
-    this.#held.delete(object);
+    this.#held.delete(key);
     return undefined;
   }
 
-  /** It has done what it was for. */
-  async dismiss(object: string): Promise<void> {
-    const held = this.#held.get(object);
-    this.#held.delete(object);
+  /** It has done what it was for, or will not be needed. */
+  async dismiss(key: string): Promise<void> {
+    const held = this.#held.get(key);
+    this.#held.delete(key);
     if (held !== undefined) await this.#revoke(held.token);
   }
 

@@ -207,7 +207,7 @@ export class KvDocumentEngine implements VaultEngine<State, Told> {
       const first = Math.min(...versions.map(({ engine }) => spanOf(engine).first));
       const now = (await this.look(object, identity)) ?? state;
       const held = await holding(secret, now, { first, before: now.current, identity, free: () => false });
-      const [destroyer, reader] = [await identity.destroyer(object), await identity.token()];
+      const [destroyer, reader] = [await identity.destroyer({ object, rotation }), await identity.token()];
       await secret.destroy(held, { destroyer, reader, rotation });
     };
     await (there.length > 0 ? onceBegun(older) : older());

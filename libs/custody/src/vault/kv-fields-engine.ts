@@ -245,7 +245,7 @@ export class KvFieldsEngine implements VaultEngine<State, Told> {
     if (told !== undefined) await this.hold(call, told);
     const older = async (): Promise<void> => {
       requireNotAborted(signal);
-      const [destroyer, reader] = [await identity.destroyer(object), await identity.token()];
+      const [destroyer, reader] = [await identity.destroyer({ object, rotation }), await identity.token()];
       await secret.destroy(held, { destroyer, reader, rotation });
     };
     await (told === undefined ? older() : onceBegun(older));

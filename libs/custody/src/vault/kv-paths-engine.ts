@@ -256,7 +256,7 @@ export class KvPathsEngine implements VaultEngine<State, Told> {
         identity,
         free: (names, number) => isOfAnother(gone, names, number),
       });
-      const [destroyer, reader] = [await identity.destroyer(object), await identity.token()];
+      const [destroyer, reader] = [await identity.destroyer({ object, rotation }), await identity.token()];
       await secret.destroy(held, { destroyer, reader, rotation });
     };
     let begun = false;

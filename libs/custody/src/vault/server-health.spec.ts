@@ -93,7 +93,7 @@ const real = haveRealPart('openbao', CASES) && haveRealPart('openssl', CASES);
     const backEnd = backEndOf(vault);
     const target = attempts();
     await backEnd.generate(target.next(), make());
-    const wanted = { object: target.object, effect: 'publish', versions: [] } as const;
+    const wanted = { object: target.object, effect: 'publish', versions: [], key: 'r/accept' } as const;
     expect(backEnd.unavailable?.(wanted)).toBeUndefined();
     await bao.seal();
     const refusal = async () => {

@@ -194,7 +194,7 @@ export class TransitEngine implements VaultEngine<State, Limits> {
         `${object}: transit deletes the oldest versions only, and version ${oldest} is older than ${kept.map(({ versionId }) => versionId).join(', ')} and still there: destroy that one first`,
       );
     const key = this.#key(object);
-    const destroyer = await identity.destroyer(object);
+    const destroyer = await identity.destroyer({ object, rotation });
     const state = await key.read(await identity.token());
     // The server trims only below both limits; making a version may have taken the one on signing away.
     if (state !== undefined && state.minEncryption < oldest)

@@ -11,8 +11,8 @@ export interface Identity {
   once(seconds: number): Promise<SecretValue>;
   /** May sign and verify canaries, log in with a pair's credentials, and nothing that changes anything. */
   probe(): Promise<SecretValue>;
-  /** May delete this object's key material: what the approver of a destruction supplied. `auth` where nobody did. */
-  destroyer(object: string): Promise<SecretValue>;
+  /** May delete this object's key material: what the approver of this destruction supplied. `auth` where nobody did. */
+  destroyer(of: { readonly object: string; readonly rotation: string }): Promise<SecretValue>;
   /** Where {@link destroyer} comes from; absent: there is always one. */
   readonly destroyers?: Pick<DestroyerTokens, 'supply' | 'of' | 'dismiss'>;
 }

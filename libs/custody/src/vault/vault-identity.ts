@@ -81,8 +81,8 @@ export class VaultIdentity implements Identity, TokenSource {
     return new SecretValue(made);
   }
 
-  async destroyer(object: string): Promise<SecretValue> {
-    const token = this.destroyers.of(object);
+  async destroyer({ object, rotation }: Parameters<Identity['destroyer']>[0]): Promise<SecretValue> {
+    const token = this.destroyers.of(rotation);
     if (token !== undefined) return token;
     throw refuse('auth', `${this.#options.client.instance}: ${noDestroyerText(object)}`);
   }

@@ -251,7 +251,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     const gone = after.versions.filter(({ versionId }) => input.versions.includes(versionId));
     await this.#send(attempt, 'destroy', () => this.#engine.destroy(this.#call(attempt), after, gone));
     const [, entry] = await onceBegun(() => this.#commit(attempt, change, begun));
-    await this.#options.identity.destroyers?.dismiss(attempt.object);
+    await this.#options.identity.destroyers?.dismiss(attempt.key);
     return { at: entry.at };
   }
 
@@ -317,21 +317,29 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     object,
     effect,
     versions,
+    key,
   }: Parameters<NonNullable<KeyBackend['unavailable']>>[0]): string | undefined {
     // One attempt is worth its events however long the server is away: what we serve ourselves stops by it.
     if (effect === 'contain' && this.#options.kept.lists(object, versions)) return undefined;
     const away = this.#options.away?.();
     if (away !== undefined) return away;
     const { destroyers } = this.#options.identity;
-    const lacks = destroyers !== undefined && destroyers.of(object) === undefined;
+    const lacks = destroyers !== undefined && destroyers.of(key) === undefined;
     return effect === 'destroy' && lacks && this.#engine.destroysItself !== true
       ? `${this.declaration.instance}: ${noDestroyerText(object)}`
       : undefined;
   }
 
-  async supplyDestroyer(object: string, wrapped: SecretValue): Promise<number | undefined> {
+  async supplyDestroyer(
+    { object, key }: { readonly object: string; readonly key: string },
+    wrapped: SecretValue,
+  ): Promise<number | undefined> {
     this.#engine.requireNamed(object);
-    return this.#options.identity.destroyers?.supply(object, wrapped);
+    return this.#options.identity.destroyers?.supply(key, wrapped);
+  }
+
+  async dismissDestroyer(key: string): Promise<void> {
+    await this.#options.identity.destroyers?.dismiss(key);
   }
 
   /** What verifiers are served: from memory, no server is asked. `undefined`: never published, or symmetric. */

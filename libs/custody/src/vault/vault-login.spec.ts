@@ -275,7 +275,7 @@ path "auth/token/*" { capabilities = ["read", "update"] }`;
     expect(textOf(await both.probe())).not.toBe(textOf(await both.token()));
     const one = identityOf(driver);
     expect(textOf(await one.probe())).toBe(textOf(await one.token()));
-    const error = await refusal(one.destroyer('transit/keys/x'));
+    const error = await refusal(one.destroyer({ object: 'transit/keys/x', rotation: 'd/destroy' }));
     expect([error.errorClass, error.message]).toEqual([
       'auth',
       expect.stringContaining('keyturn destruction token'),

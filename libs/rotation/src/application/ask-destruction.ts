@@ -1,15 +1,17 @@
 import { BackendError } from '#custody';
-import { DomainError } from '#eventlog';
+import { DomainError, WrongExpectedRevisionError } from '#eventlog';
 import type { SecretValue } from '#platform';
 import {
   decideDestruction,
   requireTokenWanted,
   type DestructionCommand,
 } from '../domain/destruction.decider.js';
+import type { DestructionState } from '../domain/destruction.state.js';
 import type { Attestation } from '../domain/rotation.events.js';
 import type { BackEnds } from './back-ends.js';
 import { causeOf, isRepeat, type CommandContext, type Ledger } from './ledger.js';
 import type { Placed } from './placed.js';
+import { effectKey } from './step-performer.js';
 import { destructionStream } from './streams.js';
 
 export type DestructionAsk =
@@ -43,23 +45,38 @@ export class AskDestructionHandler {
   async execute({ context, destructionId, ask, expectedRevision }: AskDestruction): Promise<Placed> {
     const stream = destructionStream(destructionId);
     const repeated = isRepeat(context, stream);
-    const token =
-      ask.type === 'supply-token' && !repeated
-        ? await this.#supply(destructionId, context.subject, ask.wrapped)
-        : undefined;
+    const supplies = ask.type === 'supply-token' && !repeated;
+    const token = supplies
+      ? await this.#supply(destructionId, context.subject, ask.wrapped, expectedRevision)
+      : undefined;
     const command = commandOf(ask, context.subject, this.ledger.store.clock.now(), token);
-    const { history, events } = await this.ledger.decideAndAppend(
-      () => this.ledger.destruction(destructionId),
-      (state) => (repeated ? [] : decideDestruction(command, state)),
-      (state) => causeOf(context, state.correlationId),
-      repeated ? undefined : expectedRevision,
-    );
+    const { history, state, events } = await this.ledger
+      .decideAndAppend(
+        () => this.ledger.destruction(destructionId),
+        (found) => (repeated ? [] : decideDestruction(command, found)),
+        (found) => causeOf(context, found.correlationId),
+        repeated ? undefined : expectedRevision,
+      )
+      .catch(async (error: unknown) => {
+        // What nobody finds on record deletes nothing.
+        if (supplies) await this.#dismiss((await this.ledger.destruction(destructionId)).state, stream);
+        throw error;
+      });
+    if (ask.type === 'reject') await this.#dismiss(state, stream);
     return { id: destructionId, stream, revision: history.revision, changed: events.length > 0 };
   }
 
   /** Into the back end's memory, and nowhere else. For how many seconds it is good there. */
-  async #supply(destructionId: string, subject: string, wrapped: SecretValue): Promise<number | undefined> {
-    const { state } = await this.ledger.destruction(destructionId);
+  async #supply(
+    destructionId: string,
+    subject: string,
+    wrapped: SecretValue,
+    expectedRevision: number | undefined,
+  ): Promise<number | undefined> {
+    const { state, history } = await this.ledger.destruction(destructionId);
+    // A wrapping opens once: not for a command that is refused then.
+    if (expectedRevision !== undefined && history.revision !== expectedRevision)
+      throw new WrongExpectedRevisionError(history.stream, expectedRevision, history.revision);
     requireTokenWanted(subject, state);
     const { instance = '', object = '' } = state.backEnd ?? {};
     const backEnd = this.backEnds.get(instance);
@@ -70,12 +87,22 @@ export class AskDestructionHandler {
         { field: 'wrappedToken' },
       );
     try {
-      return await backEnd.supplyDestroyer(object, wrapped);
+      return await backEnd.supplyDestroyer({ object, key: destroyKey(history.stream) }, wrapped);
     } catch (error) {
       if (!(error instanceof BackendError) || error.errorClass !== 'config') throw error;
       throw new DomainError('destruction.token-refused', error.message, { field: 'wrappedToken' });
     }
   }
+
+  /** Its back end may be away or taken from the settings: then the token ends by its time. */
+  async #dismiss({ backEnd }: DestructionState, stream: string): Promise<void> {
+    await this.backEnds.find(backEnd?.instance ?? '')?.dismissDestroyer?.(destroyKey(stream));
+  }
+}
+
+/** As the step that it is for is sent. */
+function destroyKey(stream: string): string {
+  return effectKey(stream, 'destroy', undefined);
 }
 
 function commandOf(

@@ -74,6 +74,7 @@ export class StepPerformer {
     const { step, attempt } = decision;
     const away = target.backEnd.unavailable?.({
       object: target.object,
+      key: effectKey(target.stream, step, target.share),
       effect: stepTable[step].effect,
       versions: target.versions.subject,
     });
