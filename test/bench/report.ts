@@ -5,7 +5,7 @@ import type { Row } from './rounds.js';
 const WHERE: readonly (readonly [string, string])[] = [
   [
     'Requests of a graceful rotation',
-    'the script has no record of what it intends and nobody who takes over from it. Ours, for each of five steps, reads the object’s record (is the server there, has the record moved), raises the fence in it and looks at the engine after that (nobody older writes there any more), and writes down what it is about to do before it does it; each change of the engine goes out with a token that is good for one request (ADR 0030, 0031). A look at a secret of KV v2 is three requests (metadata, the mount’s limits, names without values), and its record is another document than the secret. What could still be saved: raising the fence and writing the effect in one compare-and-set, about one request a step; reading the record out of what the step’s own look kept, one more.',
+    'the script has no record of what it intends and nobody who takes over from it. Ours, for each of five steps, reads the object’s record and looks at the engine, writes down what it is about to do, with its fence, before it does it, and what came of it after; each change of the engine goes out with a token that is good for one request (ADR 0030, 0031). A look at a secret of KV v2 is three requests (metadata, the mount’s limits, names without values), and its record is another document than the secret. What could still be saved: taking what rotate and config answer for the look after them, two requests; the mount’s limits read once for many looks, one each.',
   ],
   [
     'A durable command over HTTP',
