@@ -62,7 +62,7 @@ export {
   type DeclarationReading,
   type DeclarationSource,
 } from './application/apply/read-declarations.js';
-export { BackEnds } from './application/back-ends.js';
+export { BackEnds, readsValuesText } from './application/back-ends.js';
 export type { FileError } from './application/files/file-problems.js';
 export {
   HISTORY_FORMAT,

@@ -3,6 +3,8 @@ import { DomainError } from '#eventlog';
 import type { ReadModel } from '#eventlog/kit';
 import type { SqlRow, SqlValue } from '#eventlog/sqlite';
 import {
+  readsValuesText,
+  type BackEnds,
   containmentView,
   destructionView,
   familyView,
@@ -59,7 +61,10 @@ export type ProcessFilter = PageQuery & {
 
 /** What lists and pages read: the folds in the read model, within a token's scope. Never decides anything. */
 export class Directory {
-  constructor(private readonly readModel: ReadModel) {}
+  constructor(
+    private readonly readModel: ReadModel,
+    private readonly backEnds: BackEnds,
+  ) {}
 
   treeSize(): number {
     return this.readModel.treeSize();
@@ -180,6 +185,7 @@ export class Directory {
       qualifiedName: `${details?.environment ?? ''}/${details?.name ?? ''}`,
       illustrative: details?.illustrative === true,
       revision,
+      ...(state.plan === undefined ? {} : { besides: readsValuesText(this.backEnds, state.plan) }),
       ...(typeof wakeup?.['waits_for'] === 'string' ? { waitsFor: wakeup['waits_for'] } : {}),
       ...(typeof wakeup?.['wake_at'] === 'number' ? { wakeAt: wakeup['wake_at'] } : {}),
     });

@@ -82,7 +82,7 @@ QueryHandler(PreviewRotation)(PreviewRotationHandler);
 export const ROTATION_PROVIDERS: readonly Provider[] = [
   {
     provide: Directory,
-    useFactory: (keyturn: Keyturn) => new Directory(keyturn.readModel),
+    useFactory: (keyturn: Keyturn) => new Directory(keyturn.readModel, keyturn.backEnds),
     inject: [KEYTURN],
   },
   {
@@ -179,7 +179,8 @@ export const ROTATION_PROVIDERS: readonly Provider[] = [
   },
   {
     provide: PreviewRotationHandler,
-    useFactory: (ledger: Ledger, policies: PolicyDirectory) => new PreviewRotationHandler(ledger, policies),
-    inject: [Ledger, PolicyDirectory],
+    useFactory: (ledger: Ledger, backEnds: BackEnds, policies: PolicyDirectory) =>
+      new PreviewRotationHandler(ledger, backEnds, policies),
+    inject: [Ledger, BackEnds, PolicyDirectory],
   },
 ];

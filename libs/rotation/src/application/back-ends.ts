@@ -1,6 +1,7 @@
 import { DomainError } from '#eventlog';
 import type { BackendDeclaration, Effect, KeyBackend } from '#custody';
 import { STEPS, type StepName } from '../domain/step.events.js';
+import type { RotationPlan } from '../domain/rotation.events.js';
 import type { StepDeclaration } from '../domain/saga/view.js';
 import { stepTable } from '../domain/step-table.js';
 
@@ -31,6 +32,14 @@ export class BackEnds {
     }
     return found;
   }
+}
+
+/** What whoever approves a plan must know of its back end: most change what consumers read without ever reading it. */
+export function readsValuesText(backEnds: BackEnds, plan: Pick<RotationPlan, 'backEnd'>): readonly string[] {
+  const { instance, object } = plan.backEnd;
+  return backEnds.find(instance)?.declaration.capabilities.readsValues === true
+    ? [`Keyturn reads the values of ${object} into its memory to move them: ${instance} has no other way`]
+    : [];
 }
 
 function declared(declaration: BackendDeclaration, effect: Effect | 'probe'): number {

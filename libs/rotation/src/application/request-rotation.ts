@@ -12,7 +12,7 @@ import { requireRunbook } from '../domain/runbook.js';
 import { planDates, type PlanDates, type PlanHold } from '../domain/saga/plan-dates.js';
 import { mergeVersions } from '../domain/versions.js';
 import type { VersionSnapshot } from '../domain/vocabulary.js';
-import type { BackEnds } from './back-ends.js';
+import { readsValuesText, type BackEnds } from './back-ends.js';
 import { boundPolicy } from './bound-policy.js';
 import { causeOf, isRepeat, type CommandContext, type Ledger, type Loaded } from './ledger.js';
 import type { Placed } from './placed.js';
@@ -316,6 +316,7 @@ export class RequestRotationHandler {
 export class PreviewRotationHandler {
   constructor(
     private readonly ledger: Ledger,
+    private readonly backEnds: BackEnds,
     private readonly policies: PolicyDirectory,
   ) {}
 
@@ -342,7 +343,7 @@ export class PreviewRotationHandler {
     // The back end's own clock is asked when a step is due, not for a look.
     const view = { family, holds, clocks, backEnd: { observed: { versions } } };
     return {
-      plan,
+      plan: { ...plan, exceptions: [...plan.exceptions, ...readsValuesText(this.backEnds, plan)] },
       request,
       ...planDates(plan, view, this.ledger.store.clock.now()),
       whoBreaks: request.emergency === undefined ? [] : whoBreaks(plan),

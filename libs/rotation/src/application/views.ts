@@ -279,6 +279,8 @@ export interface RotationSurroundings {
   readonly revision: number;
   readonly waitsFor?: string | undefined;
   readonly wakeAt?: number | undefined;
+  /** What else a reader of its plan must know, by what its back end is. */
+  readonly besides?: readonly string[];
 }
 
 function instant(at: number | undefined): string | null {
@@ -382,6 +384,7 @@ export function rotationView(state: RotationState, around: RotationSurroundings)
     trustEndsAt: instant(state.revoked?.trustEndsAt),
     exceptions: [
       ...(plan?.exceptions ?? []),
+      ...(around.besides ?? []),
       ...(state.refused === undefined
         ? []
         : [`the approval of this emergency was refused in retrospect: ${state.refused.reason}`]),
