@@ -219,7 +219,7 @@ describe('destroying key material', () => {
       const taken: string[] = [];
       faults.supplyDestroyer = async ({ object, key }, wrapped) => {
         taken.push(`${object} ${key} ${wrapped.reveal().toString('utf8')}`);
-        return 600;
+        return { seconds: 600, drop: async () => undefined };
       };
       const { id } = await world.destroy(family, [old]);
       expect(await refused(supply(id, world.requester))).toBe('destruction.own-approval');
@@ -240,7 +240,7 @@ describe('destroying key material', () => {
       const deeds: string[] = [];
       faults.supplyDestroyer = async ({ key }) => {
         deeds.push(`supplied ${key}`);
-        return 600;
+        return { seconds: 600, drop: async () => undefined };
       };
       faults.dismissDestroyer = async (key) => {
         deeds.push(`dismissed ${key}`);

@@ -12,6 +12,7 @@ export {
   type Fence,
   type GeneratedVersion,
   type KeyBackend,
+  type SuppliedDestroyer,
   type LedgerEntry,
   type Observation,
   type ObservedVersion,

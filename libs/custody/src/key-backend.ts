@@ -165,6 +165,14 @@ export class BackendError extends Error {
   }
 }
 
+/** What may delete, taken. */
+export interface SuppliedDestroyer {
+  /** For how many seconds it is good. */
+  readonly seconds: number;
+  /** Ends this one: nobody will find on record that it was supplied. */
+  drop(): Promise<void>;
+}
+
 export interface KeyBackend {
   readonly declaration: BackendDeclaration;
 
@@ -183,13 +191,12 @@ export interface KeyBackend {
   /**
    * Takes what deletes key material of this object, for the one effect of this idempotency key, from whoever approved it: a token for one
    * response that holds the token (wrapped), so that somebody who saw it on its way is found out. Held in memory until it was used or is
-   * over, never written down. `config`: it is not such a token, or may do more than it should. Gives back for how many seconds it is good.
-   * Absent: the back end needs none.
+   * over, never written down. `config`: it is not such a token, or may do more than it should. Absent: the back end needs none.
    */
   supplyDestroyer?(
     of: { readonly object: string; readonly key: string },
     wrapped: SecretValue,
-  ): Promise<number | undefined>;
+  ): Promise<SuppliedDestroyer | undefined>;
   /** Ends what was supplied for the effect of this key, where anything was: it will not be needed. */
   dismissDestroyer?(key: string): Promise<void>;
 

@@ -49,7 +49,7 @@ const KEY = 'destruction-1/destroy';
 
   it('is opened at once, is good for that destruction, and is over with its time', async () => {
     const supplied = await wrapped();
-    expect(await tokens.supply(KEY, supplied)).toBe(600);
+    expect((await tokens.supply(KEY, supplied)).seconds).toBe(600);
     expect(await known(supplied)).toBe(false);
     const held = tokens.of(KEY);
     expect(held !== undefined && (await known(held))).toBe(true);
@@ -74,6 +74,14 @@ const KEY = 'destruction-1/destroy';
     await tokens.supply('destruction-2/destroy', await wrapped());
     await tokens.supply(KEY, await wrapped());
     expect(first === undefined || (await known(first))).toBe(false);
+    // What was never recorded is dropped, and nothing that came after it.
+    const unrecorded = await tokens.supply(KEY, await wrapped());
+    const newer = await tokens.supply(KEY, await wrapped());
+    await unrecorded.drop();
+    expect(tokens.of(KEY)).toBeDefined();
+    await newer.drop();
+    expect(tokens.of(KEY)).toBeUndefined();
+    await tokens.supply(KEY, await wrapped());
     const [one, two] = [tokens.of(KEY), tokens.of('destruction-2/destroy')];
     expect(one !== undefined && two !== undefined && one !== two).toBe(true);
   });

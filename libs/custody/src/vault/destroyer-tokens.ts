@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { SecretValue, type Clock } from '#platform';
-import { BackendError } from '../key-backend.js';
+import { BackendError, type SuppliedDestroyer } from '../key-backend.js';
 import { refuse } from '../requirements.js';
 import { RequestRefusedError, TokenRefusedError } from './vault-answer.js';
 import type { VaultClient } from './vault-client.js';
@@ -38,9 +38,9 @@ export class DestroyerTokens {
 
   /**
    * Opens the wrapping at once: that is possible only once, so that whoever opened it on the way is found out now and not at the deletion.
-   * Gives back for how many seconds the token is good. `config`: it is no such token, or may do whatever it likes.
+   * `config`: it is no such token, or may do whatever it likes.
    */
-  async supply(key: string, wrapped: SecretValue): Promise<number> {
+  async supply(key: string, wrapped: SecretValue): Promise<SuppliedDestroyer> {
     const { client_token: text, lease_duration: seconds, policies } = await this.#unwrapped(wrapped);
     const token = new SecretValue(text);
     if (policies.includes('root')) {
@@ -50,10 +50,17 @@ export class DestroyerTokens {
         `${this.client.instance}: the token may do whatever it likes, and was revoked: supply one that may delete this key and nothing else (${HOW})`,
       );
     }
-    // Of two for the same one the newer is meant.
-    await this.dismiss(key);
+    const before = this.#held.get(key);
     this.#held.set(key, { token, endsAt: this.clock.monotonic() + seconds * 1_000 });
-    return seconds;
+    // Of two for the same destruction the newer is meant.
+    if (before !== undefined) await this.#revoke(before.token);
+    return {
+      seconds,
+      drop: async () => {
+        if (this.#held.get(key)?.token === token) this.#held.delete(key);
+        await this.#revoke(token);
+      },
+    };
   }
 
   /** `undefined`: nobody supplied one, or it is over. */

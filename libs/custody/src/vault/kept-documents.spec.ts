@@ -89,10 +89,27 @@ describe('what verifiers are served while the server is away', () => {
   });
 
   it('says which version of an object was seen last, and which file it is in', () => {
-    expect([kept.newest(OBJECT), kept.newest('transit/keys/other')]).toEqual([3, 0]);
+    expect([kept.newest(OBJECT)?.cas, kept.newest('transit/keys/other')]).toEqual([3, undefined]);
     kept.put(OBJECT, 2, both);
-    expect(new KeptDocuments(folder).newest(OBJECT)).toBe(3);
+    expect(new KeptDocuments(folder).newest(OBJECT)?.cas).toBe(3);
     expect(existsSync(join(dirname(folder), kept.nameOf(OBJECT)))).toBe(true);
+  });
+
+  it('keeps what it has of an object whose server was put back, however far that one has come since', () => {
+    const back = (cas: number, document: ObjectDocument, of = kept): boolean =>
+      of.isPutBack(OBJECT, of.newest(OBJECT), { cas, document });
+    const fewer = { ...both, versions: both.versions.slice(0, 1) };
+    expect([back(3, both), back(4, fewer)]).toEqual([false, false]);
+    expect(back(3, fewer)).toBe(true);
+    kept.put(OBJECT, 9, fewer);
+    expect([kids(), back(9, fewer), back(9, fewer, new KeptDocuments(folder))]).toEqual([
+      ['k1', 'k2'],
+      true,
+      true,
+    ]);
+    const other = new KeptDocuments(join(folder, 'another-machine'));
+    other.put(OBJECT, 3, both);
+    expect(back(2, both, other)).toBe(true);
   });
 
   it('holds for an object that this machine has never seen', () => {

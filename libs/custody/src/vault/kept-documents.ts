@@ -8,6 +8,7 @@ import {
   emptyDocument,
   isDenied,
   ledgerEntryOf,
+  sameDocument,
   objectDocumentSchema,
   type ObjectDocument,
 } from './object-document.js';
@@ -18,8 +19,12 @@ const keptSchema = z.strictObject({
   document: objectDocumentSchema,
   /** Left out of what is served before the server could be told: by the key of the containment. */
   ahead: z.record(z.string(), z.array(z.string())).optional(),
+  /** The server had an older one after this: nothing of what it has since is taken in its place. */
+  putBack: z.literal(true).optional(),
 });
 type Kept = z.output<typeof keptSchema>;
+
+type Seen = Pick<Kept, 'cas' | 'document'>;
 
 /**
  * The newest document of each object that was seen, on this machine: verifiers are served from it, with no request to the server, also
@@ -49,7 +54,7 @@ export class KeptDocuments {
    */
   put(object: string, cas: number, document: ObjectDocument): void {
     const known = this.#kept.get(object);
-    if (known !== undefined && known.cas > cas) return;
+    if (known !== undefined && (known.cas > cas || known.putBack === true)) return;
     this.#keep({ object, cas, document, ...stillAhead(document, known?.ahead) });
   }
 
@@ -81,9 +86,22 @@ export class KeptDocuments {
     );
   }
 
-  /** As which version the server had the object's document when it was last seen; 0: never. */
-  newest(object: string): number {
-    return this.#kept.get(object)?.cas ?? 0;
+  /** The newest that was seen of the object; asked *before* the server is, so that no later one of ours stands against its answer. */
+  newest(object: string): Seen | undefined {
+    return this.#kept.get(object);
+  }
+
+  /**
+   * Whether what the server has is older than what it had before, or another one under the same number: it was put back from a snapshot,
+   * or the document deleted. It stays so, whatever is written there since, until this file is gone.
+   */
+  isPutBack(object: string, newest: Seen | undefined, { cas, document }: Seen): boolean {
+    if (newest === undefined) return false;
+    const known = this.#kept.get(object);
+    if (known?.putBack === true) return true;
+    const back = cas < newest.cas || (cas === newest.cas && !sameDocument(document, newest.document));
+    if (back && known !== undefined) this.#keep({ ...known, putBack: true });
+    return back;
   }
 
   /** The file of the object, in the folder of the back ends' copies. */

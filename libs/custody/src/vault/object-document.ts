@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import {
   ALGORITHMS,
@@ -129,6 +130,12 @@ export function ledgerEntryOf({ ledger }: ObjectDocument, key: string): LedgerEn
   if (entry === undefined) return undefined;
   const { adopted: _adopted, ...rest } = entry;
   return rest;
+}
+
+/** Whether both are the same on the server: the order of names says nothing there. */
+export function sameDocument(one: ObjectDocument, other: ObjectDocument): boolean {
+  const stored = (document: ObjectDocument): unknown => JSON.parse(JSON.stringify(document));
+  return one === other || isDeepStrictEqual(stored(one), stored(other));
 }
 
 /** With the fence of somebody who takes over; refuses what is older than the newest seen. */

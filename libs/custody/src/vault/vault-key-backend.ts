@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { SecretValue } from '#platform';
 import {
   BackendError,
@@ -13,6 +12,7 @@ import {
   type LedgerEntry,
   type Observation,
   type Receipt,
+  type SuppliedDestroyer,
 } from '../key-backend.js';
 import type { ServedDocument } from '../jwks-document.js';
 import { refuse, requireNotAborted } from '../requirements.js';
@@ -27,6 +27,7 @@ import {
   observedVersions,
   raised,
   repeatOf,
+  sameDocument,
   versionsOf,
   withBroken,
   withoutPending,
@@ -35,7 +36,7 @@ import {
   type ObjectDocument,
 } from './object-document.js';
 import type { ObjectStore, Stored } from './object-store.js';
-import { TokenRefusedError } from './vault-answer.js';
+import { CasMismatchError, TokenRefusedError } from './vault-answer.js';
 import { noDestroyerText } from './vault-identity.js';
 import type { EngineCall, EngineState, Identity, MadeVersion, VaultEngine } from './vault-engine.js';
 
@@ -68,8 +69,29 @@ interface Found<State> {
   readonly opened: Opened;
 }
 
-/** Somebody wrote the record between an effect's look and its first write: nothing of the effect has happened. */
+/** Somebody wrote the record since it was read: what was decided on it is not written. */
 class MovedError extends Error {}
+
+/** What is on record by now rules an effect out that was begun: its version was contained meanwhile. */
+class RuledOutError extends Error {
+  constructor(readonly reason: unknown) {
+    super('it is ruled out by now');
+  }
+}
+
+/** How an effect is written down. */
+interface Ending<State> {
+  /** What the engine is held to by it. */
+  readonly to: (document: ObjectDocument) => ObjectDocument;
+  readonly write: (document: ObjectDocument, at: string) => ObjectDocument;
+  /** The engine was told on this very record, or has nothing to be told. */
+  readonly told: boolean;
+  /** What it showed a moment ago; absent: it is looked at. */
+  readonly first?: { readonly state: State | undefined };
+}
+
+/** How often an effect is ended anew on what others wrote meanwhile: containments alone do, and each of them once. */
+const MOST_ENDINGS = 8;
 
 /** The document an effect stands in, and its row. */
 type Committed = readonly [ObjectDocument, LedgerEntry];
@@ -140,8 +162,10 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
       effect: 'generate',
       made: { ...made, versionId, ...(lost ? { adopted: true as const } : {}) },
     };
-    const [document, entry] = await onceBegun(() => this.#commit(attempt, change, begun));
-    await this.#holdDenied(attempt, opened.document, document);
+    const [document, entry] = await onceBegun(() =>
+      // An earlier attempt may have told the engine what it had read before a containment.
+      this.#end(attempt, begun, endingOf(attempt, change, opened.document.pending?.key !== attempt.key)),
+    );
     return generatedOf(document, entry);
   }
 
@@ -199,7 +223,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     const { state, opened } = await beforeBegun(() => this.#enter(attempt, 'contain', input.versions));
     if (opened.repeat !== undefined) return { at: opened.repeat.at };
     // It waits for nobody: what is denied in the document is out of what we serve before the engine is asked at all. Beside another
-    // effect that is under way the engine is told, too; whoever that is tells it once more (`#holdDenied`).
+    // effect that is under way the engine is told, too; whoever that is finds the record moved, and tells it once more (`#end`).
     const pending = await this.#pending(attempt, 'contain', input.versions, state?.newest ?? '0');
     const last = await this.#change(
       attempt,
@@ -213,15 +237,19 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
       opened,
     );
     this.#options.kept.put(attempt.object, last.cas, last.document);
-    const done = ledgerEntryOf(last.document, attempt.key);
-    if (done !== undefined) return { at: done.at };
-    // Where it could not be told whose turn it was, nothing is sent beside it.
-    const free = last.document.pending?.key === attempt.key || this.#engine.settlesAfterMs === 0;
-    const [, entry] = await onceBegun(async () => {
-      const wanted = free ? this.#engine.wanted(withPending(last.document, pending), state) : undefined;
-      if (wanted !== undefined) await this.#engine.hold(this.#call(attempt), wanted);
-      return this.#commit(attempt, change, last);
-    });
+    const denied = ledgerEntryOf(last.document, attempt.key);
+    if (denied !== undefined) return { at: denied.at };
+    const { to, write } = endingOf(attempt, change, false);
+    const [, entry] = await onceBegun(() =>
+      this.#end(attempt, last, {
+        effect: 'contain',
+        to: (document) => withPending(to(document), pending),
+        write,
+        // Where it could not be told whose turn it was, nothing is sent beside another effect; the record is what consumers go by there.
+        told: this.#engine.settlesAfterMs > 0 && last.document.pending?.key !== attempt.key,
+        first: { state },
+      }),
+    );
     return { at: entry.at };
   }
 
@@ -244,14 +272,19 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     { state, opened }: Found<State>,
   ): Promise<Receipt> {
     const change: Change = { effect: 'destroy', ...input };
-    if (opened.repeat !== undefined) return { at: opened.repeat.at };
+    if (opened.repeat !== undefined) {
+      await this.dismissDestroyer(attempt.key);
+      return { at: opened.repeat.at };
+    }
     const after = applied(opened.document, attempt, change);
     await this.#requireSettled(attempt.object, opened.document, state);
     const begun = await this.#begin(attempt, 'destroy', input.versions, state, opened);
     const gone = after.versions.filter(({ versionId }) => input.versions.includes(versionId));
     await this.#send(attempt, 'destroy', () => this.#engine.destroy(this.#call(attempt), after, gone));
-    const [, entry] = await onceBegun(() => this.#commit(attempt, change, begun));
-    await this.#options.identity.destroyers?.dismiss(attempt.key);
+    const [, entry] = await onceBegun(() =>
+      this.#end(attempt, begun, endingOf(attempt, change, opened.document.pending?.key !== attempt.key)),
+    );
+    await this.dismissDestroyer(attempt.key);
     return { at: entry.at };
   }
 
@@ -268,14 +301,15 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     this.#engine.requireNamed(object);
     if (options.clockOnly === true) return { object, exists: true, versions: [], clock: await answering() };
     const newest = kept.newest(object);
+    const read = await store.read(object);
+    if (kept.isPutBack(object, newest, read)) throw this.#putBack(object, newest, read);
     const stored =
       raise === undefined
-        ? await store.read(object)
+        ? read
         : await store.change(object, (document) => raised(document, object, raise), {
             isOurs: ({ fence }) => fence?.attemptId === raise.attemptId,
+            from: read,
           });
-    // Whoever looks for an effect's end is told what is there; a look at the object itself must not pass it as read.
-    if (asked === undefined) this.#requireNotPutBack(object, newest, stored);
     // After the document: what the engine shows then is what an attempt that was fenced out left.
     const state = await this.#engine.look(object, identity);
     if (stored.cas > 0) kept.put(object, stored.cas, stored.document);
@@ -333,7 +367,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
   async supplyDestroyer(
     { object, key }: { readonly object: string; readonly key: string },
     wrapped: SecretValue,
-  ): Promise<number | undefined> {
+  ): Promise<SuppliedDestroyer | undefined> {
     this.#engine.requireNamed(object);
     return this.#options.identity.destroyers?.supply(key, wrapped);
   }
@@ -397,7 +431,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     const versions = versionsOf(change);
     if (opened.repeat !== undefined) return { at: opened.repeat.at };
     if (effect === 're-accept') this.#requireReturn(attempt.object, opened.document, versions);
-    const after = applied(opened.document, attempt, change);
+    const after = await this.#allowed(attempt, change, opened);
     const call = this.#call(attempt);
     if (ACCEPTING.has(effect)) {
       const named = after.versions.filter(({ versionId }) => versions.includes(versionId));
@@ -412,10 +446,37 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
       last = await this.#begin(attempt, effect, versions, state, opened);
       await this.#send(attempt, effect, () => this.#engine.hold(call, wanted));
     }
-    const commit = (): Promise<Committed> => this.#commit(attempt, change, last);
-    const [document, entry] = await (wanted === undefined ? commit() : onceBegun(commit));
-    await this.#holdDenied(attempt, after, document);
-    return { at: entry.at };
+    const end = (): Promise<Stored> => this.#settle(attempt, effect, last, endingOf(attempt, change, true));
+    try {
+      const { document } = await (wanted === undefined ? end() : onceBegun(end));
+      const [, entry] = this.#committed(attempt, document);
+      return { at: entry.at };
+    } catch (error) {
+      if (!(error instanceof RuledOutError)) throw error;
+      await onceBegun(() => this.#takeBack(attempt, effect));
+      throw error.reason;
+    }
+  }
+
+  /** The record after it. What an earlier attempt has told the engine is taken back where it is refused by now. */
+  async #allowed(attempt: Attempt, change: Change, { document }: Opened): Promise<ObjectDocument> {
+    try {
+      return applied(document, attempt, change);
+    } catch (error) {
+      const begun = document.pending?.key === attempt.key && this.#engine.settlesAfterMs === 0;
+      if (begun) await onceBegun(() => this.#takeBack(attempt, change.effect));
+      throw error;
+    }
+  }
+
+  /** Holds the engine to the record without this effect, which is not under way any more then. */
+  async #takeBack(attempt: Attempt, effect: Effect): Promise<void> {
+    const without = (document: ObjectDocument): ObjectDocument => {
+      const { pending, ...rest } = document;
+      return pending?.key === attempt.key ? rest : document;
+    };
+    const from = await this.#options.store.read(attempt.object);
+    await this.#settle(attempt, effect, from, { to: without, write: without, told: false });
   }
 
   /**
@@ -489,8 +550,9 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     requireNotAborted(signal);
     const newest = this.#options.kept.newest(object);
     const read = await this.#options.store.read(object, signal);
+    const back = this.#options.kept.isPutBack(object, newest, read);
     // It waits for nobody, not even for that.
-    if (effect !== 'contain') this.#requireNotPutBack(object, newest, read);
+    if (back && effect !== 'contain') throw this.#putBack(object, newest, read);
     return read;
   }
 
@@ -582,12 +644,11 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
    * A document is never older than it was when it was last seen, unless somebody put an old copy back, or deleted or moved it: whatever
    * came after is lost there, and an effect would be decided on what was so once.
    */
-  #requireNotPutBack(object: string, newest: number, { cas }: Stored): void {
-    if (cas >= newest) return;
+  #putBack(object: string, newest: { readonly cas: number } | undefined, { cas }: Stored): BackendError {
     const found = cas === 0 ? 'is gone' : `is version ${cas}`;
-    throw refuse(
+    return refuse(
       'config',
-      `${object}: its record in the server ${found}, and version ${newest} of it was read before: the server was put back from an older copy, or the record deleted or moved. Give it the newer one back; or, where that is lost for good, stop Keyturn, delete back-ends/${this.#options.kept.nameOf(object)} in its data directory and start it again: it goes on from what the server has`,
+      `${object}: its record in the server ${found}, and version ${newest?.cas ?? 0} of it was read before, which says something else: the server was put back from an older copy, or the record deleted or moved. Give it the newer one back; or, where that is lost for good, stop Keyturn, delete back-ends/${this.#options.kept.nameOf(object)} in its data directory and start it again: it goes on from what the server has`,
     );
   }
 
@@ -639,40 +700,105 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     );
   }
 
-  async #commit(attempt: Attempt, change: Change, from: Stored | Opened): Promise<Committed> {
-    const at = new Date(await this.#options.clock()).toISOString();
-    const isOurs = (document: ObjectDocument): boolean => ledgerEntryOf(document, attempt.key) !== undefined;
-    const { document, cas } = await this.#options.store.change(
-      attempt.object,
-      (found) => {
-        const inside = entered(asLookedAt(found, attempt, from), attempt, change.effect);
-        return isOurs(inside) ? inside : done(inside, attempt, change, at);
-      },
-      // No signal: what was done is written down, whoever says stop now.
-      { isOurs, from },
-    );
-    this.#options.kept.put(attempt.object, cas, document);
+  async #end(
+    attempt: Attempt,
+    from: Stored | Opened,
+    ending: Ending<State> & { readonly effect: Effect },
+  ): Promise<Committed> {
+    const { document } = await this.#settle(attempt, ending.effect, from, ending).catch((error: unknown) => {
+      throw error instanceof RuledOutError ? error.reason : error;
+    });
+    return this.#committed(attempt, document);
+  }
+
+  #committed(attempt: Attempt, document: ObjectDocument): Committed {
     const entry = ledgerEntryOf(document, attempt.key);
     if (entry === undefined)
       throw new BackendError('unknown', `${attempt.object}: its record does not show ${attempt.key}`);
     return [document, entry];
   }
 
-  /** What an effect told the engine may have come after a containment that passed beside it, and knew nothing of that one. */
-  async #holdDenied(attempt: Attempt, before: ObjectDocument, document: ObjectDocument): Promise<void> {
-    if (isDeepStrictEqual(before.denied, document.denied)) return;
-    await onceBegun(async () => {
-      const state = await this.#engine.look(attempt.object, this.#options.identity);
-      const wanted = this.#engine.wanted(document, state);
-      if (wanted !== undefined) await this.#engine.hold(this.#call(attempt), wanted);
-    });
+  /**
+   * Writes an effect's end on the very record that the engine is held to. A containment waits for nobody: where one passed, the engine may
+   * have been told after it what was so before it, and is told once more.
+   */
+  async #settle(
+    attempt: Attempt,
+    effect: Effect,
+    from: Stored | Opened,
+    ending: Ending<State>,
+  ): Promise<Stored> {
+    const { store, kept, clock } = this.#options;
+    const { object, key } = attempt;
+    const tells = this.#engine.settlesAfterMs === 0;
+    const isOurs = (document: ObjectDocument): boolean => ledgerEntryOf(document, key) !== undefined;
+    let last = from;
+    let held = ending.told;
+    let { first } = ending;
+    for (let turn = 1; turn <= MOST_ENDINGS; turn += 1) {
+      if (isOurs(last.document)) return last;
+      held ||= await this.#held(attempt, effect, last.document, ending.to, first);
+      const at = new Date(await clock()).toISOString();
+      const [read, found] = ['read' in last && last.read !== undefined ? last.read : last.document, last];
+      try {
+        if (held) {
+          const written = await store.change(
+            object,
+            (document) =>
+              isOurs(document)
+                ? document
+                : ending.write(entered(theSame(document, found, read), attempt, effect), at),
+            // No signal: what was done is written down, whoever says stop now.
+            { isOurs, from: found },
+          );
+          kept.put(object, written.cas, written.document);
+          return written;
+        }
+      } catch (error) {
+        if (!(error instanceof MovedError) || 'read' in last) throw error;
+      }
+      last = await store.read(object);
+      held = !tells;
+      first = undefined;
+    }
+    throw new BackendError('unknown', `${object}: its record is written by others again and again`);
+  }
+
+  /** Holds the engine to what the record will say. `false`: somebody else wrote there in between. */
+  async #held(
+    attempt: Attempt,
+    effect: Effect,
+    document: ObjectDocument,
+    to: Ending<State>['to'],
+    first: Ending<State>['first'],
+  ): Promise<boolean> {
+    const inside = entered(document, attempt, effect);
+    let target: ObjectDocument;
+    try {
+      target = to(inside);
+    } catch (error) {
+      throw new RuledOutError(error);
+    }
+    const { state } = first ?? { state: await this.#engine.look(attempt.object, this.#options.identity) };
+    const wanted = this.#engine.wanted(target, state);
+    if (wanted === undefined) return true;
+    try {
+      await this.#engine.hold(this.#call(attempt), wanted);
+      return true;
+    } catch (error) {
+      if (!(error instanceof CasMismatchError)) throw error;
+      return false;
+    }
   }
 
   #call({ object, key, attemptId, signal }: Attempt): EngineCall {
     const { identity } = this.#options;
     // A worker that was frozen before it asked for its token gets one after it thaws, too: only the end of its lease stops it then.
     const inTime = async (token: Promise<SecretValue>): Promise<SecretValue> => {
-      const made = await token;
+      const made = await token.catch((error: unknown) => {
+        // Refused to whoever asks for it: what it was for has not been sent.
+        throw error instanceof TokenRefusedError ? new BackendError(error.errorClass, error.message) : error;
+      });
       requireNotAborted(signal);
       return made;
     };
@@ -721,10 +847,31 @@ function asLookedAt(
   { attemptId }: Attempt,
   from: Stored | Opened | undefined,
 ): ObjectDocument {
-  if (from === undefined || !('read' in from) || document === from.document) return document;
-  if (document.fence?.attemptId === attemptId) return document;
-  if (isDeepStrictEqual(document, from.read)) return from.document;
+  if (from === undefined || !('read' in from) || from.read === undefined) return document;
+  return document.fence?.attemptId === attemptId ? document : theSame(document, from, from.read);
+}
+
+/** What was decided on, as long as the record still is what it was read as. */
+function theSame(
+  document: ObjectDocument,
+  { document: decidedOn }: Stored,
+  read: ObjectDocument,
+): ObjectDocument {
+  if (document === decidedOn || sameDocument(document, read)) return decidedOn;
   throw new MovedError('its record was written meanwhile');
+}
+
+function endingOf(
+  attempt: Attempt,
+  change: Change,
+  told: boolean,
+): Pick<Ending<never>, 'to' | 'write' | 'told'> & { readonly effect: Effect } {
+  return {
+    effect: change.effect,
+    told,
+    to: (document) => applied(document, attempt, change),
+    write: (document, at) => done(document, attempt, change, at),
+  };
 }
 
 function generatedOf(document: ObjectDocument, entry: LedgerEntry): GeneratedVersion & Receipt {

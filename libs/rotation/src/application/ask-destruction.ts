@@ -1,4 +1,4 @@
-import { BackendError } from '#custody';
+import { BackendError, type SuppliedDestroyer } from '#custody';
 import { DomainError, WrongExpectedRevisionError } from '#eventlog';
 import type { SecretValue } from '#platform';
 import {
@@ -49,7 +49,7 @@ export class AskDestructionHandler {
     const token = supplies
       ? await this.#supply(destructionId, context.subject, ask.wrapped, expectedRevision)
       : undefined;
-    const command = commandOf(ask, context.subject, this.ledger.store.clock.now(), token);
+    const command = commandOf(ask, context.subject, this.ledger.store.clock.now(), token?.seconds);
     const { history, state, events } = await this.ledger
       .decideAndAppend(
         () => this.ledger.destruction(destructionId),
@@ -59,7 +59,7 @@ export class AskDestructionHandler {
       )
       .catch(async (error: unknown) => {
         // What nobody finds on record deletes nothing.
-        if (supplies) await this.#dismiss((await this.ledger.destruction(destructionId)).state, stream);
+        await token?.drop();
         throw error;
       });
     if (ask.type === 'reject') await this.#dismiss(state, stream);
@@ -72,7 +72,7 @@ export class AskDestructionHandler {
     subject: string,
     wrapped: SecretValue,
     expectedRevision: number | undefined,
-  ): Promise<number | undefined> {
+  ): Promise<SuppliedDestroyer | undefined> {
     const { state, history } = await this.ledger.destruction(destructionId);
     // A wrapping opens once: not for a command that is refused then.
     if (expectedRevision !== undefined && history.revision !== expectedRevision)

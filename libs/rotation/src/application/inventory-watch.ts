@@ -34,10 +34,8 @@ export class InventoryWatch {
   readonly #options: InventoryWatchOptions;
   readonly #stopping = new AbortController();
   #timers: readonly NodeJS.Timeout[] = [];
-  /** When a family whose versions are unknown is looked at again; what answered, never. */
+  /** When a family whose versions are unknown, or a back end that was not read whole, is looked at again; a family that answered, never. */
   readonly #again = new Map<string, number>();
-  /** When a back end was last looked at by this process: where the record says what was found already, it says nothing of a further look. */
-  readonly #lookedAt = new Map<string, number>();
   #looking: Promise<void> = Promise.resolve();
 
   constructor(options: InventoryWatchOptions) {
@@ -67,18 +65,25 @@ export class InventoryWatch {
     for (const [instance, families] of directory.byBackEnd()) {
       if (signal.aborted) return;
       const last = await reconciler.last(instance);
-      if (last !== undefined) {
-        const lookedAt = Math.max(last.at, this.#lookedAt.get(instance) ?? 0);
-        if (clock.now() - lookedAt < (last.unreadable > 0 ? UNREADABLE_MS : AT_LEAST_EVERY_MS)) continue;
-      }
+      const isDue = last === undefined || clock.now() - last.at >= AT_LEAST_EVERY_MS;
+      if (!isDue && !(await this.#isReadable(instance, last.unreadableFamilies))) continue;
       await reconciler.reconcile(instance, families, signal);
-      this.#lookedAt.set(instance, clock.now());
       for (const family of families) looked.add(family);
     }
     for (const family of directory.underWay()) {
       if (signal.aborted) return;
       if (!looked.has(family)) await reconciler.look(family);
     }
+  }
+
+  /** Whether one of these can be read again; asked once an hour, with no record of it. */
+  async #isReadable(instance: string, unread: readonly { readonly family: string }[]): Promise<boolean> {
+    const { reconciler, clock } = this.#options;
+    const [first] = unread;
+    if (first === undefined || clock.now() < (this.#again.get(instance) ?? 0)) return false;
+    this.#again.set(instance, clock.now() + UNREADABLE_MS);
+    for (const { family } of unread) if ((await reconciler.look(family)) === 'read') return true;
+    return false;
   }
 
   /**
