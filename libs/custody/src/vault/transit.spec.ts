@@ -132,36 +132,109 @@ describe(`transit on ${footing.name}`, () => {
     expect(await states(attempts.object)).toEqual({ 1: [true, 0, false], 2: [true, 100, false] });
   });
 
-  it('contains beside an effect that is under way, or dead: the engine refuses it at once, and after that effect, too', async () => {
-    const attempts = fresh();
-    const one = await emitting(attempts);
-    const two = await emitting(attempts);
-    let asked = 0;
-    const other = open((root) => ({
-      ...root,
-      once: async (seconds) => {
-        asked += 1;
-        // The version is made; the numbers that are to be sent next were read before this.
-        if (asked === 2) {
-          await backend.contain(attempts.next(), { versions: [one] });
-          expect((await engineOf(attempts.object)).min_decryption_version).toBe(2);
-        }
-        return root.once(seconds);
-      },
-    }));
-    const made = await other.backend.generate(attempts.next(), {
-      versionId: randomUUID(),
-      algorithm: 'ES256',
+  describe('a containment waits for nobody, and what is under way beside it opens nothing again', () => {
+    let attempts: Attempts;
+    let one: string;
+    let two: string;
+    beforeEach(async () => {
+      attempts = fresh();
+      one = await emitting(attempts);
+      two = await emitting(attempts);
     });
-    await other.close();
-    expect(asked).toBeGreaterThan(1);
-    expect((await engineOf(attempts.object)).min_decryption_version).toBe(2);
-    expect(await states(attempts.object)).toEqual({
-      [one]: [true, 0, true],
-      [two]: [true, 100, false],
-      [made.versionId]: [false, 0, false],
+
+    /** Another process; `contained` is, by this one, once that has its so-manyth token in hand, with what it sends decided. */
+    async function beside(
+      number: number,
+      contained: string,
+      act: (other: KeyBackend) => Promise<unknown>,
+    ): Promise<unknown> {
+      let asked = 0;
+      let refused = 0;
+      const other = open((root) => ({
+        ...root,
+        once: async (seconds) => {
+          asked += 1;
+          if (asked === number) {
+            await backend.contain(attempts.next(), { versions: [contained] });
+            refused = (await engineOf(attempts.object)).min_decryption_version;
+          }
+          return root.once(seconds);
+        },
+      }));
+      try {
+        return await act(other.backend);
+      } finally {
+        await other.close();
+        expect(asked).toBeGreaterThanOrEqual(number);
+        // At once, whatever that one does later.
+        expect(refused).toBeGreaterThan(1);
+        expect((await backend.observe(attempts.object)).told).toBeUndefined();
+      }
+    }
+    const least = async () => (await engineOf(attempts.object)).min_decryption_version;
+
+    it('a version that is made', async () => {
+      const versionId = randomUUID();
+      await beside(2, one, (other) => other.generate(attempts.next(), { versionId, algorithm: 'ES256' }));
+      expect(await least()).toBe(2);
+      expect(await states(attempts.object)).toEqual({
+        [one]: [true, 0, true],
+        [two]: [true, 100, false],
+        [versionId]: [false, 0, false],
+      });
     });
-    expect((await backend.observe(attempts.object)).told).toBeUndefined();
+
+    it('its own version, accepted again: refused, and taken back', async () => {
+      await backend.withdraw(attempts.next(), { versions: [one] });
+      const again = attempts.next();
+      const error = await beside(1, one, (other) => other.reAccept(again, { versions: [one] })).catch(
+        (thrown: unknown) => thrown,
+      );
+      expect(error).toMatchObject({ errorClass: 'config', message: expect.stringContaining('contained') });
+      expect(await least()).toBe(2);
+      expect(await states(attempts.object)).toEqual({ [one]: [false, 0, true], [two]: [true, 100, false] });
+      expect((await backend.observe(attempts.object, { key: again.key })).entry).toBeUndefined();
+    });
+
+    it('another containment', async () => {
+      const three = await emitting(attempts);
+      await beside(1, two, (other) => other.contain(attempts.next(), { versions: [one] }));
+      expect(await least()).toBe(3);
+      expect(await states(attempts.object)).toEqual({
+        [one]: [true, 0, true],
+        [two]: [true, 0, true],
+        [three]: [true, 100, false],
+      });
+    });
+
+    it('a deletion', async () => {
+      await backend.withdraw(attempts.next(), { versions: [one] });
+      const three = await emitting(attempts);
+      await beside(1, two, (other) => other.destroy(attempts.next(), { versions: [one] }));
+      expect(await least()).toBe(3);
+      expect(await states(attempts.object)).toMatchObject({
+        [two]: [true, 0, true],
+        [three]: [true, 100, false],
+      });
+    });
+
+    it('an effect whose process died with its request sent: whoever goes on holds the engine to it', async () => {
+      const killed = attempts.next();
+      const versionId = randomUUID();
+      const dead = open((root) => ({ ...root, probe: () => Promise.reject(new Error('killed')) }));
+      await expect(dead.backend.generate(killed, { versionId, algorithm: 'ES256' })).rejects.toThrow(
+        'killed',
+      );
+      await dead.close();
+      await backend.contain(attempts.next(), { versions: [one] });
+      // Its request comes after the containment's.
+      await bao.api('POST', `${attempts.object}/config`, {
+        min_decryption_version: 1,
+        min_encryption_version: 1,
+      });
+      await backend.generate(attempts.next({ key: killed.key }), { versionId, algorithm: 'ES256' });
+      expect(await least()).toBe(2);
+    });
   });
 
   it('takes in a key that was in use before Keyturn came', async () => {
