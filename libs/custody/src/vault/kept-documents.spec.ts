@@ -107,6 +107,7 @@ describe('what verifiers are served while the server is away', () => {
       true,
       true,
     ]);
+    expect([back(3, both), back(4, fewer)]).toEqual([false, false]);
     const other = new KeptDocuments(join(folder, 'another-machine'));
     other.put(OBJECT, 3, both);
     expect(back(2, both, other)).toBe(true);

@@ -93,12 +93,17 @@ export class KeptDocuments {
 
   /**
    * Whether what the server has is older than what it had before, or another one under the same number: it was put back from a snapshot,
-   * or the document deleted. It stays so, whatever is written there since, until this file is gone.
+   * or the document deleted. It stays so, whatever is written there since, until the server has what is kept here, or this file is gone.
    */
   isPutBack(object: string, newest: Seen | undefined, { cas, document }: Seen): boolean {
     if (newest === undefined) return false;
     const known = this.#kept.get(object);
-    if (known?.putBack === true) return true;
+    if (known?.putBack === true) {
+      if (cas !== known.cas || !sameDocument(document, known.document)) return true;
+      const { putBack: _healed, ...rest } = known;
+      this.#keep(rest);
+      return false;
+    }
     const back = cas < newest.cas || (cas === newest.cas && !sameDocument(document, newest.document));
     if (back && known !== undefined) this.#keep({ ...known, putBack: true });
     return back;

@@ -167,7 +167,10 @@ export class KvDocumentEngine implements VaultEngine<State, Told> {
     const gone = accept.filter((versionId) => !hasKey(state, versionId));
     if (gone.length > 0 && !isContaining(document))
       throw refuse('config', `${state.object}: the key of version ${gone.join(', ')} is not there any more`);
-    if (sameNames(state.note?.accept, accept) && state.note?.emit === emit) return undefined;
+    const { note } = state;
+    // The first value of a secret is written with nothing accepted yet.
+    const said = note === undefined ? undefined : (note.accept ?? []);
+    if (sameNames(said, accept) && note?.emit === emit) return undefined;
     return { state, accept, emit };
   }
 

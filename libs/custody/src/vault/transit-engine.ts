@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { BackendError, type Algorithm, type Effect, type EffectClass } from '../key-backend.js';
 import { refuse } from '../requirements.js';
+import { onceBegun } from './effect-phases.js';
 import {
   observedVersions,
   type DocumentVersion,
@@ -196,14 +197,15 @@ export class TransitEngine implements VaultEngine<State, Limits> {
     const key = this.#key(object);
     const destroyer = await identity.destroyer({ object, rotation });
     const state = await key.read(await identity.token());
+    const trim = (): Promise<void> => key.trim(oldest, destroyer, rotation);
     // The server trims only below both limits; making a version may have taken the one on signing away.
-    if (state !== undefined && state.minEncryption < oldest)
-      await key.limit(
-        { minDecryption: state.minDecryption, minEncryption: oldest },
-        await identity.once(ONCE_SECONDS),
-        rotation,
-      );
-    await key.trim(oldest, destroyer, rotation);
+    if (state === undefined || state.minEncryption >= oldest) return trim();
+    await key.limit(
+      { minDecryption: state.minDecryption, minEncryption: oldest },
+      await identity.once(ONCE_SECONDS),
+      rotation,
+    );
+    return onceBegun(trim);
   }
 
   async probe(object: string, version: DocumentVersion, identity: Identity): Promise<ProbeAnswer> {

@@ -90,6 +90,8 @@ interface Ending<State> {
   readonly first?: { readonly state: State | undefined };
 }
 
+/** How often a record that others write is looked at anew. */
+const MOST_LOOKS = 4;
 /** How often an effect is ended anew on what others wrote meanwhile: containments alone do, and each of them once. */
 const MOST_ENDINGS = 8;
 
@@ -163,8 +165,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
       made: { ...made, versionId, ...(lost ? { adopted: true as const } : {}) },
     };
     const [document, entry] = await onceBegun(() =>
-      // An earlier attempt may have told the engine what it had read before a containment.
-      this.#end(attempt, begun, endingOf(attempt, change, opened.document.pending?.key !== attempt.key)),
+      this.#end(attempt, begun, endingOf(attempt, change, isAsLookedAt(begun, opened))),
     );
     return generatedOf(document, entry);
   }
@@ -247,7 +248,8 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
         write,
         // Where it could not be told whose turn it was, nothing is sent beside another effect; the record is what consumers go by there.
         told: this.#engine.settlesAfterMs > 0 && last.document.pending?.key !== attempt.key,
-        first: { state },
+        // What it showed before somebody else wrote the record says nothing of what is so since.
+        ...(last.cas === opened.cas + 1 ? { first: { state } } : {}),
       }),
     );
     return { at: entry.at };
@@ -276,13 +278,15 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
       await this.dismissDestroyer(attempt.key);
       return { at: opened.repeat.at };
     }
-    const after = applied(opened.document, attempt, change);
+    const after = asNotContaining(applied(opened.document, attempt, change));
     await this.#requireSettled(attempt.object, opened.document, state);
     const begun = await this.#begin(attempt, 'destroy', input.versions, state, opened);
     const gone = after.versions.filter(({ versionId }) => input.versions.includes(versionId));
-    await this.#send(attempt, 'destroy', () => this.#engine.destroy(this.#call(attempt), after, gone));
+    await this.#send(attempt, 'destroy', opened, () =>
+      this.#engine.destroy(this.#call(attempt), after, gone),
+    );
     const [, entry] = await onceBegun(() =>
-      this.#end(attempt, begun, endingOf(attempt, change, opened.document.pending?.key !== attempt.key)),
+      this.#end(attempt, begun, endingOf(attempt, change, isAsLookedAt(begun, opened))),
     );
     await this.dismissDestroyer(attempt.key);
     return { at: entry.at };
@@ -437,16 +441,18 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
       const named = after.versions.filter(({ versionId }) => versions.includes(versionId));
       await this.#engine.requireGood(call, named);
     }
-    const wanted = this.#engine.wanted(after, state);
+    const wanted = this.#engine.wanted(asNotContaining(after), state);
     let last: Stored | Opened = opened;
     // The record is not written over what another effect began and whose end is not known, either.
     if (wanted !== undefined || (opened.document.pending ?? attempt).key !== attempt.key)
       await this.#requireSettled(attempt.object, opened.document, state);
     if (wanted !== undefined) {
       last = await this.#begin(attempt, effect, versions, state, opened);
-      await this.#send(attempt, effect, () => this.#engine.hold(call, wanted));
+      await this.#send(attempt, effect, opened, () => this.#engine.hold(call, wanted));
     }
-    const end = (): Promise<Stored> => this.#settle(attempt, effect, last, endingOf(attempt, change, true));
+    // Nobody wrote the record between the look and the beginning.
+    const told = last.cas <= opened.cas + 1;
+    const end = (): Promise<Stored> => this.#settle(attempt, effect, last, endingOf(attempt, change, told));
     try {
       const { document } = await (wanted === undefined ? end() : onceBegun(end));
       const [, entry] = this.#committed(attempt, document);
@@ -523,26 +529,50 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     versions: readonly string[] | undefined,
     from?: Stored,
   ): Promise<Found<State>> {
-    const read = from ?? (await this.#read(attempt, effect));
-    const inside = await this.#change(
-      attempt,
-      effect,
-      (document) => {
-        repeatOf(document, attempt, effect, versions);
-        return document;
-      },
-      read,
-    );
-    // After the fence: nobody older writes the engine from here on.
-    const state = await this.#engine.look(attempt.object, this.#options.identity);
-    const opened = await this.#change(
-      attempt,
-      effect,
-      (document) => this.#engine.seen(document, state),
-      inside,
-    );
-    this.#options.kept.put(attempt.object, opened.cas, opened.document);
-    return { state, opened: { ...opened, repeat: repeatOf(opened.document, attempt, effect, versions) } };
+    let read = from;
+    for (let turn = 1; turn <= MOST_LOOKS; turn += 1) {
+      read ??= await this.#read(attempt, effect);
+      const inside = await this.#change(
+        attempt,
+        effect,
+        (document) => {
+          repeatOf(document, attempt, effect, versions);
+          return document;
+        },
+        read,
+      );
+      // After the fence: nobody older writes the engine from here on.
+      const state = await this.#engine.look(attempt.object, this.#options.identity);
+      const opened = await this.#seen(attempt, inside, state);
+      if (opened !== undefined) {
+        const repeat = repeatOf(opened.document, attempt, effect, versions);
+        return { state, opened: { ...opened, repeat } };
+      }
+      read = undefined;
+    }
+    throw refuse('transient', `${attempt.object}: its record is written by others again and again`);
+  }
+
+  /** With what the engine has and nobody wrote down, on record; `undefined`: somebody else wrote the record meanwhile. */
+  async #seen(
+    { object, signal }: Attempt,
+    inside: Stored,
+    state: State | undefined,
+  ): Promise<Stored | undefined> {
+    const { store, kept } = this.#options;
+    const seen = this.#engine.seen(inside.document, state);
+    try {
+      const opened = await store.change(
+        object,
+        (document) => (theSame(document, inside, inside.document) === seen ? document : seen),
+        { signal, from: inside },
+      );
+      kept.put(object, opened.cas, opened.document);
+      return opened;
+    } catch (error) {
+      if (error instanceof MovedError) return undefined;
+      throw error;
+    }
   }
 
   async #read({ object, signal }: Attempt, effect?: Effect): Promise<Stored> {
@@ -567,7 +597,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     await this.#requireSettled(object, from.document, state);
     const before = this.#engine.before(object, from.document, state);
     const begun = await this.#begin(attempt, 'generate', [input.versionId], state, from, before);
-    await this.#send(attempt, 'generate', () =>
+    await this.#send(attempt, 'generate', from, () =>
       this.#engine.generate(this.#call(attempt), state, { ...input, before }),
     );
     return this.#made(attempt, input, before, begun);
@@ -605,7 +635,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
   }
 
   /** Runs what is sent to the engine. What certainly was not executed is not waited for by whoever comes next. */
-  async #send(attempt: Attempt, effect: Effect, run: () => Promise<void>): Promise<void> {
+  async #send(attempt: Attempt, effect: Effect, opened: Stored, run: () => Promise<void>): Promise<void> {
     requireNotAborted(attempt.signal);
     try {
       await run();
@@ -614,7 +644,8 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
       const once = this.#engine.classes[effect] !== 'compare-and-swap';
       const error =
         thrown instanceof TokenRefusedError && once ? new BackendError('unknown', thrown.message) : thrown;
-      if (error instanceof BackendError && error.errorClass !== 'unknown')
+      // What an earlier attempt of it did is as unknown as it was.
+      if (error instanceof BackendError && error.errorClass !== 'unknown' && !begunBefore(attempt, opened))
         await this.#change(attempt, effect, (document) => withoutPending(document, attempt)).catch(
           () => undefined,
         );
@@ -780,7 +811,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
       throw new RuledOutError(error);
     }
     const { state } = first ?? { state: await this.#engine.look(attempt.object, this.#options.identity) };
-    const wanted = this.#engine.wanted(target, state);
+    const wanted = this.#engine.wanted(effect === 'contain' ? target : asNotContaining(target), state);
     if (wanted === undefined) return true;
     try {
       await this.#engine.hold(this.#call(attempt), wanted);
@@ -819,7 +850,13 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
   }
 
   #movedBy(document: ObjectDocument, state: State): readonly string[] {
-    if (document.pending !== undefined) return [];
+    // What nobody goes on with any more mutes nothing.
+    const { pending, fence } = document;
+    if (
+      pending !== undefined &&
+      (fence === undefined || pending.attemptId === fence.attemptId || pending.effect === 'contain')
+    )
+      return [];
     try {
       const moved = this.#engine.wanted(document, state) !== undefined;
       return moved ? ['the engine accepts other versions than its record says'] : [];
@@ -839,6 +876,21 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     const { keys }: { keys: { kid: string }[] } = body === undefined ? { keys: [] } : JSON.parse(body);
     return { kids: keys.map(({ kid }) => kid), agrees: kept.agrees(object, cas, document) };
   }
+}
+
+function begunBefore({ key }: Attempt, { document }: Stored): boolean {
+  return document.pending?.key === key;
+}
+
+/** Whether nothing was under way when the engine was looked at, and nobody wrote the record between that and the effect's beginning. */
+function isAsLookedAt(begun: Stored, { cas, document }: Opened): boolean {
+  return document.pending === undefined && begun.cas === cas + 1;
+}
+
+/** A containment waits for nothing that only matters to what comes after it; what is done beside one has no part in that. */
+function asNotContaining(document: ObjectDocument): ObjectDocument {
+  const { pending, ...rest } = document;
+  return pending?.effect === 'contain' ? rest : document;
 }
 
 /** The document an effect's first write is decided on: what it has looked at, or what is its own already. */

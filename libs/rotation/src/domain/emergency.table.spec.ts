@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { byDepth, inSlice, sliceText } from '#platform/testing';
 import {
   accepting,
   brokenAtTheEnd,
@@ -93,6 +94,10 @@ function afterwards(world: SimulatedWorld, id: string, emergency: string, what: 
 }
 
 describe('an emergency over a planned rotation', () => {
+  /** The check takes one in three of what comes afterwards, each with other starts and leaks. */
+  const ONE_OF = byDepth({ check: 3, slice: 1, full: 1 });
+  let number = 0;
+  let taken = 0;
   let proved = 0;
   const rows = starts.length * LEAKS.length * CONTAINS.length * AFTERWARDS.length;
 
@@ -167,14 +172,24 @@ describe('an emergency over a planned rotation', () => {
 
   describe.each(starts)('$name', (start) => {
     it.each(LEAKS)('%s leaked', (leak) => {
-      for (const contain of CONTAINS) for (const after of AFTERWARDS) prove(start, leak, contain, after);
+      for (const contain of CONTAINS) {
+        for (const after of AFTERWARDS) {
+          number += 1;
+          if (!inSlice(number + Math.floor(number / AFTERWARDS.length), ONE_OF)) continue;
+          taken += 1;
+          prove(start, leak, contain, after);
+        }
+      }
     });
   });
 
   it('every row of the table was proved', () => {
     expect(rows).toBe((12 + 7 * 3) * 4 * 2 * 6);
-    expect(proved).toBe(rows);
-    console.info(`emergency × phase × leak × containment × afterwards: ${proved} of ${rows}`);
+    expect([number, proved]).toEqual([rows, taken]);
+    expect(taken).toBeGreaterThanOrEqual(Math.floor(rows / ONE_OF));
+    console.info(
+      `emergency × phase × leak × containment × afterwards: ${proved} of ${taken}${sliceText(`one in ${ONE_OF} of ${rows}`)}`,
+    );
   });
 
   it('where the process dies before the emergency’s own stream begins, the sweep goes on with it', () => {
