@@ -35,7 +35,7 @@ interface NodeOf {
 
 /**
  * A server of our own that answers as OpenBao was measured to (docs/adr/0037), where no OpenBao can be had. What it wrote down outlives
- * {@link kill}, what it only had in memory does not. It is no proof about the real one: `stand-in.spec.ts` holds both to the same lines.
+ * {@link kill}, what it only had in memory does not. It is no proof about the real one: `stand-in.long.spec.ts` holds both to the same lines.
  */
 export class StandIn implements Operated {
   readonly address: URL;
