@@ -246,8 +246,7 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
         effect: 'contain',
         to: (document) => withPending(to(document), pending),
         write,
-        // Where it could not be told whose turn it was, nothing is sent beside another effect; the record is what consumers go by there.
-        told: this.#engine.settlesAfterMs > 0 && last.document.pending?.key !== attempt.key,
+        told: false,
         // What it showed before somebody else wrote the record says nothing of what is so since.
         ...(last.cas === opened.cas + 1 ? { first: { state } } : {}),
       }),
@@ -761,10 +760,11 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
   ): Promise<Stored> {
     const { store, kept, clock } = this.#options;
     const { object, key } = attempt;
+    // Where it could not be told whose turn it was, nothing is sent beside another effect: what is denied is the record's alone there.
     const tells = this.#engine.settlesAfterMs === 0;
     const isOurs = (document: ObjectDocument): boolean => ledgerEntryOf(document, key) !== undefined;
     let last = from;
-    let held = ending.told;
+    let held = ending.told || !tells;
     let { first } = ending;
     for (let turn = 1; turn <= MOST_ENDINGS; turn += 1) {
       if (isOurs(last.document)) return last;
