@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { jest } from '@jest/globals';
 import { haveRealPart } from '#platform/testing';
+import type { ServedDocument } from '#custody';
 import type { FamilyView, PolicyView } from '#rotation';
+import { inventoryDirectory } from '../../apps/service/src/rotation/inventory-directory.js';
 import { startService, type StartedService } from '../../apps/service/src/testing/started-service.js';
 import { ClockProxy } from '../../libs/custody/src/testing/clock-proxy.js';
 import { OpenBao } from '../../libs/custody/src/testing/openbao.js';
@@ -13,7 +15,7 @@ import { bodyOf, familyBody, policyBody, Stage } from './support.js';
 
 jest.setTimeout(180_000);
 
-const CASES = 9;
+const CASES = 10;
 // deploy/vault/setup.sh makes canaries with it.
 const real = haveRealPart('openbao', CASES) && haveRealPart('openssl', CASES);
 const INSTANCE = 'vault.keyturn';
@@ -274,6 +276,14 @@ const WEEKEND_MS = 62 * 3_600_000;
     const rotation = await stage.driveTo(id, 'accepting');
     expect(rotation.phase).toBe('accepting');
     expect((await keyOf('weekend')).latest_version).toBe(1);
+  });
+
+  it('knows whose verifiers are served nothing: after a restore, until the server has answered', async () => {
+    const { readModel, backEnds } = service.keyturn;
+    const unserved = (servedDocument: (id: string) => ServedDocument | undefined) =>
+      inventoryDirectory({ readModel, backEnds, servedDocument }).unserved();
+    expect(unserved((id) => service.keyturn.servedDocument(id))).toEqual([]);
+    expect(unserved(() => undefined)).toContain(family.id);
   });
 
   it('keeps every secret out of what it wrote down and said', async () => {
