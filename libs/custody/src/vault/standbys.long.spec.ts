@@ -79,9 +79,10 @@ const real = haveRealPart('openbao', 7);
         await step().catch((error: unknown) => {
           findings.push(`step ${place}: ${String(error)}`);
         });
-        const seen = await far.backend.observe(object);
+        // What is older than what was seen before is taken for a server that was put back.
+        const seen = await far.backend.observe(object).catch(() => undefined);
         const truth = await near.backend.observe(object);
-        if (!isDeepStrictEqual(seen.versions, truth.versions)) findings.push(`stale after step ${place}`);
+        if (!isDeepStrictEqual(seen?.versions, truth.versions)) findings.push(`stale after step ${place}`);
       }
       return findings;
     } finally {
