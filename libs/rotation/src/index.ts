@@ -33,6 +33,7 @@ export {
   countedInstant,
   emergencyTargets,
   entryOf,
+  isTried,
   planOf,
   spanText,
   timelineOf,

@@ -1,6 +1,6 @@
 import { parseInstant } from '#eventlog';
 import { countedInstant, emergencyTargets, type TargetResult, type TimelineEvent } from '#rotation';
-import { allOf, firstOf, instantOf, type RecordFacts, type RotationFact } from './record-facts.js';
+import { allOf, claimOf, firstOf, instantOf, type RecordFacts, type RotationFact } from './record-facts.js';
 import {
   confirmationsSection,
   deviationLines,
@@ -198,7 +198,7 @@ function axisSection(sheet: Sheet, facts: RecordFacts, discovered: number | unde
       marks.push({ at, label, time: afterText(at - discovered), ...(computed ? { computed } : {}) });
   };
   for (const [type, label] of MARKS) {
-    const event = firstOf(rotationEvents, type);
+    const event = claimOf(rotationEvents, type);
     if (event !== undefined) mark(countedAt(event), label);
   }
   const contained = firstOf(containmentEvents, 'ContainmentApplied');
@@ -271,7 +271,7 @@ function trustSection(sheet: Sheet, facts: RecordFacts, discovered: number | und
   ];
   const contained = firstOf(containmentEvents, 'ContainmentApplied');
   const revoked = firstOf(rotationEvents, 'OldKeyRevoked') ?? firstOf(rotationEvents, 'CutOver');
-  const tested = firstOf(rotationEvents, 'OldKeyRejectionVerified');
+  const tested = claimOf(rotationEvents, 'OldKeyRejectionVerified');
   const trust = trustEnd(facts);
   sheet.table(
     [

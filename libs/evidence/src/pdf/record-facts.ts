@@ -1,5 +1,6 @@
 import { parseInstant } from '#eventlog';
 import {
+  isTried,
   planOf,
   timelineOf,
   type FamilyEvent,
@@ -90,6 +91,15 @@ export function firstOf<Event extends { readonly type: string }, Type extends Ev
   type: Type,
 ): EventOf<Event, Type> | undefined {
   return events.find((event): event is EventOf<Event, Type> => event.type === type);
+}
+
+/** The same of what a rotation's record may claim: a refusal that nobody could try was not tested. */
+export function claimOf<Type extends RotationEvent['type']>(
+  events: readonly RotationEvent[],
+  type: Type,
+): RotationFact<Type> | undefined {
+  const tested = type === 'OldKeyRejectionVerified' ? firstOf(events, 'OldKeyRejectionVerified') : undefined;
+  return tested !== undefined && !isTried(tested.data) ? undefined : firstOf(events, type);
 }
 
 export function allOf<Event extends { readonly type: string }, Type extends Event['type']>(

@@ -220,6 +220,26 @@ describe('an emergency that was refused afterwards', () => {
   });
 });
 
+describe('a refusal that nobody could try', () => {
+  it('is no test on the record', async () => {
+    const dossier = gracefulDossier();
+    const how = 'not probed: a value is refused by whoever reads it, not by the server';
+    const rotationEvents = dossier.rotationEvents.map((event) =>
+      event.type === 'OldKeyRejectionVerified'
+        ? { ...event, data: { ...event.data, refused: event.data.refused.map((each) => ({ ...each, how })) } }
+        : event,
+    );
+    const [tested, untested] = [
+      await textOnce(() => dossier),
+      await textOnce(() => ({ ...dossier, rotationEvents })),
+    ];
+    expect(tested).toContain('Refusal tested');
+    expect(untested).not.toContain('Refusal tested');
+    expect(untested).toContain('Not recorded: refusal tested.');
+    expect(untested).toContain('Old version’s refusal could not be tested');
+  });
+});
+
 describe('an imported history with gaps', () => {
   it('says "not recorded" and invents nothing', async () => {
     const text = await textOnce(stockEaseDossier);

@@ -1,5 +1,5 @@
 import { milliseconds, spanText, windowsOf, type WindowRun } from '#rotation';
-import { allOf, firstOf, instantOf, type RecordFacts } from './record-facts.js';
+import { allOf, claimOf, firstOf, instantOf, type RecordFacts } from './record-facts.js';
 import {
   approvalsValue,
   confirmationsSection,
@@ -87,7 +87,7 @@ function phaseSection(sheet: Sheet, facts: RecordFacts): void {
     ...(request === undefined ? ['the request'] : []),
     ...(plan === undefined ? ['the plan'] : []),
     ...phasesOf(facts)
-      .filter(([type]) => firstOf(facts.dossier.rotationEvents, type) === undefined && !skipped(facts, type))
+      .filter(([type]) => claimOf(facts.dossier.rotationEvents, type) === undefined && !skipped(facts, type))
       .map(([, label]) => label.toLowerCase()),
   ];
   const legend =
@@ -150,7 +150,7 @@ function phaseMarks(facts: RecordFacts): readonly AxisMark[] {
     if (at !== undefined) marks.push({ at, label, time: shortInstant(at) });
   };
   for (const [type, label] of [...phasesOf(facts), ...TURNS]) {
-    const event = firstOf(rotationEvents, type);
+    const event = claimOf(rotationEvents, type);
     if (event === undefined) continue;
     mark(instantOf(event), contradicted(facts, event) ? `${label}: contradicted` : label);
   }

@@ -127,6 +127,28 @@ describe('the timeline', () => {
     expect(entries.map(({ treeSize }) => treeSize)).toEqual([2, 5, 8]);
   });
 
+  it.each([
+    ['the server refused a canary signed with it as too old', 'Old version tested: refused', 'v1 refused ('],
+    [
+      'not probed: a value is refused by whoever reads it, not by the server',
+      'Old version’s refusal could not be tested',
+      'v1 not accepted on record (',
+    ],
+  ])('claims a test only where there was one: %s', (how, title, detail) => {
+    const [entry] = timelineOf({
+      rotationEvents: [
+        fact(21, 201, {
+          type: 'OldKeyRejectionVerified',
+          data: { refused: [{ versionId: 'v1', how }], accepted: [] },
+        }),
+      ],
+      containmentEvents: [],
+      names: {},
+    });
+    expect(entry?.title).toBe(title);
+    expect(entry?.detail).toContain(detail);
+  });
+
   it('names people and consumers, and Keyturn where the saga did it', () => {
     const entries = timelineOf({
       rotationEvents: [

@@ -458,11 +458,13 @@ function wordsOf(event: TimelineEvent, context: Context): Words {
       };
     }
     case 'OldKeyRejectionVerified': {
-      const refused = event.data.refused.map(({ versionId, how }) => `${versionId} refused (${how})`);
+      const tried = isTried(event.data);
+      const said = tried ? 'refused' : 'not accepted on record';
+      const refused = event.data.refused.map(({ versionId, how }) => `${versionId} ${said} (${how})`);
       const accepted = event.data.accepted.map(({ versionId, how }) => `${versionId} accepted (${how})`);
       return {
         kind: 'confirmation',
-        title: 'Old version tested: refused',
+        title: tried ? 'Old version tested: refused' : 'Old version’s refusal could not be tested',
         detail: `${[...refused, ...accepted].join('; ')}${settled(event.data)}`,
       };
     }
@@ -690,6 +692,11 @@ function targetFact(
     case 'PostIncidentReviewed':
       return firstOf(events, fact);
   }
+}
+
+/** Whether the old version was really tried: a back end that cannot tell says `not probed`, and has only its record to go by. */
+export function isTried({ refused }: { readonly refused: readonly { readonly how: string }[] }): boolean {
+  return refused.some(({ how }) => !how.startsWith('not probed'));
 }
 
 /**
