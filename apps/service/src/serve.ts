@@ -1,5 +1,6 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Config } from '#platform';
+import { logBackEnds } from './back-end-log.js';
 import { openKeyturn, type Keyturn, type Overrides } from './composition.js';
 import { assembleApp } from './create-app.js';
 import type { InFlight } from './http/in-flight.js';
@@ -74,6 +75,7 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
       options.onOneTimeSignIn?.(signIn.code.reveal().toString('utf8'), signIn.expiresAt);
     }
     keyturn.vault.start();
+    logBackEnds(keyturn);
     if (options.workers !== false) startWorkers(keyturn);
     keyturn.startScrub();
     let stopping: Promise<void> | undefined;

@@ -158,7 +158,7 @@ async function ofDocuments(places: Places): Promise<Finding> {
     return notLookedAt('jwks', 'there is no local back end yet, so no JWKS document');
   try {
     const { checked, differing, missing } = documentsThatDiffer(places.custody);
-    if (checked === 0) return fine('jwks', 'no JWKS document is to be served yet');
+    if (checked === 0) return fine('jwks', 'the local back end has no JWKS document to serve');
     const of = (families: readonly string[]): string =>
       `${families.length === 1 ? 'document' : 'documents'} of ${families.slice(0, 3).join(', ')}${families.length > 3 ? ` and ${families.length - 3} more` : ''} ${families.length === 1 ? 'is' : 'are'}`;
     if (differing.length > 0) {

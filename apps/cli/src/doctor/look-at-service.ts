@@ -5,7 +5,11 @@ import type { Session } from '../session.js';
 import { tokenFor } from '../token-file.js';
 import { fine, notLookedAt, problem, warning, type Finding } from './finding.js';
 
-const ready = z.looseObject({ status: z.string().optional(), integrity: z.string().nullish() });
+const ready = z.looseObject({
+  status: z.string().optional(),
+  integrity: z.string().nullish(),
+  backEnds: z.record(z.string(), z.unknown()).optional(),
+});
 
 /** Whether a service answers, whether it is the same version, and whether it knows us. */
 export async function lookAtService(
@@ -13,8 +17,10 @@ export async function lookAtService(
   dataIsOpen: boolean,
 ): Promise<readonly Finding[]> {
   const { url } = config;
+  let servers: readonly string[] = [];
   try {
-    const { integrity } = await client.get('/../../health/ready', ready);
+    const { integrity, backEnds = {} } = await client.get('/../../health/ready', ready);
+    servers = Object.keys(backEnds);
     if (typeof integrity === 'string') {
       return [
         problem(
@@ -46,7 +52,18 @@ export async function lookAtService(
         : notLookedAt('service', `no service answers at ${url}: start it with keyturn serve`),
     ];
   }
-  return [fine('service', `${url} answers and is ready`), await ofToken(client, config)];
+  return [
+    fine('service', `${url} answers and is ready`),
+    await ofToken(client, config),
+    ...(servers.length === 0 || config.backEndsFile !== undefined
+      ? []
+      : [
+          notLookedAt(
+            'back-ends',
+            `the servers of ${servers.join(', ')} were not asked: set KEYTURN_BACK_ENDS to the service’s file`,
+          ),
+        ]),
+  ];
 }
 
 async function ofToken(client: Session['client'], config: Config): Promise<Finding> {

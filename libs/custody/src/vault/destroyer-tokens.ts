@@ -93,7 +93,7 @@ export class DestroyerTokens {
       if (error instanceof RequestRefusedError || error instanceof TokenRefusedError)
         throw refuse(
           'config',
-          `${instance} does not know this wrapping token: it is over, or somebody has opened it already. If that was not you, revoke what was in it. Make a new one: ${HOW}`,
+          `${instance} does not know this wrapping token: it is none (a token that is not wrapped), it is over, or somebody has opened it already; if that was not you, revoke what was in it. Make a new one: ${HOW}`,
         );
       if (!(error instanceof BackendError) || error.errorClass !== 'unknown') throw error;
       throw new BackendError(

@@ -103,6 +103,9 @@ interface GenerateInput {
   readonly algorithm: Algorithm;
 }
 
+const WRONG_DESTROYER =
+  'If it is the token that was supplied which may not: supply one with the policy keyturn-destroyer (keyturn destruction token), then keyturn destruction retry';
+
 /** After these a version is used that was not, or not by everybody: it is tried first. */
 const ACCEPTING: ReadonlySet<Effect> = new Set(['publish', 'switch-emission', 're-accept', 'cut-over']);
 
@@ -283,7 +286,13 @@ export class VaultKeyBackend<State extends EngineState, Wanted> implements KeyBa
     const gone = after.versions.filter(({ versionId }) => input.versions.includes(versionId));
     await this.#send(attempt, 'destroy', opened, () =>
       this.#engine.destroy(this.#call(attempt), after, gone),
-    );
+    ).catch((error: unknown) => {
+      throw error instanceof BackendError &&
+        error.errorClass === 'auth' &&
+        this.#engine.destroysItself !== true
+        ? new BackendError('auth', `${error.message}. ${WRONG_DESTROYER}`)
+        : error;
+    });
     const [, entry] = await onceBegun(() =>
       this.#end(attempt, begun, endingOf(attempt, change, isAsLookedAt(begun, opened))),
     );

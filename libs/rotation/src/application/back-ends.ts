@@ -38,7 +38,9 @@ export class BackEnds {
 export function readsValuesText(backEnds: BackEnds, plan: Pick<RotationPlan, 'backEnd'>): readonly string[] {
   const { instance, object } = plan.backEnd;
   return backEnds.find(instance)?.declaration.capabilities.readsValues === true
-    ? [`Keyturn reads the values of ${object} into its memory to move them: ${instance} has no other way`]
+    ? [
+        `Keyturn reads what ${object} holds, values or passwords, into its memory: ${instance} has no other way to move or to try it`,
+      ]
     : [];
 }
 

@@ -99,7 +99,8 @@ export const backEndRefSchema = z.object({
     .string()
     .max(200)
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9][A-Za-z0-9._-]*)*$/, {
-      message: 'must be a path of letters, digits, ".", "_" and "-", such as keys/session-jwt',
+      message:
+        'must be names of letters, digits, ".", "_" and "-" with slashes between them, each beginning with a letter or a digit, such as keys/session-jwt',
     }),
 });
 export type BackEndRef = z.output<typeof backEndRefSchema>;
